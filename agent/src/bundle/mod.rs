@@ -1,0 +1,1 @@
+//! A checked pair of config and credentials, installed as one generation or not at all.

@@ -1,0 +1,1 @@
+//! Owns the child processes: spawn, log relay, signals, drain, respawn.

@@ -1,0 +1,22 @@
+//! cflared-agent: makes a Cloudflare Tunnel on EC2 run itself.
+//!
+//! Each module is a room of the flow that `docs/architecture.md` draws; a room uses only rooms above it in this list,
+//! and `tests/rooms.rs` holds the imports against that order.
+
+pub mod settings;
+
+pub mod cloudflared;
+
+pub mod identity;
+
+pub mod secret;
+
+pub mod bundle;
+
+pub mod connector;
+
+pub mod observe;
+
+pub mod act;
+
+pub mod log;

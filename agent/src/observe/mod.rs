@@ -1,0 +1,1 @@
+//! One bounded look at a connector's metrics server.

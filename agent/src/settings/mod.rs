@@ -1,0 +1,249 @@
+//! `/etc/cflared-agent/agent.yml`: what an operator may change, and the defaults of everything else.
+//!
+//! A file is read once, at start: [`raw`] is its form on disk with every key optional, [`Settings`] is what the rest of
+//! the agent sees, merged with the defaults and validated. This room knows no other room.
+
+mod duration;
+mod raw;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the settings are when `--settings` names no other file.
+pub const DEFAULT_PATH: &str = "/etc/cflared-agent/agent.yml";
+
+/// Everything that can be set, valid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Who this instance is.
+    pub identity: Identity,
+    /// Which secret holds the bundle, and how often it is looked at.
+    pub secret: Secret,
+    /// Where files go.
+    pub paths: Paths,
+    /// How cloudflared is run.
+    pub connector: Connector,
+    /// How it is watched.
+    pub observe: Observe,
+    /// How long a fault may last.
+    pub verdict: Verdict,
+    /// How a new bundle takes over.
+    pub handover: Handover,
+    /// What goes to CloudWatch.
+    pub cloudwatch: CloudWatch,
+    /// What may be said to Auto Scaling.
+    pub autoscaling: AutoScaling,
+    /// How AWS is reached.
+    pub aws: Aws,
+    /// How the agent's log is written.
+    pub log: Log,
+    /// Keys that are set, valid, and that this version does not act on yet.
+    pub not_acted_on: Vec<&'static str>,
+}
+
+/// Who this instance is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identity {
+    /// The instance tag that names the environment.
+    pub env_tag: String,
+    /// The environments that are accepted; empty: any valid name.
+    pub allowed_environments: Vec<String>,
+}
+
+/// Which secret holds the bundle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Secret {
+    /// The secret's name; `{env}` stands for the environment.
+    pub name: String,
+    /// How often it is looked at while all is well.
+    pub poll_interval: Duration,
+}
+
+/// Where files go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Paths {
+    /// The installed bundles.
+    pub config_dir: PathBuf,
+    /// The status and state files.
+    pub runtime_dir: PathBuf,
+    /// What the image says about itself.
+    pub image_file: PathBuf,
+}
+
+/// How cloudflared is run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connector {
+    /// The program.
+    pub binary: PathBuf,
+    /// Its metrics addresses: one for the connector that serves, one for its successor.
+    pub metrics: [SocketAddr; 2],
+    /// How long it may finish requests when it is told to stop.
+    pub grace_period: Duration,
+    /// From how many connections on a successor may take over.
+    pub min_connections: u32,
+    /// More arguments, put after `tunnel` and before `run`.
+    pub extra_args: Vec<String>,
+}
+
+/// How the connector is watched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observe {
+    /// Time between two looks at `/ready`.
+    pub interval: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+/// How long a fault may last.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// For how long after the start nothing is condemned.
+    pub startup_grace: Duration,
+    /// Unregistered for so long: read the secret again.
+    pub recheck_secret_after: Duration,
+    /// Unregistered for so long: restart the connector.
+    pub restart_after: Duration,
+    /// Unregistered for so long: have the instance replaced.
+    pub condemn_after: Duration,
+}
+
+/// How a new bundle takes over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Handover {
+    /// How long the successor may take to register.
+    pub register_timeout: Duration,
+    /// How long it must have been registered before its predecessor is drained.
+    pub settle: Duration,
+}
+
+/// What goes to CloudWatch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CloudWatch {
+    /// Whether anything does.
+    pub enabled: bool,
+    /// The metrics' namespace.
+    pub namespace: String,
+    /// The period of the datapoints, and the grain of their timestamps.
+    pub interval: Duration,
+}
+
+/// What may be said to Auto Scaling.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AutoScaling {
+    /// Whether this instance may be marked unhealthy.
+    pub enabled: bool,
+}
+
+/// How AWS is reached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Aws {
+    /// A proxy for AWS endpoints, never for the metadata service or loopback; empty: none.
+    pub proxy: String,
+}
+
+/// How the agent's log is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// The journal if there is one, else text.
+    Auto,
+    /// Text on standard error.
+    Text,
+    /// One JSON object a line on standard error.
+    Json,
+}
+
+/// Why settings cannot be used. The message names the key, what is allowed, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file is there and cannot be read, or was named and is not there.
+    #[error("failed to read the settings {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not YAML, or holds a key or a type that is not known.
+    #[error("failed to parse the settings {}: {cause}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says, with the key and the position.
+        cause: String,
+    },
+    /// A value is out of its range.
+    #[error("{key} is {value}; allowed: {allowed}")]
+    Value {
+        /// The key, with its section.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// What may be given.
+        allowed: String,
+    },
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        raw::Raw::default().validate().expect("the defaults are valid: a test proves it")
+    }
+}
+
+impl Settings {
+    /// Reads the settings from `path`, or from [`DEFAULT_PATH`], where a file may be missing: then all are defaults.
+    ///
+    /// # Errors
+    /// The file named cannot be read, is not YAML, holds an unknown key, or a value out of its range.
+    pub fn load(path: Option<&Path>) -> Result<Self, Error> {
+        let (path, required) = match path {
+            Some(path) => (path, true),
+            None => (Path::new(DEFAULT_PATH), false),
+        };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => String::new(),
+            Err(source) => return Err(Error::Read { path: path.into(), source }),
+        };
+        Self::parse(&text).map_err(|error| match error {
+            Error::Parse { cause, .. } => Error::Parse { path: path.into(), cause },
+            other => other,
+        })
+    }
+
+    /// The settings that `text` gives.
+    ///
+    /// # Errors
+    /// As [`Settings::load`], with an empty path.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        raw::Raw::parse(text)?.validate()
+    }
+}
+
+impl Secret {
+    /// The name of that environment's secret.
+    pub fn name_for(&self, environment: &str) -> String {
+        self.name.replace("{env}", environment)
+    }
+}
+
+/// What an environment's name looks like; it is put into the secret's name.
+pub const ENVIRONMENT: &str = "a small letter, then up to 31 small letters, digits or hyphens";
+
+/// Whether `name` is `^[a-z][a-z0-9-]{0,31}$`.
+pub fn is_environment(name: &str) -> bool {
+    name.len() <= 32
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+use super::*;
+
+#[test]
+fn an_empty_file_gives_the_documented_defaults() {
+    let settings = Settings::parse("").unwrap();
+    assert_eq!(settings, Settings::default());
+    assert_eq!(settings.secret.name_for("dev"), "/adventive/cloudflared/dev");
+    assert_eq!(settings.secret.poll_interval, Duration::from_secs(300));
+    assert_eq!(settings.connector.metrics[1], "127.0.0.1:2001".parse().unwrap());
+    assert_eq!(settings.verdict.condemn_after, Duration::from_secs(120));
+    assert!(settings.not_acted_on.is_empty());
+}
+
+#[test]
+fn every_key_of_the_contract_is_accepted() {
+    let text = include_str!("contract.yml");
+    let settings = Settings::parse(text).unwrap();
+    assert_eq!(settings, Settings::default(), "the contract file holds the defaults");
+}
+
+#[test]
+fn a_wrong_setting_names_its_key_and_what_is_allowed() {
+    for (text, mentions) in [
+        ("observe: { intervall: 5s }", &["intervall", "interval", "timeout"][..]),
+        ("obsrve: {}", &["obsrve", "observe"]),
+        ("observe: { interval: 5 }", &["observe.interval", "5"]),
+        ("observe: { interval: 5 parsecs }", &["observe.interval", "parsecs", "30s"]),
+        ("observe: { interval: 0s }", &["observe.interval", "100ms to 1m"]),
+        ("connector: { metrics: ['0.0.0.0:2000', '127.0.0.1:2001'] }", &["connector.metrics", "loopback"]),
+        ("connector: { metrics: ['127.0.0.1:2000'] }", &["connector.metrics", "two different"]),
+        ("connector: { metrics: ['127.0.0.1:2000', '127.0.0.1:2000'] }", &["connector.metrics", "two different"]),
+        ("connector: { min_connections: 5 }", &["connector.min_connections", "1 to 4"]),
+        ("connector: { grace_period: 4m }", &["connector.grace_period", "3m"]),
+        ("connector: { binary: cloudflared }", &["connector.binary", "absolute"]),
+        ("identity: { env_tag: 'adv env' }", &["identity.env_tag", "0-9 a-z"]),
+        ("identity: { env_tag: '..' }", &["identity.env_tag", "not `.`"]),
+        ("identity: { allowed_environments: [Dev] }", &["identity.allowed_environments", "small letter"]),
+        ("secret: { name: '/x y/{env}' }", &["secret.name", "{env}"]),
+        ("cloudwatch: { interval: 15s }", &["cloudwatch.interval", "30s or 60s"]),
+        ("cloudwatch: { namespace: AWS/EC2 }", &["cloudwatch.namespace", "AWS/"]),
+        ("verdict: { condemn_after: 30s }", &["verdict.condemn_after", "restart_after"]),
+        ("aws: { proxy: 'proxy:3128x' }", &["aws.proxy", "http://"]),
+        ("log: { format: xml }", &["log.format", "xml", "json"]),
+        ("a: [", &["failed to parse"]),
+        ("- 1", &["failed to parse"]),
+    ] {
+        let error = Settings::parse(text).expect_err(text).to_string();
+        for part in mentions {
+            assert!(error.contains(part), "{text}: `{error}` does not mention `{part}`");
+        }
+    }
+}
+
+#[test]
+fn a_key_without_effect_yet_is_named() {
+    let settings = Settings::parse("lifecycle: { terminate_hook: bye }").unwrap();
+    assert_eq!(settings.not_acted_on, ["lifecycle.terminate_hook"]);
+}
+
+#[test]
+fn a_named_file_must_exist_and_the_default_one_need_not() {
+    let error = Settings::load(Some(Path::new("/nonexistent/agent.yml"))).unwrap_err().to_string();
+    assert!(error.contains("/nonexistent/agent.yml"), "{error}");
+}
+
+#[test]
+fn environments() {
+    for name in ["a", "dev", "prd-2", &"a".repeat(32)] {
+        assert!(is_environment(name), "{name}");
+    }
+    for name in ["", "Dev", "2dev", "-a", "../x", "dev\n", "dev/x", "d\u{e9}v", &"a".repeat(33)] {
+        assert!(!is_environment(name), "{name:?}");
+    }
+}

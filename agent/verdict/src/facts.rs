@@ -1,0 +1,194 @@
+//! What the verdict is told.
+
+use crate::OrderId;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// One connector of this agent's life: a child process and the children that replace it after an exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunId(pub u32);
+
+/// The number of one installed bundle: the `<n>` of `generations/<n>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Generation(pub u64);
+
+/// The `VersionId` of a secret in Secrets Manager.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct VersionId(pub String);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A whole bundle on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    /// Where it lies.
+    pub generation: Generation,
+    /// The version of the secret that it was made from.
+    pub version: VersionId,
+    /// The tunnel's UUID.
+    pub tunnel: String,
+}
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The instance knows who it is, and `installed` is the bundle that `current` names, if it is whole and was
+    /// installed by this very instance for this environment.
+    Identified {
+        /// The bundle that may be started at once.
+        installed: Option<Installed>,
+    },
+    /// Something about one connector.
+    Run(RunId, RunFact),
+    /// Somebody wants something.
+    Operator(Request),
+    /// An order was carried out, or was not. Every order gets exactly one.
+    Done(OrderId, Result<Outcome, Failure>),
+    /// The moment that [`Verdict::wake_at`](crate::Verdict::wake_at) named has come.
+    Wake,
+}
+
+/// What is known of one connector.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunFact {
+    /// A child process was executed: the first one, or one that replaces an exited one.
+    Spawned {
+        /// Its process id.
+        pid: u32,
+    },
+    /// A child process ended without being told to.
+    Exited {
+        /// How, in words: `exit status: 1`, `signal: 9 (SIGKILL)`.
+        how: String,
+        /// How long it ran.
+        after: Duration,
+        /// When its successor will be executed.
+        respawn_in: Duration,
+    },
+    /// No child process could be executed.
+    NotSpawned {
+        /// Why.
+        why: String,
+        /// When it will be tried again.
+        respawn_in: Duration,
+    },
+    /// What its metrics server answered.
+    Observed(Observation),
+}
+
+/// One look at a connector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// What `/ready` said: the only truthful signal.
+    pub ready: Ready,
+    /// The gauge `cloudflared_tunnel_ha_connections`, if `/metrics` was read. It counts attempts in progress and reads
+    /// 1 on a connector that never reached the edge (observed, 2026.8.2), so nothing is decided by it.
+    pub ha_connections: Option<u32>,
+}
+
+/// What `/ready` said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ready {
+    /// 200, from our own child.
+    Yes {
+        /// `readyConnections`, at least 1.
+        connections: u32,
+    },
+    /// 503, from our own child: it lives and is not registered.
+    No,
+    /// Somebody else's connector answered on our port.
+    Foreign {
+        /// The `connectorId` that it gave.
+        connector: String,
+    },
+    /// Nobody answered, or not in time, or not with something that can be read.
+    Unanswered {
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// What a person or systemd wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// Drain every connector and exit.
+    Stop,
+}
+
+/// What came of an order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It was done; there is nothing to tell.
+    Done,
+    /// The secret was read.
+    Secret(SecretRead),
+    /// A bundle was checked and installed; `current` does not name it yet.
+    Installed(Installed),
+    /// The instance's health was set.
+    Marked {
+        /// Whether the group shows the mark. During its grace period the call succeeds and does nothing.
+        shown: bool,
+    },
+}
+
+/// What a read of the secret found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretRead {
+    /// The version that was asked to be left alone.
+    Unchanged,
+    /// Another version; the agent keeps its payload until the order to install it.
+    New(VersionId),
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of trouble: all that is decided by.
+    pub kind: FailureKind,
+    /// The cause and the next step, for a person; never a secret.
+    pub text: String,
+}
+
+impl Failure {
+    /// A failure of that kind, told in those words.
+    pub fn new(kind: FailureKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+}
+
+/// What kind of trouble stood in an order's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// No answer: refused, cut, timed out.
+    Unreachable,
+    /// The answer says "later": throttled, or a fault on the other side.
+    Throttled,
+    /// The answer says that we may not.
+    Denied,
+    /// What was asked for is not there: the secret, the tag, the group.
+    Missing,
+    /// What was found breaks a rule: a malformed tag, payload or bundle.
+    Invalid,
+    /// This host is in the way: disk full, wrong owner, somebody holds the lock.
+    Host,
+    /// It was switched off in the settings.
+    Disabled,
+}

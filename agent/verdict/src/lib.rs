@@ -1,0 +1,17 @@
+//! The judgement of cflared-agent.
+//!
+//! Facts and the time go in ([`Verdict::handle`]); orders ([`Verdict::poll_order`]) and decisions
+//! ([`Verdict::poll_decision`]) come out, and [`Verdict::wake_at`] says when it wants to look again. This crate must not
+//! know tokio, AWS, a clock, a file or a process: the daemon, the end-to-end tests and a simulation in virtual time
+//! drive the same interface, and the same inputs always give the same outputs.
+
+mod facts;
+mod orders;
+mod time;
+
+pub use facts::{
+    Event, Failure, FailureKind, Generation, Installed, Observation, Outcome, Ready, Request, RunFact, RunId,
+    SecretRead, VersionId,
+};
+pub use orders::{Order, OrderId, Reason};
+pub use time::Mono;

@@ -1,0 +1,69 @@
+//! What the verdict asks for.
+
+use crate::{Generation, RunId, VersionId};
+use serde::{Deserialize, Serialize};
+
+/// The number of one order; never used twice in an agent's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OrderId(pub u64);
+
+/// Something to be done by the agent, which reports it as exactly one [`Event::Done`](crate::Event::Done).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Read the secret. Answer: [`Outcome::Secret`](crate::Outcome::Secret).
+    ReadSecret {
+        /// The version that needs no payload: it is installed, or was refused.
+        known: Option<VersionId>,
+    },
+    /// Check and install the payload that was read last. Answer: [`Outcome::Installed`](crate::Outcome::Installed).
+    Install {
+        /// Its version.
+        version: VersionId,
+    },
+    /// Start a connector from an installed bundle.
+    Start {
+        /// Its name from now on.
+        run: RunId,
+        /// The bundle.
+        generation: Generation,
+        /// Which of the two metrics addresses it gets: 0 or 1.
+        slot: usize,
+    },
+    /// Stop the connector's living child, and start another.
+    Restart {
+        /// Which.
+        run: RunId,
+        /// Why, for the log.
+        reason: Reason,
+    },
+    /// Stop the connector for good: SIGTERM, the grace period, SIGKILL. Done when nothing of it is left.
+    Drain {
+        /// Which.
+        run: RunId,
+    },
+    /// Let `current` name that bundle.
+    Commit {
+        /// The bundle.
+        generation: Generation,
+    },
+    /// Remove a bundle that nothing runs from.
+    Discard {
+        /// The bundle.
+        generation: Generation,
+    },
+    /// Tell the Auto Scaling group that this instance is unhealthy, and read it back. Answer:
+    /// [`Outcome::Marked`](crate::Outcome::Marked).
+    MarkUnhealthy,
+    /// Take our own mark back. Answer: [`Outcome::Marked`](crate::Outcome::Marked), where `shown` means healthy again.
+    MarkHealthy,
+    /// Flush what is to be flushed and end the process.
+    Exit,
+}
+
+/// Why a living connector is restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It has been unregistered for `restart_after`.
+    Unregistered,
+}

@@ -1,0 +1,38 @@
+//! The one notion of time the verdict has.
+
+use serde::{Deserialize, Serialize};
+use std::ops::Add;
+use std::time::Duration;
+
+/// A moment on a clock that never steps: the time since the host booted (`CLOCK_MONOTONIC`).
+///
+/// It is the same clock for every process of one boot, so a moment that was saved by an agent still means the same to
+/// the agent that is started after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Mono(Duration);
+
+impl Mono {
+    /// The moment `since_boot` after the host booted.
+    pub const fn new(since_boot: Duration) -> Self {
+        Self(since_boot)
+    }
+
+    /// How long after the host's boot this is.
+    pub const fn since_boot(self) -> Duration {
+        self.0
+    }
+
+    /// How long it is from `earlier` to here; zero if `earlier` is later.
+    pub fn since(self, earlier: Mono) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Mono {
+    type Output = Mono;
+
+    /// Saturates: a moment that far away never comes.
+    fn add(self, later: Duration) -> Mono {
+        Mono(self.0.saturating_add(later))
+    }
+}

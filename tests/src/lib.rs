@@ -1,0 +1,1 @@
+//! Stand-ins and harness of the end-to-end tests.
