@@ -1,1 +1,15 @@
-//! Stand-ins and harness of the end-to-end tests.
+//! Stand-ins and harness of the end-to-end tests. Each stand-in is a program of its own too (`src/bin/`), so that a
+//! person can drive the agent by hand.
+
+// The stand-ins model things that have clocks.
+#![allow(clippy::disallowed_methods)]
+
+pub mod http;
+
+pub mod imds;
+
+pub mod aws;
+
+pub mod edge;
+
+pub mod cloudflared;

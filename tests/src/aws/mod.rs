@@ -1,0 +1,1 @@
+//! Stands in for Secrets Manager, CloudWatch and Auto Scaling.

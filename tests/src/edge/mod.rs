@@ -1,0 +1,1 @@
+//! Stands in for Cloudflare's edge.
