@@ -5,13 +5,31 @@
 //! know tokio, AWS, a clock, a file or a process: the daemon, the end-to-end tests and a simulation in virtual time
 //! drive the same interface, and the same inputs always give the same outputs.
 
+mod config;
 mod facts;
+mod handover;
+mod health;
+mod jitter;
+mod journal;
+mod ladder;
 mod orders;
+mod outage;
+mod runs;
+mod supply;
 mod time;
+mod verdict;
+mod view;
 
+pub use config::Config;
 pub use facts::{
     Event, Failure, FailureKind, Generation, Installed, Observation, Outcome, Ready, Request, RunFact, RunId,
     SecretRead, VersionId,
 };
+pub use health::Health;
+pub use journal::{Decision, DecisionKind};
+pub use ladder::Mark;
 pub use orders::{Order, OrderId, Reason};
+pub use runs::{Role, Run};
 pub use time::Mono;
+pub use verdict::{Carried, Verdict};
+pub use view::View;

@@ -2,6 +2,7 @@
 
 use crate::{Generation, RunId, VersionId};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
 
 /// The number of one order; never used twice in an agent's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,4 +67,33 @@ pub enum Order {
 pub enum Reason {
     /// It has been unregistered for `restart_after`.
     Unregistered,
+}
+
+/// The orders that were given and not reported yet.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    last: u64,
+    queue: VecDeque<(OrderId, Order)>,
+    open: BTreeMap<OrderId, Order>,
+}
+
+impl Book {
+    pub fn give(&mut self, order: Order) {
+        self.last += 1;
+        self.open.insert(OrderId(self.last), order.clone());
+        self.queue.push_back((OrderId(self.last), order));
+    }
+
+    pub fn poll(&mut self) -> Option<(OrderId, Order)> {
+        self.queue.pop_front()
+    }
+
+    /// The order that was reported; `None` if it was reported before or never given.
+    pub fn close(&mut self, id: OrderId) -> Option<Order> {
+        self.open.remove(&id)
+    }
+
+    pub fn is_open(&self, of_kind: impl Fn(&Order) -> bool) -> bool {
+        self.open.values().any(of_kind)
+    }
 }

@@ -1,0 +1,116 @@
+//! The one word for how the tunnel is.
+
+use crate::ladder::Mark;
+use crate::{DecisionKind, Mono, Verdict};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// How the tunnel is, as seen from this instance. `docs/architecture.md` draws the transitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Not registered yet, and it is too early to worry.
+    Starting,
+    /// Registered with as many connections as it ever had.
+    Registered,
+    /// Registered with fewer connections than it had.
+    Degraded,
+    /// Not registered.
+    Broken,
+    /// Not registered; something was done about it and has not helped yet.
+    Remediating,
+    /// Not registered; the group was told to replace this instance.
+    Condemned,
+    /// Not registered; the group should replace this instance and could not be told so. A person is needed.
+    Held,
+    /// Told to go.
+    Draining,
+}
+
+impl Health {
+    /// Whether clients can be served.
+    pub fn is_registered(self) -> bool {
+        matches!(self, Health::Registered | Health::Degraded)
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Health::Starting => "starting",
+            Health::Registered => "registered",
+            Health::Degraded => "degraded",
+            Health::Broken => "broken",
+            Health::Remediating => "remediating",
+            Health::Condemned => "condemned",
+            Health::Held => "held",
+            Health::Draining => "draining",
+        })
+    }
+}
+
+impl Verdict {
+    pub(crate) fn step_health(&mut self, now: Mono) {
+        let health = self.judge(now);
+        if health == self.health {
+            return;
+        }
+        let what = format!("{} → {health}", self.health);
+        let evidence = self.why(now);
+        self.note(now, DecisionKind::Transition, what, evidence);
+        self.health = health;
+        self.since = now;
+    }
+
+    pub(crate) fn judge(&self, now: Mono) -> Health {
+        if self.is_stopping() {
+            return Health::Draining;
+        }
+        let Some((_, run)) = self.runs.serving() else {
+            let patient = now < self.begun + self.config.startup_grace;
+            return if patient { Health::Starting } else { Health::Broken };
+        };
+        let registered = run.connections() > 0;
+        let young = self.outage.lasted(now).is_none_or(|lasted| lasted < self.config.recheck_secret_after);
+        match &self.ladder.mark {
+            _ if registered && !self.outage.flapping(now, self.config.flapping_window) => {
+                if run.connections() < run.most { Health::Degraded } else { Health::Registered }
+            }
+            Mark::Shown | Mark::Lifting { .. } => Health::Condemned,
+            Mark::Refused { .. } => Health::Held,
+            Mark::Due { .. } | Mark::Asked => Health::Remediating,
+            Mark::None if registered => Health::Broken,
+            Mark::None if self.ladder.restarted.is_some() => Health::Remediating,
+            Mark::None if !self.registered_once && young => Health::Starting,
+            Mark::None => Health::Broken,
+        }
+    }
+
+    /// Why the health is what it is, for a person.
+    pub(crate) fn why(&self, now: Mono) -> String {
+        let Some((_, run)) = self.runs.serving() else {
+            return match (&self.supply.refused, &self.supply.trouble) {
+                (Some((version, why)), _) => format!("secret version {version} was refused: {why}"),
+                (None, Some(failure)) => failure.text.clone(),
+                (None, None) if self.supply.identified => "the secret is being read".into(),
+                (None, None) => "the instance metadata is being read".into(),
+            };
+        };
+        match (self.outage.lasted(now), &self.ladder.mark) {
+            (_, Mark::Refused { why, .. }) => format!("{}; not condemned: {why}", run.evidence()),
+            (Some(lasted), _) if run.connections() == 0 => {
+                format!("unregistered for {}; {}", seconds(lasted), run.evidence())
+            }
+            _ if self.outage.flapping(now, self.config.flapping_window) => {
+                format!("{}, but unregistered for most of the last minutes", run.evidence())
+            }
+            _ => run.evidence(),
+        }
+    }
+}
+
+/// `42 s`.
+pub(crate) fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs())
+}

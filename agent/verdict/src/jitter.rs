@@ -1,0 +1,27 @@
+//! Spread that is the same for the same seed.
+
+use std::time::Duration;
+
+/// A small deterministic source of numbers (splitmix64: public domain, Steele et al. 2014): spreading needs no more, and
+/// the verdict must give the same outputs for the same inputs.
+#[derive(Debug, Clone)]
+pub struct Jitter(u64);
+
+impl Jitter {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Between nine and eleven tenths of `mean`.
+    pub fn around(&mut self, mean: Duration) -> Duration {
+        mean * 9 / 10 + mean.mul_f64(0.2 * (self.next() >> 11) as f64 / (1u64 << 53) as f64)
+    }
+}

@@ -1,0 +1,61 @@
+//! What the verdict saw, chose and refused.
+
+use crate::Mono;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// How many decisions are kept.
+pub const KEPT: usize = 50;
+
+/// One entry of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// When.
+    pub at: Mono,
+    /// What kind.
+    pub kind: DecisionKind,
+    /// What changed, was chosen or was refused.
+    pub what: String,
+    /// What it rests on.
+    pub evidence: String,
+}
+
+/// What kind of decision it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecisionKind {
+    /// The health changed.
+    Transition,
+    /// Something was ordered.
+    Action,
+    /// Something was asked for, or called for, and not done: a person should look.
+    Refusal,
+}
+
+/// The last decisions, and those that nobody has polled yet.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Journal {
+    kept: VecDeque<Decision>,
+    #[serde(skip)]
+    unread: VecDeque<Decision>,
+}
+
+impl Journal {
+    pub(crate) fn note(&mut self, at: Mono, kind: DecisionKind, what: impl Into<String>, evidence: impl Into<String>) {
+        let decision = Decision { at, kind, what: what.into(), evidence: evidence.into() };
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(decision.clone());
+        self.unread.push_back(decision);
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Decision> {
+        self.unread.pop_front()
+    }
+
+    /// The decisions that are kept, oldest first.
+    pub fn kept(&self) -> impl DoubleEndedIterator<Item = &Decision> {
+        self.kept.iter()
+    }
+}

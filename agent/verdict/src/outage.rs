@@ -1,0 +1,127 @@
+//! How long the tunnel has been without a registration.
+
+use crate::Mono;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The outage clock and the record of the last minutes.
+///
+/// The clock starts at the first bad look and stops after a stretch of good ones, so that a connector which registers
+/// for a moment now and then does not start it anew each time.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Outage {
+    since: Option<Mono>,
+    good_since: Option<Mono>,
+    /// When it changed between good and bad, oldest first; the first entry may lie before the window.
+    changes: VecDeque<(Mono, bool)>,
+}
+
+/// More changes than this inside the window are a flapping connector whatever they add up to; older ones are dropped.
+const MOST_CHANGES: usize = 512;
+
+impl Outage {
+    /// Takes one look.
+    pub fn note(&mut self, now: Mono, good: bool, recovered_after: Duration, window: Duration) {
+        if good {
+            let good_since = *self.good_since.get_or_insert(now);
+            if now.since(good_since) >= recovered_after {
+                self.since = None;
+            }
+        } else {
+            self.good_since = None;
+            self.since.get_or_insert(now);
+        }
+        if self.changes.back().is_none_or(|&(_, last)| last != good) {
+            self.changes.push_back((now, good));
+        }
+        while self.changes.len() > MOST_CHANGES || self.changes.get(1).is_some_and(|&(at, _)| now.since(at) > window) {
+            self.changes.pop_front();
+        }
+    }
+
+    /// How long the outage has lasted; `None` when there is none.
+    pub fn lasted(&self, now: Mono) -> Option<Duration> {
+        self.since.map(|since| now.since(since))
+    }
+
+    /// The moment at which the outage will have lasted `after`.
+    pub fn reaches(&self, after: Duration) -> Option<Mono> {
+        self.since.map(|since| since + after)
+    }
+
+    /// Whether more than half of the window was bad. What lies before the first look counts as neither.
+    pub fn flapping(&self, now: Mono, window: Duration) -> bool {
+        let ends = self.changes.iter().skip(1).map(|&(at, _)| at).chain([now]);
+        let bad: Duration = self
+            .changes
+            .iter()
+            .zip(ends)
+            .filter(|((_, good), _)| !good)
+            .map(|(&(from, _), to)| now.since(from).min(window) - now.since(to).min(window))
+            .sum();
+        bad > window / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECOVERED: Duration = Duration::from_secs(30);
+    const WINDOW: Duration = Duration::from_secs(600);
+
+    fn at(seconds: u64) -> Mono {
+        Mono::new(Duration::from_secs(seconds))
+    }
+
+    fn looks(outage: &mut Outage, from: u64, to: u64, good: bool) {
+        for second in from..to {
+            outage.note(at(second), good, RECOVERED, WINDOW);
+        }
+    }
+
+    #[test]
+    fn the_clock_starts_at_the_first_bad_look_and_stops_after_30_good_seconds() {
+        let mut outage = Outage::default();
+        looks(&mut outage, 0, 100, true);
+        assert_eq!(outage.lasted(at(100)), None);
+        looks(&mut outage, 100, 110, false);
+        assert_eq!(outage.lasted(at(110)), Some(Duration::from_secs(10)));
+        looks(&mut outage, 110, 140, true);
+        assert_eq!(outage.lasted(at(139)), Some(Duration::from_secs(39)), "29 good seconds are not enough");
+        looks(&mut outage, 140, 141, true);
+        assert_eq!(outage.lasted(at(141)), None);
+    }
+
+    #[test]
+    fn a_moment_of_good_does_not_start_the_clock_anew() {
+        let mut outage = Outage::default();
+        looks(&mut outage, 0, 60, false);
+        looks(&mut outage, 60, 80, true);
+        looks(&mut outage, 80, 90, false);
+        assert_eq!(outage.lasted(at(90)), Some(Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn more_than_half_of_the_window_is_flapping() {
+        for (bad, good, flaps) in [(31, 29, true), (29, 31, false), (600, 0, true), (0, 600, false)] {
+            let mut outage = Outage::default();
+            for round in 0..30u64 {
+                let start = round * (bad + good);
+                looks(&mut outage, start, start + bad, false);
+                looks(&mut outage, start + bad, start + bad + good, true);
+            }
+            assert_eq!(outage.flapping(at(30 * (bad + good)), WINDOW), flaps, "{bad} s bad, {good} s good");
+        }
+    }
+
+    #[test]
+    fn what_lies_before_the_window_does_not_count() {
+        let mut outage = Outage::default();
+        looks(&mut outage, 0, 1000, false);
+        looks(&mut outage, 1000, 1301, true);
+        assert!(!outage.flapping(at(1301), WINDOW), "301 of the last 600 s were good");
+        assert!(outage.flapping(at(1290), WINDOW), "only 290 of the last 600 s were good");
+    }
+}

@@ -1,0 +1,186 @@
+//! The connectors: which serves, which is on trial, which is on its way out.
+
+use crate::{Generation, Installed, Mono, Observation, Ready, RunFact, RunId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One connector, as far as it is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The bundle that it runs from.
+    pub installed: Installed,
+    /// Which metrics address it has: 0 or 1.
+    pub slot: usize,
+    /// What it is there for.
+    pub role: Role,
+    /// Its living child's process id.
+    pub pid: Option<u32>,
+    /// What its living child said last.
+    pub ready: Option<Ready>,
+    /// The gauge that contradicts `ready` now and then.
+    pub ha_connections: Option<u32>,
+    /// The most connections that its living child has held.
+    pub most: u32,
+    /// How the last child that ended by itself did so.
+    pub last_exit: Option<String>,
+    /// How often a child ended by itself.
+    pub exits: u32,
+}
+
+/// What a connector is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It carries the tunnel.
+    Serving,
+    /// It is to take over when it has registered and settled.
+    Successor {
+        /// When that is given up.
+        until: Mono,
+        /// Since when it has held enough connections.
+        enough_since: Option<Mono>,
+    },
+    /// It was told to stop.
+    Leaving,
+}
+
+impl Run {
+    pub(crate) fn new(installed: Installed, slot: usize, role: Role) -> Self {
+        Self { installed, slot, role, pid: None, ready: None, ha_connections: None, most: 0, last_exit: None, exits: 0 }
+    }
+
+    /// How many connections it holds.
+    pub fn connections(&self) -> u32 {
+        match self.ready {
+            Some(Ready::Yes { connections }) => connections,
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn learn(&mut self, fact: RunFact) {
+        match fact {
+            RunFact::Spawned { pid } => self.child_is(Some(pid)),
+            RunFact::Exited { how, .. } => {
+                self.child_is(None);
+                self.exits += 1;
+                self.last_exit = Some(how);
+            }
+            RunFact::NotSpawned { why, .. } => {
+                self.child_is(None);
+                self.last_exit = Some(why);
+            }
+            RunFact::Observed(Observation { ready, ha_connections }) => {
+                self.ready = Some(ready);
+                self.ha_connections = ha_connections.or(self.ha_connections);
+                self.most = self.most.max(self.connections());
+            }
+        }
+    }
+
+    /// A new child, or none, has said nothing and holds nothing.
+    fn child_is(&mut self, pid: Option<u32>) {
+        self.pid = pid;
+        self.ready = None;
+        self.ha_connections = None;
+        self.most = 0;
+    }
+
+    /// Why it counts as it does, for a person.
+    pub fn evidence(&self) -> String {
+        let contradiction = match self.ha_connections {
+            Some(gauge) if gauge != self.connections() => {
+                format!(" (ha_connections says {gauge}; it counts attempts, not registrations)")
+            }
+            _ => String::new(),
+        };
+        match (&self.ready, self.pid) {
+            (_, None) => match &self.last_exit {
+                Some(how) => format!("cloudflared is not running: {how}"),
+                None => "cloudflared is being started".into(),
+            },
+            (None, Some(pid)) => format!("cloudflared (pid {pid}) has not been looked at yet"),
+            (Some(Ready::Yes { connections }), _) => format!("/ready: {connections} connections"),
+            (Some(Ready::No), _) => format!("/ready: not registered with the edge{contradiction}"),
+            (Some(Ready::Foreign { connector }), _) => {
+                format!("another cloudflared (connector {connector}) answers on our metrics port; stop it")
+            }
+            (Some(Ready::Unanswered { why }), _) => format!("/ready does not answer: {why}"),
+        }
+    }
+}
+
+/// All connectors of this agent's life that have not ended.
+#[derive(Debug, Default)]
+pub struct Runs {
+    runs: BTreeMap<RunId, Run>,
+    last: u32,
+}
+
+impl Runs {
+    /// Adds one, on the metrics address that is free, and names it.
+    pub fn add(&mut self, installed: Installed, role: Role) -> (RunId, usize) {
+        self.last += 1;
+        let taken = |slot| self.runs.values().any(|run| run.slot == slot);
+        let slot = if taken(0) { 1 } else { 0 };
+        self.runs.insert(RunId(self.last), Run::new(installed, slot, role));
+        (RunId(self.last), slot)
+    }
+
+    pub fn remove(&mut self, id: RunId) -> Option<Run> {
+        self.runs.remove(&id)
+    }
+
+    pub fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
+        self.runs.get_mut(&id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (RunId, &Run)> {
+        self.runs.iter().map(|(id, run)| (*id, run))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// The one that carries the tunnel.
+    pub fn serving(&self) -> Option<(RunId, &Run)> {
+        self.iter().find(|(_, run)| run.role == Role::Serving)
+    }
+
+    /// The one on trial.
+    pub fn successor(&self) -> Option<(RunId, &Run)> {
+        self.iter().find(|(_, run)| matches!(run.role, Role::Successor { .. }))
+    }
+
+    /// Both metrics addresses are taken, so no further connector can be started.
+    pub fn full(&self) -> bool {
+        self.runs.len() >= 2
+    }
+
+    /// How the successor's trial stands; keeps its clock.
+    pub fn trial(&mut self, now: Mono, needed: u32, settle: Duration) -> Option<(RunId, Trial)> {
+        let (id, run) = self.runs.iter_mut().find(|(_, run)| matches!(run.role, Role::Successor { .. }))?;
+        let (connections, generation) = (run.connections(), run.installed.generation);
+        let Role::Successor { until, enough_since } = &mut run.role else { return None };
+        *enough_since = (connections >= needed).then(|| enough_since.unwrap_or(now));
+        let trial = match *enough_since {
+            Some(since) if now.since(since) >= settle => Trial::Passed { generation },
+            None if now >= *until => Trial::Failed { evidence: run.evidence() },
+            _ if connections > 0 => Trial::Registered { generation },
+            _ => Trial::Waiting,
+        };
+        Some((*id, trial))
+    }
+}
+
+/// How a successor's trial stands.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// It holds nothing yet.
+    Waiting,
+    /// It is registered, and has not settled.
+    Registered { generation: Generation },
+    /// It has settled.
+    Passed { generation: Generation },
+    /// Its time is over.
+    Failed { evidence: String },
+}

@@ -1,0 +1,198 @@
+//! The verdict itself: takes facts, gives orders.
+
+use crate::health::Health;
+use crate::jitter::Jitter;
+use crate::journal::{Decision, DecisionKind, Journal};
+use crate::ladder::{Ladder, Mark};
+use crate::orders::Book;
+use crate::outage::Outage;
+use crate::runs::{Role, Runs};
+use crate::supply::Supply;
+use crate::{Config, Event, Failure, FailureKind, Mono, Order, OrderId, Outcome, Request, RunId};
+use serde::{Deserialize, Serialize};
+
+/// What must survive a restart of the agent within one boot; to be saved before an order runs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Carried {
+    pub(crate) started: Option<Mono>,
+    pub(crate) outage: Outage,
+    pub(crate) ladder: Ladder,
+    pub(crate) journal: Journal,
+}
+
+/// Decides what is done about the tunnel of one instance.
+#[derive(Debug)]
+pub struct Verdict {
+    pub(crate) config: Config,
+    /// When the first agent of this boot started: the startup grace counts from here.
+    pub(crate) started: Mono,
+    /// When this agent started.
+    pub(crate) begun: Mono,
+    pub(crate) jitter: Jitter,
+    pub(crate) book: Book,
+    pub(crate) supply: Supply,
+    pub(crate) runs: Runs,
+    pub(crate) outage: Outage,
+    pub(crate) ladder: Ladder,
+    pub(crate) journal: Journal,
+    pub(crate) health: Health,
+    pub(crate) since: Mono,
+    pub(crate) registered_once: bool,
+    pub(crate) life: Life,
+}
+
+/// How far the agent's own life has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Life {
+    Running,
+    /// Told to stop: connectors are drained.
+    Stopping,
+    /// Nothing is left: the order to exit is out.
+    Exiting,
+}
+
+impl Verdict {
+    /// A verdict that knows what an earlier agent of this boot `carried`. The same `seed` gives the same jitter.
+    pub fn new(config: Config, seed: u64, carried: Carried, now: Mono) -> Self {
+        Self {
+            config,
+            started: carried.started.unwrap_or(now).min(now),
+            begun: now,
+            jitter: Jitter::new(seed),
+            book: Book::default(),
+            supply: Supply::default(),
+            runs: Runs::default(),
+            outage: carried.outage,
+            ladder: carried.ladder,
+            journal: carried.journal,
+            health: Health::Starting,
+            since: now,
+            registered_once: false,
+            life: Life::Running,
+        }
+    }
+
+    /// Takes one event and decides.
+    pub fn handle(&mut self, now: Mono, event: Event) {
+        match event {
+            Event::Identified { installed } => self.identified(now, installed),
+            Event::Run(id, fact) => {
+                if let Some(run) = self.runs.get_mut(id) {
+                    run.learn(fact);
+                }
+            }
+            Event::Operator(Request::Stop) => self.life = self.life.max(Life::Stopping),
+            Event::Done(id, result) => {
+                if let Some(order) = self.book.close(id) {
+                    self.done(now, order, result);
+                }
+            }
+            Event::Wake => {}
+        }
+        self.step(now);
+    }
+
+    /// The next order, if there is one.
+    pub fn poll_order(&mut self) -> Option<(OrderId, Order)> {
+        self.book.poll()
+    }
+
+    /// The next decision for the log, if there is one.
+    pub fn poll_decision(&mut self) -> Option<Decision> {
+        self.journal.poll()
+    }
+
+    /// What must survive a restart of the agent.
+    pub fn carry(&self) -> Carried {
+        Carried {
+            started: Some(self.started),
+            outage: self.outage.clone(),
+            ladder: self.ladder.clone(),
+            journal: self.journal.clone(),
+        }
+    }
+
+    /// The next moment at which something is due, always later than the `now` that was handled last.
+    pub fn wake_at(&self, now: Mono) -> Option<Mono> {
+        let mut moments = Vec::new();
+        if !self.is_stopping() {
+            moments.push(self.begun + self.config.startup_grace);
+            if self.supply.identified {
+                moments.push(self.supply.next_read);
+            }
+            if let Some((_, run)) = self.runs.successor()
+                && let Role::Successor { until, enough_since } = run.role
+            {
+                moments.push(until);
+                moments.extend(enough_since.map(|since| since + self.config.settle));
+            }
+            moments.extend(self.ladder_moments());
+        }
+        moments.into_iter().filter(|&moment| moment > now).min()
+    }
+
+    /// Whether systemd may be told that the start is over: the tunnel is registered, or was given its time.
+    pub fn is_up(&self, now: Mono) -> bool {
+        self.registered_once || now >= self.begun + self.config.startup_grace
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.life != Life::Running
+    }
+
+    pub(crate) fn note(&mut self, now: Mono, kind: DecisionKind, what: impl Into<String>, evidence: impl Into<String>) {
+        self.journal.note(now, kind, what, evidence);
+    }
+
+    fn done(&mut self, now: Mono, order: Order, result: Result<Outcome, Failure>) {
+        match (order, result) {
+            (Order::ReadSecret { .. }, Ok(Outcome::Secret(read))) => self.secret_read(now, read),
+            (Order::ReadSecret { .. }, Err(failure)) => self.supply_failed(now, "the secret was not read", failure),
+            (Order::Install { version }, Err(failure)) if failure.kind == FailureKind::Invalid => {
+                self.note(now, DecisionKind::Refusal, format!("secret version {version} refused"), &failure.text);
+                self.supply.refused = Some((version, failure.text));
+            }
+            (Order::Install { .. }, Ok(Outcome::Installed(installed))) => self.adopt(now, installed),
+            (Order::Install { .. }, Err(failure)) => self.supply_failed(now, "the bundle was not installed", failure),
+            (Order::Start { run, .. }, Err(failure)) => self.not_started(now, run, failure),
+            (Order::Commit { generation }, Ok(_)) => self.committed(now, generation),
+            (Order::Commit { generation }, Err(failure)) => self.not_committed(now, generation, failure),
+            (Order::Drain { run }, _) => self.drained(run),
+            (Order::MarkUnhealthy, result) => self.marked(now, result),
+            (Order::MarkHealthy, Ok(Outcome::Marked { shown: true })) => {
+                self.ladder.mark = Mark::None;
+                self.note(
+                    now,
+                    DecisionKind::Action,
+                    "the mark was taken back",
+                    "the group shows this instance healthy",
+                );
+            }
+            // The rest needs no answer: a mark that was not lifted is asked for again, a discarded bundle is pruned later.
+            _ => {}
+        }
+    }
+
+    fn step(&mut self, now: Mono) {
+        if self.is_stopping() {
+            self.step_stop();
+        } else {
+            self.step_supply(now);
+            self.step_successor(now);
+            self.step_ladder(now);
+        }
+        self.step_health(now);
+    }
+
+    fn step_stop(&mut self) {
+        let staying: Vec<RunId> =
+            self.runs.iter().filter(|(_, run)| run.role != Role::Leaving).map(|(id, _)| id).collect();
+        for id in staying {
+            self.drain(id);
+        }
+        if self.runs.is_empty() && self.life == Life::Stopping {
+            self.life = Life::Exiting;
+            self.book.give(Order::Exit);
+        }
+    }
+}

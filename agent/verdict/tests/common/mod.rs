@@ -1,0 +1,183 @@
+//! A world in virtual time that answers every order at once, unless it is told to fail or to keep silent.
+
+use cflared_verdict::{
+    Carried, Config, Decision, Event, Failure, FailureKind, Generation, Health, Installed, Mono, Observation, Order,
+    OrderId, Outcome, Ready, RunFact, RunId, SecretRead, Verdict, VersionId,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One instance, its secret and its edge.
+pub struct World {
+    pub verdict: Verdict,
+    pub now: Mono,
+    /// The version that the secret holds; `None`: it cannot be read.
+    pub secret: Option<&'static str>,
+    /// What every connector's `/ready` says.
+    pub ready: Ready,
+    /// What a connector from that version says instead.
+    pub ready_of: BTreeMap<&'static str, Ready>,
+    /// What setting the health gives.
+    pub mark: Result<bool, FailureKind>,
+    /// Whether the version that is installed breaks a rule.
+    pub bad_bundle: bool,
+    /// Every order with its second.
+    pub given: Vec<(u64, Order)>,
+    /// Every decision.
+    pub decisions: Vec<Decision>,
+    runs: BTreeMap<RunId, Generation>,
+    versions: BTreeMap<Generation, String>,
+}
+
+pub fn at(second: u64) -> Mono {
+    Mono::new(Duration::from_secs(second))
+}
+
+pub const FOUR: Ready = Ready::Yes { connections: 4 };
+
+impl World {
+    /// A world that began at second 1000 after the host's boot, before anything was said.
+    pub fn new(carried: Carried) -> Self {
+        Self {
+            verdict: Verdict::new(Config::default(), 7, carried, at(1000)),
+            now: at(1000),
+            secret: Some("v1"),
+            ready: FOUR,
+            ready_of: BTreeMap::new(),
+            mark: Ok(true),
+            bad_bundle: false,
+            given: vec![],
+            decisions: vec![],
+            runs: BTreeMap::new(),
+            versions: BTreeMap::new(),
+        }
+    }
+
+    /// The same after a boot with `installed` on the disk.
+    pub fn booted(installed: Option<Installed>) -> Self {
+        let mut world = Self::new(Carried::default());
+        world.tell(Event::Identified { installed });
+        world
+    }
+
+    /// The same when it has been registered for a while.
+    pub fn registered() -> Self {
+        let mut world = Self::booted(None);
+        world.run(400);
+        assert_eq!(world.verdict.health(), Health::Registered);
+        world.given.clear();
+        world.decisions.clear();
+        world
+    }
+
+    pub fn second(&self) -> u64 {
+        self.now.since_boot().as_secs() - 1000
+    }
+
+    pub fn tell(&mut self, event: Event) {
+        if let Event::Identified { installed: Some(installed) } = &event {
+            self.versions.insert(installed.generation, installed.version.0.clone());
+        }
+        self.verdict.handle(self.now, event);
+        while let Some((id, order)) = self.verdict.poll_order() {
+            self.given.push((self.second(), order.clone()));
+            if let Some(result) = self.carry_out(&order) {
+                self.report(id, result, order);
+            }
+        }
+        while let Some(decision) = self.verdict.poll_decision() {
+            self.decisions.push(decision);
+        }
+    }
+
+    fn report(&mut self, id: OrderId, result: Result<Outcome, Failure>, order: Order) {
+        self.verdict.handle(self.now, Event::Done(id, result));
+        if let Order::Start { run, .. } | Order::Restart { run, .. } = order {
+            self.verdict.handle(self.now, Event::Run(run, RunFact::Spawned { pid: 100 + run.0 }));
+        }
+    }
+
+    fn carry_out(&mut self, order: &Order) -> Option<Result<Outcome, Failure>> {
+        Some(Ok(match order {
+            Order::ReadSecret { known } => match self.secret {
+                None => return Some(Err(Failure::new(FailureKind::Denied, "access denied"))),
+                Some(version) if known.as_ref().is_some_and(|known| known.0 == version) => {
+                    Outcome::Secret(SecretRead::Unchanged)
+                }
+                Some(version) => Outcome::Secret(SecretRead::New(VersionId(version.into()))),
+            },
+            Order::Install { .. } if self.bad_bundle => {
+                return Some(Err(Failure::new(FailureKind::Invalid, "the last ingress rule is no catch-all")));
+            }
+            Order::Install { version } => {
+                let generation = Generation(self.versions.len() as u64 + 1);
+                self.versions.insert(generation, version.0.clone());
+                Outcome::Installed(installed(generation.0, &version.0))
+            }
+            Order::Start { run, generation, .. } => {
+                self.runs.insert(*run, *generation);
+                Outcome::Done
+            }
+            Order::Drain { run } => {
+                self.runs.remove(run);
+                Outcome::Done
+            }
+            Order::MarkUnhealthy | Order::MarkHealthy => match self.mark {
+                Ok(shown) => Outcome::Marked { shown },
+                Err(kind) => return Some(Err(Failure::new(kind, "the group says no"))),
+            },
+            _ => Outcome::Done,
+        }))
+    }
+
+    /// Lets time pass, with a look at every connector each 5 seconds and a wake-up whenever the verdict asks for one.
+    pub fn run(&mut self, seconds: u64) {
+        let end = self.now + Duration::from_secs(seconds);
+        let mut next_look = self.now + Duration::from_secs(5);
+        while self.now < end {
+            let wake = self.verdict.wake_at(self.now);
+            assert!(wake.is_none_or(|wake| wake > self.now), "a wake-up in the past");
+            let next = wake.unwrap_or(end).min(next_look).min(end);
+            self.now = next;
+            if next == next_look {
+                self.look();
+                next_look = next_look + Duration::from_secs(5);
+            } else {
+                self.tell(Event::Wake);
+            }
+        }
+    }
+
+    pub fn look(&mut self) {
+        for (run, generation) in self.runs.clone() {
+            let version = self.versions[&generation].as_str();
+            let ready = self.ready_of.get(version).unwrap_or(&self.ready).clone();
+            let observation = Observation { ready, ha_connections: None };
+            self.tell(Event::Run(run, RunFact::Observed(observation)));
+        }
+    }
+
+    /// How many orders were given that `matches` accepts.
+    pub fn count(&self, matches: impl Fn(&Order) -> bool) -> usize {
+        self.given.iter().filter(|(_, order)| matches(order)).count()
+    }
+
+    /// The second at which the first such order was given.
+    pub fn when(&self, matches: impl Fn(&Order) -> bool) -> Option<u64> {
+        self.given.iter().find(|(_, order)| matches(order)).map(|(second, _)| *second)
+    }
+
+    /// The health transitions, in words.
+    pub fn transitions(&self) -> Vec<&str> {
+        let transition = |decision: &&Decision| decision.what.contains('→');
+        self.decisions.iter().filter(transition).map(|decision| decision.what.as_str()).collect()
+    }
+}
+
+pub fn installed(generation: u64, version: &str) -> Installed {
+    Installed {
+        generation: Generation(generation),
+        version: VersionId(version.into()),
+        tunnel: "6ff42ae2-765d-4adf-8112-31c55c1551ef".into(),
+    }
+}

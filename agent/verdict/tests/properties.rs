@@ -1,0 +1,207 @@
+//! What holds for any sequence of events and times.
+
+#![allow(clippy::unwrap_used)] // a test may fail
+
+use cflared_verdict::{
+    Carried, Config, Event, Failure, FailureKind, Generation, Installed, Mono, Observation, Order, OrderId, Outcome,
+    Ready, Request, Role, RunFact, RunId, SecretRead, Verdict, VersionId,
+};
+use proptest::prelude::*;
+use std::time::Duration;
+
+/// One step of a made-up life.
+#[derive(Debug, Clone)]
+enum Step {
+    Pass(u64),
+    Identified(Option<u64>),
+    Spawned(u32),
+    Exited(u32),
+    Observed(u32, Ready),
+    /// Reports the open order of that place (modulo their number) as done or failed.
+    Report(usize, Option<FailureKind>),
+    /// Reports an order that was never given, or was reported before.
+    Stale(u64),
+    Stop,
+    /// The agent is killed and started again.
+    Reborn,
+}
+
+fn ready() -> impl Strategy<Value = Ready> {
+    prop_oneof![
+        (1u32..=4).prop_map(|connections| Ready::Yes { connections }),
+        Just(Ready::No),
+        Just(Ready::Foreign { connector: "other".into() }),
+        Just(Ready::Unanswered { why: "timed out".into() }),
+    ]
+}
+
+fn failure() -> impl Strategy<Value = Option<FailureKind>> {
+    prop_oneof![
+        4 => Just(None),
+        1 => prop_oneof![
+            Just(FailureKind::Unreachable),
+            Just(FailureKind::Throttled),
+            Just(FailureKind::Denied),
+            Just(FailureKind::Missing),
+            Just(FailureKind::Invalid),
+            Just(FailureKind::Host),
+            Just(FailureKind::Disabled),
+        ]
+        .prop_map(Some),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0u64..100_000).prop_map(Step::Pass),
+        1 => proptest::option::of(0u64..4).prop_map(Step::Identified),
+        2 => (1u32..4).prop_map(Step::Spawned),
+        2 => (1u32..4).prop_map(Step::Exited),
+        6 => (1u32..4, ready()).prop_map(|(run, ready)| Step::Observed(run, ready)),
+        8 => (0usize..8, failure()).prop_map(|(place, failure)| Step::Report(place, failure)),
+        1 => (0u64..50).prop_map(Step::Stale),
+        1 => Just(Step::Reborn),
+        1 => prop_oneof![9 => Just(Step::Pass(1)), 1 => Just(Step::Stop)],
+    ]
+}
+
+struct Life {
+    verdict: Verdict,
+    now: Mono,
+    open: Vec<(OrderId, Order)>,
+    last_id: u64,
+    versions: u64,
+    log: String,
+}
+
+impl Life {
+    fn new() -> Self {
+        let now = Mono::default();
+        let verdict = Verdict::new(Config::default(), 1, Carried::default(), now);
+        Self { verdict, now, open: vec![], last_id: 0, versions: 0, log: String::new() }
+    }
+
+    fn take(&mut self, step: &Step) {
+        let event = match step.clone() {
+            Step::Pass(millis) => {
+                self.now = self.now + Duration::from_millis(millis);
+                Event::Wake
+            }
+            Step::Identified(generation) => {
+                Event::Identified { installed: generation.map(|n| self.bundle(Generation(n), format!("v{n}"))) }
+            }
+            Step::Spawned(run) => Event::Run(RunId(run), RunFact::Spawned { pid: run }),
+            Step::Exited(run) => {
+                let (after, respawn_in) = (Duration::from_secs(9), Duration::from_secs(1));
+                Event::Run(RunId(run), RunFact::Exited { how: "exit status: 1".into(), after, respawn_in })
+            }
+            Step::Observed(run, ready) => {
+                Event::Run(RunId(run), RunFact::Observed(Observation { ready, ha_connections: Some(1) }))
+            }
+            Step::Report(_, _) if self.open.is_empty() => Event::Wake,
+            Step::Report(place, failure) => {
+                let (id, order) = self.open.remove(place % self.open.len());
+                let result = match failure {
+                    Some(kind) => Err(Failure::new(kind, "why")),
+                    None => Ok(self.outcome(order)),
+                };
+                Event::Done(id, result)
+            }
+            Step::Stale(id) if self.open.iter().any(|(open, _)| open.0 == id) => Event::Wake,
+            Step::Stale(id) => Event::Done(OrderId(id), Ok(Outcome::Marked { shown: true })),
+            Step::Stop => Event::Operator(Request::Stop),
+            Step::Reborn => {
+                let carried = serde_json::to_string(&self.verdict.carry()).unwrap();
+                let carried = serde_json::from_str(&carried).unwrap();
+                self.verdict = Verdict::new(Config::default(), 1, carried, self.now);
+                (self.open, self.last_id) = (vec![], 0);
+                Event::Wake
+            }
+        };
+        self.verdict.handle(self.now, event);
+    }
+
+    fn outcome(&mut self, order: Order) -> Outcome {
+        match order {
+            Order::ReadSecret { .. } => {
+                self.versions += 1;
+                Outcome::Secret(SecretRead::New(VersionId(format!("n{}", self.versions / 2))))
+            }
+            Order::Install { version } => {
+                self.versions += 1;
+                Outcome::Installed(self.bundle(Generation(10 + self.versions), version.0))
+            }
+            Order::MarkUnhealthy | Order::MarkHealthy => Outcome::Marked { shown: self.versions.is_multiple_of(3) },
+            _ => Outcome::Done,
+        }
+    }
+
+    fn bundle(&self, generation: Generation, version: String) -> Installed {
+        Installed { generation, version: VersionId(version), tunnel: "t".into() }
+    }
+
+    fn check(&mut self) -> Result<(), TestCaseError> {
+        let view = self.verdict.view(self.now);
+        prop_assert!(self.verdict.wake_at(self.now).is_none_or(|wake| wake > self.now), "a wake-up in the past");
+        let serving = view.runs.iter().filter(|(_, run)| run.role == Role::Serving).count();
+        prop_assert!(serving <= 1, "{serving} connectors serve");
+        prop_assert!(view.runs.len() <= 2, "{} connectors", view.runs.len());
+        if let [(_, one), (_, other)] = &view.runs[..] {
+            prop_assert_ne!(one.slot, other.slot, "one metrics address for two connectors");
+        }
+        let registered = view.runs.iter().any(|(_, run)| run.role == Role::Serving && run.connections() > 0);
+        while let Some((id, order)) = self.verdict.poll_order() {
+            prop_assert!(id.0 > self.last_id, "an order's id was used before");
+            self.last_id = id.0;
+            if order == Order::MarkUnhealthy {
+                prop_assert!(!registered, "condemned while registered");
+                prop_assert!(self.now >= Mono::new(Duration::from_secs(180)), "condemned within the startup grace");
+                prop_assert!(!view.runs.is_empty(), "condemned without a connector");
+            }
+            self.log += &format!("{:?} {order:?}\n", self.now);
+            self.open.push((id, order));
+        }
+        while let Some(decision) = self.verdict.poll_decision() {
+            self.log += &format!("{decision:?}\n");
+        }
+        let marks = self.open.iter().filter(|(_, order)| matches!(order, Order::MarkUnhealthy | Order::MarkHealthy));
+        prop_assert!(marks.count() <= 1, "two marks in flight");
+        let reads = self.open.iter().filter(|(_, order)| matches!(order, Order::ReadSecret { .. }));
+        prop_assert!(reads.count() <= 1, "two reads in flight");
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_invariants_hold_and_the_same_inputs_give_the_same_outputs(steps in proptest::collection::vec(step(), 1..120)) {
+        let mut logs = [String::new(), String::new()];
+        for log in &mut logs {
+            let mut life = Life::new();
+            for step in &steps {
+                life.take(step);
+                life.check()?;
+            }
+            *log = life.log;
+        }
+        prop_assert_eq!(&logs[0], &logs[1]);
+    }
+
+    #[test]
+    fn what_is_carried_loses_nothing_that_matters(steps in proptest::collection::vec(step(), 1..80)) {
+        let mut life = Life::new();
+        for step in &steps {
+            life.take(step);
+            life.check()?;
+        }
+        let carried = life.verdict.carry();
+        let next = Verdict::new(Config::default(), 1, carried.clone(), life.now);
+        let (before, after) = (life.verdict.view(life.now), next.view(life.now));
+        prop_assert_eq!(before.mark, after.mark);
+        prop_assert_eq!(before.outage, after.outage);
+        prop_assert_eq!(before.journal, after.journal);
+        prop_assert_eq!(next.carry(), carried);
+    }
+}
