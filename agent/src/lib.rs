@@ -20,3 +20,7 @@ pub mod observe;
 pub mod act;
 
 pub mod log;
+
+pub mod agent;
+
+pub mod cli;

@@ -1,3 +1,7 @@
-//! The agent.
+//! cflared-agent.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cflared_agent::cli::main()
+}

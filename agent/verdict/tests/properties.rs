@@ -173,7 +173,7 @@ impl Life {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_invariants_hold_and_the_same_inputs_give_the_same_outputs(steps in proptest::collection::vec(step(), 1..120)) {

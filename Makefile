@@ -1,0 +1,42 @@
+# Each target does its own set-up: `tests/setup.sh` installs what it can and names what it cannot.
+
+MUSL := x86_64-unknown-linux-musl
+
+.PHONY: help demo test check dist bench sim clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-6s  %s\n", $$1, $$2 }'
+
+demo: ## The main job on stand-ins, told step by step, in about a minute
+	@tests/setup.sh demo
+	@cargo build --quiet -p cflared-agent -p cflared-tests --bins
+	@target/debug/demo
+
+test: ## Every test
+	@tests/setup.sh test
+	cargo test --workspace
+
+check: ## Formatting, lints, docs, licences, bans and sources
+	@tests/setup.sh check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	target/tools/bin/cargo-deny check licenses bans sources
+	tests/unit.sh systemd/cflared-agent.service
+
+dist: ## The static binary, and proof that it is static
+	@tests/setup.sh dist
+	cargo build --release --target $(MUSL) -p cflared-agent
+	tests/static.sh target/$(MUSL)/release/cflared-agent
+
+bench: ## The agent next to a correct bash script, side by side
+	@tests/setup.sh bench
+	@$(MAKE) --no-print-directory dist
+	@cargo build --quiet -p cflared-tests --bins
+	@target/debug/bench
+
+sim: ## The verdict under random lives, more of them than `make test` has
+	PROPTEST_CASES=20000 cargo test -p cflared-verdict --test properties
+
+clean: ## Remove what was built
+	cargo clean

@@ -1,0 +1,469 @@
+//! The one loop: connects the rooms, reads the clocks, keeps the deadline of every order.
+//!
+//! Reports of the rooms and the time go into the verdict, its orders are carried out as tasks, its decisions are logged.
+//! The loop waits for events and for nothing else, so it always has time for the next one.
+
+mod boot;
+mod clock;
+mod host;
+mod look;
+mod orders;
+mod report;
+
+pub use clock::Clock;
+
+use crate::act::autoscaling::Membership;
+use crate::act::cloudwatch::{self, CloudWatch, Sample};
+use crate::act::notify::{Notice, Notifier};
+use crate::act::state::{self, State, StateFile};
+use crate::act::status::Publisher;
+use crate::act::writer::{self, STATE_FILE, Writer};
+use crate::identity::{Aws, Metadata, Network};
+use crate::observe::Observer;
+use crate::secret::Payload;
+use crate::settings::Settings;
+use crate::{bundle, identity, log, observe};
+use boot::Booted;
+use cflared_verdict::{Carried, Config, Decision, DecisionKind, Event, Health, Mark, Mono, Request, RunFact, RunId, Verdict};
+use host::Host;
+use look::{Look, Watched};
+use orders::{News, Report};
+use report::Told;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+/// How long the last datapoints may take at the end.
+const FLUSH: Duration = Duration::from_secs(3);
+/// How long the last status may take at the end.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+/// Heartbeats may come this much late, so that they ride on a wake-up that is needed anyway.
+const SLACK: Duration = Duration::from_secs(6);
+/// How much more time systemd is asked for, beyond the time to the next wake-up, while the start goes on.
+const START_MARGIN: Duration = Duration::from_secs(60);
+
+/// Why the agent cannot run. Everything else it lives through.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another agent holds the store.
+    #[error(transparent)]
+    Busy(#[from] bundle::Error),
+    /// An endpoint of the environment is no URL.
+    #[error(transparent)]
+    Endpoint(#[from] identity::BadEndpoint),
+    /// The metadata service's endpoint is no URL.
+    #[error(transparent)]
+    Metadata(#[from] identity::Error),
+    /// The proxy of the settings is no URL.
+    #[error(transparent)]
+    Proxy(#[from] identity::BadProxy),
+    /// No HTTP client for loopback.
+    #[error(transparent)]
+    Observe(#[from] observe::Error),
+    /// This host refused something basic.
+    #[error("failed to {doing}: {source}")]
+    Host {
+        /// What.
+        doing: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// It could not begin, or another agent holds the store.
+pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
+    let (facts, mut told_facts) = mpsc::unbounded_channel();
+    let (trouble, mut told_trouble) = mpsc::unbounded_channel();
+    let mut signals = Signals::new()?;
+    let mut agent = Agent::new(settings, facts, log.lost_counter())?;
+    let mut booting = JoinSet::new();
+    booting.spawn(boot::boot(agent.settings.clone(), agent.metadata.clone(), trouble));
+    agent.aws.warm_up();
+    while !agent.exiting {
+        let now = agent.clock.mono();
+        agent.settle(now);
+        let wait = agent.clock.until(agent.next_wake(now));
+        tokio::select! {
+            biased;
+            () = signals.stop() => agent.stop(),
+            Some(booted) = booting.join_next() => agent.booted(booted.expect("booting does not panic")?),
+            Some(text) = told_trouble.recv() => agent.told.boot_trouble = Some(text),
+            Some((run, fact)) = told_facts.recv() => agent.fact(run, fact),
+            Some(report) = agent.reports.join_next() => agent.reported(report.expect("carrying out an order does not panic")),
+            Some(look) = agent.looks.join_next() => agent.looked(look.expect("a look does not panic")),
+            () = tokio::time::sleep(wait) => agent.tick(),
+        }
+    }
+    agent.exit().await;
+    Ok(())
+}
+
+/// The signals that are listened to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(|source| Error::Host { doing: "listen to signals", source });
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+}
+
+/// Everything the loop holds.
+struct Agent {
+    settings: Arc<Settings>,
+    clock: Clock,
+    seed: u64,
+    verdict: Verdict,
+    writer: Arc<Writer>,
+    watchdog: Option<Duration>,
+    next_watchdog: Mono,
+    state: StateFile,
+    publisher: Publisher,
+    observer: Arc<Observer>,
+    metadata: Metadata,
+    aws: Aws,
+    /// `None` until the boot is over.
+    host: Option<Host>,
+    connectors: BTreeMap<RunId, Watched>,
+    facts: mpsc::UnboundedSender<(RunId, RunFact)>,
+    reports: JoinSet<Report>,
+    looks: JoinSet<Look>,
+    /// What the last read of the secret found, until it is installed.
+    payload: Option<Payload>,
+    told: Told,
+    /// Unplanned restarts in the grain that is under way.
+    restarts: u32,
+    grain_ends: SystemTime,
+    mark_was_due: bool,
+    up: bool,
+    exiting: bool,
+}
+
+impl Agent {
+    fn new(settings: Settings, facts: mpsc::UnboundedSender<(RunId, RunFact)>, lost: log::Lost) -> Result<Self, Error> {
+        let clock = Clock::start();
+        let now = clock.mono();
+        let settings = Arc::new(settings);
+        let host = |doing| move |source| Error::Host { doing, source };
+        let notifier = Notifier::from_env().map_err(host("use NOTIFY_SOCKET"))?;
+        let watchdog = notifier.watchdog_period();
+        let runtime_dir = &settings.paths.runtime_dir;
+        let loaded = State::load(&runtime_dir.join(STATE_FILE), state::boot_id(), now);
+        if let Some(warning) = loaded.warning {
+            warn!(warning, "state not taken up");
+        }
+        for key in &settings.not_acted_on {
+            warn!(key, "this setting is accepted and has no effect in this version");
+        }
+        let writer = Arc::new(Writer::start(runtime_dir, notifier).map_err(host("start the writer's thread"))?);
+        let carried = serde_json::from_value(loaded.state.carried.clone()).unwrap_or_else(|_| Carried::default());
+        // A start after an agent that did not say goodbye is an unplanned restart of the agent.
+        let restarts = u32::from(loaded.state.running);
+        let network = Network::from_env()?;
+        let metadata = Metadata::from_env(&network.resolver)?;
+        // Any number will do, as long as instances differ.
+        let seed = RandomState::new().build_hasher().finish();
+        let agent = Self {
+            verdict: Verdict::new(config(&settings), seed, carried, now),
+            state: StateFile::new(loaded.state, writer.clone()),
+            publisher: Publisher::default(),
+            observer: Arc::new(Observer::new(settings.observe.timeout)?),
+            aws: Aws::new(&settings.aws, &metadata, network)?,
+            told: Told::new(clock.wall(), lost),
+            grain_ends: grain_end(clock.wall(), settings.cloudwatch.interval),
+            host: None,
+            connectors: BTreeMap::new(),
+            reports: JoinSet::new(),
+            looks: JoinSet::new(),
+            payload: None,
+            mark_was_due: false,
+            up: false,
+            exiting: false,
+            next_watchdog: now,
+            settings,
+            clock,
+            seed,
+            writer,
+            watchdog,
+            metadata,
+            facts,
+            restarts,
+        };
+        drop(agent.state.save(now, move |state| {
+            state.running = true;
+            state.restarts.agent += u64::from(restarts);
+        }));
+        Ok(agent)
+    }
+
+    // ---- events
+
+    fn tell(&mut self, event: Event) {
+        self.verdict.handle(self.clock.mono(), event);
+    }
+
+    fn stop(&mut self) {
+        info!("told to stop");
+        self.writer.notify(Notice::Stopping);
+        self.tell(Event::Operator(Request::Stop));
+    }
+
+    fn booted(&mut self, booted: Result<Booted, bundle::Error>) -> Result<(), Error> {
+        let mut booted = booted?;
+        let installed = booted.installed.take();
+        let mut host = Host::new(booted, &self.aws, &self.settings);
+        host.cloudwatch = self.settings.cloudwatch.enabled.then(|| self.start_pushing(&host));
+        self.host = Some(host);
+        self.told.boot_trouble = None;
+        self.tell(Event::Identified { installed });
+        Ok(())
+    }
+
+    fn start_pushing(&self, host: &Host) -> CloudWatch {
+        let config = cloudwatch::Config {
+            client: self.aws.cloudwatch(&host.instance.region),
+            namespace: self.settings.cloudwatch.namespace.clone(),
+            interval: self.settings.cloudwatch.interval,
+            instance: host.instance.id.as_str().into(),
+            resume: self.state.get().cloudwatch,
+        };
+        let (state, clock) = (self.state.clone(), self.clock);
+        CloudWatch::start(config, move |saved| state.save(clock.mono(), |state| state.cloudwatch = saved))
+    }
+
+    fn fact(&mut self, run: RunId, fact: RunFact) {
+        if let Some(connector) = self.connectors.get_mut(&run) {
+            connector.child_changed(self.clock.mono());
+        }
+        if matches!(fact, RunFact::Exited { .. }) {
+            self.restarted(1);
+        }
+        self.tell(Event::Run(run, fact));
+    }
+
+    /// Counts unplanned restarts.
+    fn restarted(&mut self, times: u32) {
+        self.restarts += times;
+        drop(self.state.save(self.clock.mono(), |state| state.restarts.connector += u64::from(times)));
+    }
+
+    fn looked(&mut self, look: Look) {
+        if let Some(connector) = self.connectors.get_mut(&look.run) {
+            connector.seen(&look, self.settings.observe.interval);
+        }
+        self.tell(Event::Run(look.run, RunFact::Observed(look.observation)));
+    }
+
+    fn reported(&mut self, report: Report) {
+        match report.news {
+            News::None => {}
+            News::Read(environment, payload) => {
+                self.told.secret_read(self.clock.wall(), payload.as_ref().map(|payload| payload.version.clone()));
+                self.payload = payload;
+                if let Some(host) = &mut self.host {
+                    host.environment = Some(environment);
+                }
+            }
+            News::Membership(membership) => self.told.membership = Some(membership),
+            News::Drained(run) => {
+                self.connectors.remove(&run);
+            }
+        }
+        self.tell(Event::Done(report.id, report.result));
+    }
+
+    // ---- what is due
+
+    /// The next moment at which something is due.
+    fn next_wake(&self, now: Mono) -> Mono {
+        let looks = self.connectors.values().filter_map(Watched::due);
+        let grain = self.host.as_ref().and_then(|host| host.cloudwatch.as_ref()).map(|_| {
+            let left = self.grain_ends.duration_since(self.clock.wall()).unwrap_or_default();
+            // A clock that was set back must not put the next grain off.
+            now + left.min(self.settings.cloudwatch.interval)
+        });
+        let heartbeat = self.publisher.due() + SLACK;
+        let watchdog = self.watchdog.map(|_| self.next_watchdog + SLACK);
+        // Nothing is due for a while only before the boot is over.
+        let due = looks.chain(self.verdict.wake_at(now)).chain(grain).chain(watchdog).chain([heartbeat]);
+        due.min().unwrap_or(now)
+    }
+
+    /// Does what is due.
+    fn tick(&mut self) {
+        let now = self.clock.mono();
+        self.clock.resync();
+        self.grain(self.clock.wall());
+        for (run, connector) in &mut self.connectors {
+            if connector.due().is_some_and(|due| due <= now) {
+                self.looks.spawn(connector.look(*run, now, self.observer.clone()));
+            }
+        }
+        self.tell(Event::Wake);
+    }
+
+    /// At the end of a grain, gives its state to CloudWatch. A clock that steps begins a new grain.
+    fn grain(&mut self, wall: SystemTime) {
+        let interval = self.settings.cloudwatch.interval;
+        let end = grain_end(wall, interval);
+        if end == self.grain_ends {
+            return;
+        }
+        self.grain_ends = end;
+        for connector in self.connectors.values_mut() {
+            connector.page_due = true;
+        }
+        let now = self.clock.mono();
+        let view = self.verdict.view(now);
+        let Some(host) = &self.host else { return };
+        let tunnel = view.installed.as_ref().map(|installed| installed.tunnel.as_str());
+        let (Some(cloudwatch), Some(of)) = (&host.cloudwatch, host.dimensions(tunnel)) else { return };
+        let connections = view.runs.iter().map(|(_, run)| run.connections()).sum();
+        let sample = Sample {
+            of,
+            registered: connections > 0,
+            connections,
+            restarts: std::mem::take(&mut self.restarts),
+            held: matches!(view.mark, Mark::Refused { .. }).then_some("unknown"),
+            ami_age_days: host.image_age_days(wall),
+        };
+        if !cloudwatch.sample(wall, sample) {
+            warn!("datapoints of this moment not taken: the pusher is behind");
+        }
+    }
+
+    /// Carries out what the verdict ordered, logs what it decided, and shows how things are.
+    fn settle(&mut self, now: Mono) {
+        let mut ordered = false;
+        while let Some((id, order)) = self.verdict.poll_order() {
+            // Saved before it runs; who marks waits for it.
+            if !std::mem::replace(&mut ordered, true) {
+                drop(self.save());
+            }
+            self.execute(id, order);
+        }
+        while let Some(decision) = self.verdict.poll_decision() {
+            announce(&decision);
+        }
+        self.testify(now);
+        self.notify(now);
+        if let Some(json) = self.publisher.offer(now, self.status(now)) {
+            self.writer.status(json);
+        }
+    }
+
+    /// Has what must survive an agent restart written; done when it is on disk.
+    fn save(&self) -> impl Future<Output = Result<(), writer::Error>> + Send + use<> {
+        let carried = serde_json::to_value(self.verdict.carry()).expect("what is carried has string keys only");
+        self.state.save(self.clock.mono(), move |state| state.carried = carried)
+    }
+
+    /// Before a mark is made, the whole evidence goes to the log: the post-mortem must survive the host.
+    fn testify(&mut self, now: Mono) {
+        let view = self.verdict.view(now);
+        let due = !matches!(view.mark, Mark::None);
+        if due && !self.mark_was_due {
+            let status = serde_json::to_string(&self.status(now)).unwrap_or_default();
+            error!(status, "about to be condemned: the evidence");
+            for (run, connector) in &self.connectors {
+                for line in connector.handle.seen().last_lines {
+                    error!(%run, line, "about to be condemned: its last lines");
+                }
+            }
+        }
+        self.mark_was_due = due;
+    }
+
+    fn notify(&mut self, now: Mono) {
+        let health = self.verdict.health();
+        self.writer.notify(Notice::Status(self.headline(now)));
+        if self.watchdog.is_some() && now >= self.next_watchdog {
+            self.writer.notify(Notice::Watchdog);
+            self.next_watchdog = now + self.watchdog.unwrap_or_default();
+        }
+        if self.up || health == Health::Draining {
+            return;
+        }
+        if self.verdict.is_up(now) {
+            self.up = true;
+            self.writer.notify(Notice::Ready);
+        } else {
+            self.writer.notify(Notice::ExtendTimeout(START_MARGIN + self.settings.observe.interval));
+        }
+    }
+
+    /// The way out: last datapoints, last status.
+    async fn exit(mut self) {
+        if let Some(cloudwatch) = self.host.as_ref().and_then(|host| host.cloudwatch.as_ref())
+            && tokio::time::timeout(FLUSH, cloudwatch.flush(self.clock.wall())).await.is_err()
+        {
+            warn!("the last datapoints were not taken in time");
+        }
+        let now = self.clock.mono();
+        self.told.stopped = true;
+        let carried = self.save();
+        let stopped = self.state.save(now, |state| state.running = false);
+        if let Some(json) = self.publisher.offer(now, self.status(now)) {
+            self.writer.status(json);
+        }
+        let last = async {
+            // The later save includes the earlier one.
+            drop(carried);
+            let stopped = stopped.await;
+            self.writer.close().await;
+            stopped
+        };
+        match tokio::time::timeout(LAST_WRITES, last).await {
+            Ok(Ok(())) => info!("stopped"),
+            Ok(Err(error)) => warn!(%error, "stopped, and the last state was not written"),
+            Err(_) => warn!("stopped, and the last status was not written in time"),
+        }
+    }
+}
+
+/// The end of the grain that `wall` lies in.
+fn grain_end(wall: SystemTime, grain: Duration) -> SystemTime {
+    let since_1970 = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+    UNIX_EPOCH + since_1970 + cloudwatch::until_grain_ends(since_1970, grain)
+}
+
+fn announce(decision: &Decision) {
+    let Decision { kind, what, evidence, .. } = decision;
+    match kind {
+        DecisionKind::Transition => info!(what, evidence, "health"),
+        DecisionKind::Action => warn!(what, evidence, "decision"),
+        DecisionKind::Refusal => error!(what, evidence, "refusal"),
+    }
+}
+
+fn config(settings: &Settings) -> Config {
+    Config {
+        poll_interval: settings.secret.poll_interval,
+        startup_grace: settings.verdict.startup_grace,
+        recheck_secret_after: settings.verdict.recheck_secret_after,
+        restart_after: settings.verdict.restart_after,
+        condemn_after: settings.verdict.condemn_after,
+        min_connections: settings.connector.min_connections,
+        register_timeout: settings.handover.register_timeout,
+        settle: settings.handover.settle,
+        ..Config::default()
+    }
+}

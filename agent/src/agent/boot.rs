@@ -1,0 +1,90 @@
+//! What has to be known and held before anything can be decided: the store's lock, and who this instance is.
+
+use crate::bundle::{self, Locked, Store};
+use crate::identity::{self, Environment, Instance, Metadata};
+use crate::settings::Settings;
+use cflared_verdict::Installed;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+/// A config directory that cannot be used is mended by a person: this often is soon enough.
+const STORE_AGAIN: Duration = Duration::from_secs(5);
+
+/// What the boot found.
+#[derive(Debug)]
+pub struct Booted {
+    /// Who this instance is.
+    pub instance: Instance,
+    /// What its tag says it is for, if it could be read already.
+    pub environment: Option<Environment>,
+    /// The store, which is ours to write until the agent ends.
+    pub store: Locked,
+    /// The bundle that may be started at once.
+    pub installed: Option<Installed>,
+    /// When the image was built, if it says so.
+    pub image_built: Option<SystemTime>,
+}
+
+/// Takes the store and learns the identity, side by side, for as long as it takes. `trouble` hears what is in the way.
+///
+/// # Errors
+/// Another agent holds the store.
+pub async fn boot(
+    settings: Arc<Settings>,
+    metadata: Metadata,
+    trouble: mpsc::UnboundedSender<String>,
+) -> Result<Booted, bundle::Error> {
+    let (store, (instance, environment)) =
+        tokio::try_join!(take_store(&settings, &trouble), async { Ok(learn(&settings, &metadata, &trouble).await) })?;
+    let found = store.store().installed(instance.id.as_str(), environment.as_ref().map(Environment::as_str));
+    let installed = match found {
+        bundle::Found::Whole(installed) => Some(installed),
+        bundle::Found::Nothing => None,
+        bundle::Found::Unusable { generation, why } => {
+            warn!(?generation, %why, "installed bundle not used");
+            None
+        }
+    };
+    let image_built = super::host::image_built(&settings.paths.image_file);
+    if let Err(why) = &image_built {
+        info!(file = %settings.paths.image_file.display(), why, "the image's age is not known");
+    }
+    info!(instance = instance.id.as_str(), region = instance.region.as_str(), ?environment, "identified");
+    Ok(Booted { instance, environment, store, installed, image_built: image_built.ok() })
+}
+
+async fn take_store(settings: &Settings, trouble: &mpsc::UnboundedSender<String>) -> Result<Locked, bundle::Error> {
+    loop {
+        let dir = settings.paths.config_dir.clone();
+        let taken = tokio::task::spawn_blocking(move || Store::open(dir)?.lock()).await;
+        match taken.expect("opening a store does not panic") {
+            Ok(store) => return Ok(store),
+            Err(busy @ bundle::Error::Busy { .. }) => return Err(busy),
+            Err(error) => report(trouble, error.to_string()),
+        }
+        tokio::time::sleep(STORE_AGAIN).await;
+    }
+}
+
+/// The tag is asked for beside the rest, and not waited for: a bundle that is installed may start without it.
+async fn learn(
+    settings: &Settings,
+    metadata: &Metadata,
+    trouble: &mpsc::UnboundedSender<String>,
+) -> (Instance, Option<Environment>) {
+    let instance = identity::discover(metadata, |error| {
+        report(trouble, error.to_string());
+        ControlFlow::Continue(())
+    });
+    let (instance, environment) = tokio::join!(instance, identity::environment(metadata, &settings.identity));
+    (instance.expect("it is never broken off"), environment.ok())
+}
+
+fn report(trouble: &mpsc::UnboundedSender<String>, text: String) {
+    warn!(cause = text, "boot goes on trying");
+    // Nobody listens any more: the agent is about to end.
+    let _ = trouble.send(text);
+}

@@ -1,0 +1,77 @@
+//! What is known and held once the boot is over.
+
+use crate::act::autoscaling::AutoScaling;
+use crate::act::cloudwatch::{CloudWatch, Dimensions};
+use crate::bundle::Locked;
+use crate::identity::{Aws, Environment, Instance};
+use crate::settings::Settings;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+/// This instance, its store, and the ways to AWS.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub instance: Instance,
+    /// What the tag said last.
+    pub environment: Option<Environment>,
+    /// What the tag said a moment ago, if nobody has used that yet.
+    pub fresh_environment: Option<Environment>,
+    pub store: Arc<Mutex<Locked>>,
+    pub secrets: aws_sdk_secretsmanager::Client,
+    /// `None`: switched off.
+    pub autoscaling: Option<Arc<AutoScaling>>,
+    /// `None`: switched off.
+    pub cloudwatch: Option<CloudWatch>,
+    /// When the image was built, if it says so.
+    pub image_built: Option<SystemTime>,
+}
+
+impl Host {
+    pub fn new(booted: super::boot::Booted, aws: &Aws, settings: &Settings) -> Self {
+        let super::boot::Booted { instance, environment, store, image_built, .. } = booted;
+        let autoscaling = settings.autoscaling.enabled.then(|| {
+            Arc::new(AutoScaling::new(&aws.auto_scaling(&instance.region), instance.id.as_str()))
+        });
+        Self {
+            secrets: aws.secrets_manager(&instance.region),
+            autoscaling,
+            cloudwatch: None,
+            fresh_environment: environment.clone(),
+            environment,
+            store: Arc::new(Mutex::new(store)),
+            image_built,
+            instance,
+        }
+    }
+
+    /// What this instance's metrics are told apart by; `None` until both are known.
+    pub fn dimensions(&self, tunnel: Option<&str>) -> Option<Arc<Dimensions>> {
+        Some(Arc::new(Dimensions {
+            environment: self.environment.as_ref()?.as_str().into(),
+            tunnel: tunnel?.into(),
+            instance: self.instance.id.as_str().into(),
+        }))
+    }
+
+    /// How old the image is, in days.
+    pub fn image_age_days(&self, now: SystemTime) -> Option<f64> {
+        const DAY: f64 = 86_400.0;
+        let age = now.duration_since(self.image_built?).unwrap_or(Duration::ZERO);
+        Some(age.as_secs_f64() / DAY)
+    }
+}
+
+/// When the image was built, as `image.json` says: `built_at`, RFC 3339.
+///
+/// # Errors
+/// The file cannot be read, or does not say.
+pub(super) fn image_built(path: &Path) -> Result<SystemTime, String> {
+    #[derive(serde::Deserialize)]
+    struct Image {
+        built_at: String,
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let image: Image = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    humantime::parse_rfc3339(&image.built_at).map_err(|error| format!("built_at: {error}"))
+}

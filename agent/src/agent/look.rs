@@ -1,0 +1,95 @@
+//! When which connector is looked at.
+
+use crate::connector::Handle;
+use crate::observe::{Observer, Page};
+use cflared_verdict::{Generation, Mono, Observation, Ready, RunId};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A young child is looked at this soon, then after twice as long each time, up to the interval of the settings, so that
+/// a registration is seen at once and costs no wake-ups later.
+const FIRST: Duration = Duration::from_millis(100);
+
+/// A connector and the looks at it.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub handle: Handle,
+    pub metrics: SocketAddr,
+    pub generation: Generation,
+    /// The last page of its metrics.
+    pub page: Option<Page>,
+    /// Whether the next look reads its metrics too, changed or not.
+    pub page_due: bool,
+    pace: Duration,
+    next: Mono,
+    /// A look is under way.
+    looking: bool,
+    ready: Option<Ready>,
+}
+
+/// What a look saw.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub run: RunId,
+    pub observation: Observation,
+    pub page: Option<Page>,
+}
+
+impl Watched {
+    pub fn new(handle: Handle, metrics: SocketAddr, generation: Generation) -> Self {
+        Self {
+            handle,
+            metrics,
+            generation,
+            page: None,
+            page_due: false,
+            pace: FIRST,
+            next: Mono::default(),
+            looking: false,
+            ready: None,
+        }
+    }
+
+    /// A new child was executed, or the old one is gone.
+    pub fn child_changed(&mut self, now: Mono) {
+        self.pace = FIRST;
+        self.next = now + FIRST;
+        self.ready = None;
+        self.page = None;
+    }
+
+    /// When the next look is due; `None` while one is under way.
+    pub fn due(&self) -> Option<Mono> {
+        (!self.looking).then_some(self.next)
+    }
+
+    /// The look that is due now.
+    pub fn look(&mut self, run: RunId, now: Mono, observer: Arc<Observer>) -> impl Future<Output = Look> + Send + use<> {
+        self.looking = true;
+        self.next = now + self.pace;
+        let page_due = std::mem::take(&mut self.page_due);
+        let (metrics, before) = (self.metrics, self.ready.clone());
+        let connector = self.handle.seen().connector_id.map(|id| id.to_string());
+        async move {
+            let mut observation = observer.look(metrics, connector.as_deref()).await;
+            let ours = matches!(observation.ready, Ready::Yes { .. } | Ready::No);
+            let changed = before.as_ref() != Some(&observation.ready);
+            // Garbage costs nothing but the numbers.
+            let page = if ours && (page_due || changed) { observer.metrics(metrics).await.ok() } else { None };
+            observation.ha_connections = page.as_ref().and_then(|page| page.ha_connections);
+            Look { run, observation, page }
+        }
+    }
+
+    /// Takes what a look saw. The pace slows down to `interval`.
+    pub fn seen(&mut self, look: &Look, interval: Duration) {
+        self.looking = false;
+        self.ready = Some(look.observation.ready.clone());
+        if look.page.is_some() {
+            self.page = look.page.clone();
+        }
+        let settled = matches!(look.observation.ready, Ready::Yes { .. });
+        self.pace = if settled { interval } else { (self.pace * 2).min(interval) };
+    }
+}

@@ -1,0 +1,221 @@
+//! Carries out orders: each as a task with a deadline, which reports exactly once.
+
+use super::Agent;
+use super::host::Host;
+use crate::act::autoscaling::{Health, Membership};
+use crate::bundle::{self, Intake};
+use crate::connector::{self, respawn};
+use crate::identity::{self, Environment};
+use crate::secret::{self, Payload, Read};
+use cflared_verdict::{Failure, FailureKind, Generation, Order, OrderId, Outcome, RunId, SecretRead, VersionId};
+use std::future::Future;
+use std::time::Duration;
+use tracing::warn;
+
+/// How long a read of the secret may take: the tag, the credentials, and all tries of the call.
+const READ: Duration = Duration::from_secs(20);
+/// How long the disk, and cloudflared's check of the rules, may take.
+const DISK: Duration = Duration::from_secs(30);
+/// How long a connector may take beyond its grace period.
+const STOP: Duration = Duration::from_secs(15);
+/// How long a mark and its read-back may take, with the save before it.
+const MARK: Duration = Duration::from_secs(45);
+
+/// How an order ended, with what the agent itself keeps of it.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub id: OrderId,
+    pub result: Result<Outcome, Failure>,
+    pub news: News,
+}
+
+/// What came along with an order's end.
+#[derive(Debug)]
+pub(super) enum News {
+    None,
+    /// A read of the secret: the environment that named it, and a payload if there is a new one.
+    Read(Environment, Option<Payload>),
+    /// Where the group has this instance.
+    Membership(Membership),
+    /// A connector has ended.
+    Drained(RunId),
+}
+
+type Ended = Result<(Outcome, News), Failure>;
+
+impl Agent {
+    /// Carries out `order`. Its [`Report`] comes through the set of reports.
+    pub(super) fn execute(&mut self, id: OrderId, order: Order) {
+        let kind = order.clone();
+        match order {
+            Order::ReadSecret { known } => self.read_secret(id, known),
+            Order::Install { version } => self.install(id, version),
+            Order::Start { run, generation, slot } => {
+                let result = self.start(run, generation, slot);
+                self.spawn(id, DISK, kind, async { result });
+            }
+            Order::Restart { run, .. } => match self.connectors.get(&run) {
+                Some(connector) => {
+                    let restarted = connector.handle.restart();
+                    self.restarted(1);
+                    self.spawn(id, STOP, kind, async move {
+                        restarted.await.map(done).map_err(|error| Failure::new(FailureKind::Host, error.to_string()))
+                    });
+                }
+                None => self.spawn(id, STOP, kind, async { Ok(done(())) }),
+            },
+            Order::Drain { run } => {
+                let drained = self.connectors.get(&run).map(|connector| connector.handle.drain());
+                let grace = self.settings.connector.grace_period;
+                self.spawn(id, grace + STOP, kind, async move {
+                    if let Some(drained) = drained {
+                        drained.await;
+                    }
+                    Ok((Outcome::Done, News::Drained(run)))
+                });
+            }
+            Order::Commit { generation } => self.commit(id, generation),
+            Order::Discard { generation } => {
+                self.on_disk(id, kind, move |store| store.discard(generation));
+            }
+            Order::MarkUnhealthy => self.mark(id, kind, Health::Unhealthy),
+            Order::MarkHealthy => self.mark(id, kind, Health::Healthy),
+            Order::Exit => self.exiting = true,
+        }
+    }
+
+    /// Runs `work` beside the loop, for `limit` at most.
+    fn spawn(&mut self, id: OrderId, limit: Duration, order: Order, work: impl Future<Output = Ended> + Send + 'static) {
+        self.reports.spawn(async move {
+            let late = || {
+                let text = format!("{order:?} was not done within {} s; it is given up, and ordered again if need be", limit.as_secs());
+                Failure::new(FailureKind::Unreachable, text)
+            };
+            let ended = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late()));
+            match ended {
+                Ok((outcome, news)) => Report { id, result: Ok(outcome), news },
+                Err(failure) => Report { id, result: Err(failure), news: News::None },
+            }
+        });
+    }
+
+    fn read_secret(&mut self, id: OrderId, known: Option<VersionId>) {
+        let order = Order::ReadSecret { known: known.clone() };
+        let Some(host) = &mut self.host else {
+            return self.spawn(id, READ, order, async { Err(not_booted()) });
+        };
+        // The boot has just read the tag; later it is read each time, for it can be changed live.
+        let (fresh, client) = (host.fresh_environment.take(), host.secrets.clone());
+        let (metadata, settings) = (self.metadata.clone(), self.settings.clone());
+        self.spawn(id, READ, order, async move {
+            let environment = match fresh {
+                Some(environment) => environment,
+                None => identity::environment(&metadata, &settings.identity).await.map_err(Failure::from)?,
+            };
+            let name = settings.secret.name_for(environment.as_str());
+            Ok(match secret::read(&client, &name, known.as_ref()).await.map_err(Failure::from)? {
+                Read::Unchanged => (Outcome::Secret(SecretRead::Unchanged), News::Read(environment, None)),
+                Read::New(payload) => {
+                    let version = payload.version.clone();
+                    (Outcome::Secret(SecretRead::New(version)), News::Read(environment, Some(payload)))
+                }
+            })
+        });
+    }
+
+    fn install(&mut self, id: OrderId, version: VersionId) {
+        let order = Order::Install { version: version.clone() };
+        let payload = self.payload.take().filter(|payload| payload.version == version);
+        let (Some(payload), Some(Host { environment: Some(environment), instance, store, .. })) = (payload, &self.host)
+        else {
+            return self.spawn(id, DISK, order, async { Err(not_booted()) });
+        };
+        let intake = Intake {
+            store: store.clone(),
+            instance: instance.id.as_str().into(),
+            environment: environment.as_str().into(),
+            now: self.clock.wall(),
+            binary: self.settings.connector.binary.clone(),
+        };
+        self.spawn(id, DISK, order, async move {
+            let installed = intake.take(payload).await.map_err(Failure::from)?;
+            Ok((Outcome::Installed(installed), News::None))
+        });
+    }
+
+    fn start(&mut self, run: RunId, generation: Generation, slot: usize) -> Ended {
+        let view = self.verdict.view(self.clock.mono());
+        let tunnel = view.runs.iter().find(|(id, _)| *id == run).map(|(_, run)| run.installed.tunnel.as_str());
+        let (Some(tunnel), Some(host)) = (tunnel, &self.host) else { return Err(not_booted()) };
+        let store = bundle::lock(&host.store);
+        let connector = &self.settings.connector;
+        let metrics = connector.metrics[slot];
+        let spec = connector::Spec {
+            run,
+            binary: connector.binary.clone(),
+            config: store.store().config_path(generation),
+            credentials: store.store().credentials_path(generation, tunnel),
+            metrics,
+            grace: connector.grace_period,
+            extra_args: connector.extra_args.clone(),
+            respawn: respawn::Times::default(),
+            seed: self.seed,
+        };
+        let handle = connector::start(spec, self.facts.clone());
+        self.connectors.insert(run, super::look::Watched::new(handle, metrics, generation));
+        Ok(done(()))
+    }
+
+    fn commit(&mut self, id: OrderId, generation: Generation) {
+        let running: Vec<Generation> = self.connectors.values().map(|connector| connector.generation).collect();
+        self.on_disk(id, Order::Commit { generation }, move |store| {
+            store.commit(generation)?;
+            // What could not be removed now is removed after the next commit.
+            if let Err(error) = store.prune(&running) {
+                warn!(%error, "old bundles not removed");
+            }
+            Ok(())
+        });
+    }
+
+    fn on_disk(
+        &mut self,
+        id: OrderId,
+        order: Order,
+        work: impl FnOnce(&mut bundle::Locked) -> Result<(), bundle::Error> + Send + 'static,
+    ) {
+        let Some(store) = self.host.as_ref().map(|host| host.store.clone()) else {
+            return self.spawn(id, DISK, order, async { Err(not_booted()) });
+        };
+        self.spawn(id, DISK, order, async move {
+            let worked = tokio::task::spawn_blocking(move || work(&mut bundle::lock(&store))).await;
+            match worked {
+                Ok(result) => result.map(done).map_err(Failure::from),
+                Err(error) => Err(Failure::new(FailureKind::Host, format!("failed to work on the bundles: {error}"))),
+            }
+        });
+    }
+
+    fn mark(&mut self, id: OrderId, order: Order, health: Health) {
+        let saved = self.save();
+        let group = self.host.as_ref().and_then(|host| host.autoscaling.clone());
+        self.spawn(id, MARK, order, async move {
+            let Some(group) = group else {
+                let text = "autoscaling.enabled is false in the settings, so the instance is not marked; replace it by hand";
+                return Err(Failure::new(FailureKind::Disabled, text));
+            };
+            // It must be known after a crash that a mark of ours may stand.
+            saved.await.map_err(|error| Failure::new(FailureKind::Host, error.to_string()))?;
+            let marked = group.mark(health).await.map_err(Failure::from)?;
+            Ok((Outcome::Marked { shown: marked.shown }, News::Membership(marked.membership)))
+        });
+    }
+}
+
+fn done((): ()) -> (Outcome, News) {
+    (Outcome::Done, News::None)
+}
+
+fn not_booted() -> Failure {
+    Failure::new(FailureKind::Host, "the agent has not what this order needs any more; it is ordered again")
+}

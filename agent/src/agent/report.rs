@@ -1,0 +1,173 @@
+//! What the agent tells of itself: the status file and the line for systemd.
+
+use super::Agent;
+use crate::act::Timestamp;
+use crate::act::autoscaling::Membership;
+use crate::act::status::{self, Status};
+use crate::log::Lost;
+use cflared_verdict::{DecisionKind, Mark, Mono, Ready, Role, Run, RunId, VersionId, View};
+use std::time::SystemTime;
+
+/// What was learnt and is only told on.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub started_at: SystemTime,
+    /// What is in the way of the boot.
+    pub boot_trouble: Option<String>,
+    pub membership: Option<Membership>,
+    pub stopped: bool,
+    secret_version: Option<VersionId>,
+    secret_read_at: Option<SystemTime>,
+    log_lines_lost: Lost,
+}
+
+impl Told {
+    pub fn new(started_at: SystemTime, log_lines_lost: Lost) -> Self {
+        Self {
+            started_at,
+            boot_trouble: None,
+            membership: None,
+            stopped: false,
+            secret_version: None,
+            secret_read_at: None,
+            log_lines_lost,
+        }
+    }
+
+    /// The secret was read; without a version it was the known one.
+    pub fn secret_read(&mut self, at: SystemTime, version: Option<VersionId>) {
+        self.secret_read_at = Some(at);
+        self.secret_version = version.or(self.secret_version.take());
+    }
+}
+
+impl Agent {
+    /// How things are, in a line.
+    pub(super) fn headline(&self, now: Mono) -> String {
+        let view = self.verdict.view(now);
+        let trouble = view.trouble.as_ref().filter(|trouble| !self.why(&view).contains(trouble.as_str()));
+        let tail = trouble.map(|trouble| format!("; {trouble}")).unwrap_or_default();
+        format!("{}: {}{tail}", view.health, self.why(&view))
+    }
+
+    fn why(&self, view: &View) -> String {
+        match &self.told.boot_trouble {
+            _ if self.told.stopped => "the agent has stopped".into(),
+            Some(trouble) if self.host.is_none() => trouble.clone(),
+            _ => view.why.clone(),
+        }
+    }
+
+    /// The whole status.
+    pub(super) fn status(&self, now: Mono) -> Status {
+        let view = self.verdict.view(now);
+        let host = self.host.as_ref();
+        let at = |moment: Mono| Timestamp::from(self.clock.wall_at(moment));
+        Status {
+            schema: status::SCHEMA,
+            written_at: self.clock.wall().into(),
+            agent: status::Agent {
+                version: env!("CARGO_PKG_VERSION").into(),
+                pid: std::process::id(),
+                started_at: self.told.started_at.into(),
+            },
+            instance: host.map(|host| status::Instance {
+                id: host.instance.id.as_str().into(),
+                region: host.instance.region.as_str().into(),
+                zone: host.instance.zone.as_str().into(),
+                image: host.instance.image.as_str().into(),
+                environment: host.environment.as_ref().map(|environment| environment.as_str().into()),
+            }),
+            tunnel: view.installed.as_ref().map(|installed| installed.tunnel.clone()),
+            health: status::Health {
+                state: view.health.to_string(),
+                since: at(view.since),
+                why: self.why(&view),
+            },
+            trouble: view.trouble.clone().or_else(|| self.told.boot_trouble.clone()),
+            connectors: view.runs.iter().map(|(id, run)| self.connector(*id, run)).collect(),
+            installed: view.installed.as_ref().map(|installed| status::Installed {
+                generation: installed.generation.0,
+                version: installed.version.0.clone(),
+            }),
+            secret: status::Secret {
+                version: self.told.secret_version.as_ref().map(|version| version.0.clone()),
+                read_at: self.told.secret_read_at.map(Timestamp::from),
+                last_error: view.trouble.clone(),
+            },
+            cloudwatch: host.and_then(|host| host.cloudwatch.as_ref()).map(|cloudwatch| {
+                let pushes = cloudwatch.view();
+                status::CloudWatch {
+                    last_push_at: pushes.last_push_at,
+                    last_error: pushes.last_error,
+                    waiting: pushes.waiting,
+                    lost: pushes.counts.lost,
+                    dropped: pushes.counts.dropped,
+                }
+            }),
+            autoscaling: host.and_then(|host| host.autoscaling.as_ref()).map(|_| status::AutoScaling {
+                group: self.told.membership.as_ref().map(|membership| membership.group.clone()),
+                lifecycle: self.told.membership.as_ref().map(|membership| membership.lifecycle.clone()),
+                marked: matches!(view.mark, Mark::Shown | Mark::Lifting { .. }),
+                last_error: match &view.mark {
+                    Mark::Refused { why, .. } => Some(why.clone()),
+                    _ => None,
+                },
+            }),
+            counters: status::Counters {
+                connector_restarts: self.state.get().restarts.connector,
+                log_lines_lost: self.told.log_lines_lost.get(),
+                host_writes_failed: self.writer.trouble().failures,
+            },
+            journal: view
+                .journal
+                .iter()
+                .map(|decision| status::Entry {
+                    at: at(decision.at),
+                    kind: kind(decision.kind).into(),
+                    what: decision.what.clone(),
+                    evidence: decision.evidence.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    fn connector(&self, id: RunId, run: &Run) -> status::Connector {
+        let watched = self.connectors.get(&id);
+        let page = watched.and_then(|watched| watched.page.as_ref());
+        status::Connector {
+            run: id.0,
+            generation: run.installed.generation.0,
+            secret_version: run.installed.version.0.clone(),
+            version: page.and_then(|page| page.version.clone()),
+            pid: run.pid,
+            connector_id: watched.and_then(|watched| watched.handle.seen().connector_id).map(|id| id.to_string()),
+            metrics: self.settings.connector.metrics[run.slot],
+            state: state(run).into(),
+            connections: run.connections(),
+            ha_connections: run.ha_connections,
+            restarts: u64::from(run.exits),
+            last_exit: run.last_exit.clone(),
+        }
+    }
+}
+
+fn state(run: &Run) -> &'static str {
+    match (&run.role, run.pid, &run.ready) {
+        (Role::Leaving, _, _) => "draining",
+        (_, None, _) if run.last_exit.is_some() => "respawning",
+        (_, _, None) => "starting",
+        (_, _, Some(Ready::Yes { .. })) => "registered",
+        (_, _, Some(Ready::No)) => "unregistered",
+        (_, _, Some(Ready::Foreign { .. })) => "foreign",
+        (_, _, Some(Ready::Unanswered { .. })) => "unanswered",
+    }
+}
+
+fn kind(kind: DecisionKind) -> &'static str {
+    match kind {
+        DecisionKind::Transition => "transition",
+        DecisionKind::Action => "action",
+        DecisionKind::Refusal => "refusal",
+    }
+}

@@ -1,0 +1,85 @@
+//! The whole way of a payload into the store: checked, staged, held against cloudflared's own rules, published.
+
+use super::{Bundle, Error, Locked, Made, RuleBroken};
+use crate::cloudflared::{self, ValidateError};
+use crate::secret::Payload;
+use cflared_verdict::{Failure, FailureKind, Installed};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// How long cloudflared's own check may take; it takes some 50 ms.
+const VALIDATE: Duration = Duration::from_secs(10);
+
+/// What a payload is taken in with.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    /// Where it goes.
+    pub store: Arc<Mutex<Locked>>,
+    /// The id of this instance.
+    pub instance: String,
+    /// Its environment.
+    pub environment: String,
+    /// The time, for people.
+    pub now: SystemTime,
+    /// cloudflared, which is asked about the ingress rules.
+    pub binary: PathBuf,
+}
+
+/// Why a payload was not taken in. The bundle that was there still is.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// It breaks a rule.
+    #[error(transparent)]
+    Rule(#[from] RuleBroken),
+    /// The file system is in the way.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// cloudflared refuses it, or could not be asked.
+    #[error(transparent)]
+    Cloudflared(#[from] ValidateError),
+    /// The work on the disk ended in the middle.
+    #[error("failed to install the bundle: {0}; it is tried again")]
+    Cut(#[from] tokio::task::JoinError),
+}
+
+impl From<NotTaken> for Failure {
+    fn from(error: NotTaken) -> Self {
+        let kind = match &error {
+            NotTaken::Rule(_) | NotTaken::Cloudflared(ValidateError::Refused { .. }) => FailureKind::Invalid,
+            NotTaken::Store(_) | NotTaken::Cloudflared(_) | NotTaken::Cut(_) => FailureKind::Host,
+        };
+        Failure::new(kind, error.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::new(FailureKind::Host, error.to_string())
+    }
+}
+
+impl Intake {
+    /// Takes the payload in. `current` does not name it yet.
+    ///
+    /// # Errors
+    /// It breaks a rule, the file system refused, or cloudflared did.
+    pub async fn take(self, payload: Payload) -> Result<Installed, NotTaken> {
+        let Self { store, instance, environment, now, binary } = self;
+        let staging = store.clone();
+        let staged = tokio::task::spawn_blocking(move || -> Result<_, NotTaken> {
+            let mut store = lock(&staging);
+            let bundle = Bundle::check(payload, store.store().dir())?;
+            Ok(store.stage(&bundle, Made { instance: &instance, environment: &environment, now })?)
+        })
+        .await??;
+        cloudflared::validate_ingress(&binary, &staged.config_path(), VALIDATE).await?;
+        Ok(tokio::task::spawn_blocking(move || lock(&store).publish(staged)).await??)
+    }
+}
+
+/// The store, which its holder keeps only for as long as the disk takes. Each of its steps leaves it whole, so a panic
+/// in one does no harm.
+pub fn lock(store: &Mutex<Locked>) -> MutexGuard<'_, Locked> {
+    store.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,205 @@
+//! `cflared-agent bootstrap`: a drop-in for a boot script.
+
+use super::Exit;
+use crate::agent::Clock;
+use crate::bundle::{self, Found, Intake, Store};
+use crate::identity::{self, Aws, Discovered, Environment, Metadata, Network};
+use crate::secret::{self, Read};
+use crate::settings::Settings;
+use anyhow::Context;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use cflared_verdict::{Failure, FailureKind, Installed, Mono};
+use nix::unistd::{Gid, Uid, geteuid, setgid, setgroups, setuid};
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How long to go on trying
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+/// What a run of the command came to.
+enum Outcome {
+    /// The secret holds what is installed; no file was touched.
+    NothingNew(Installed),
+    /// A bundle was installed.
+    Installed(Installed),
+}
+
+/// Why it failed, and whether that may mend by itself.
+struct Failed {
+    exit: Exit,
+    text: String,
+}
+
+pub fn main(settings: Settings, args: &Args) -> Exit {
+    if let Err(error) = become_owner(&settings.paths.config_dir) {
+        eprintln!("cflared-agent: {error:#}");
+        return Exit::TryAgain;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cflared-agent: failed to start the runtime: {error}");
+            return Exit::TryAgain;
+        }
+    };
+    let dir = settings.paths.config_dir.clone();
+    let result = runtime.block_on(bootstrap(settings, args.timeout));
+    runtime.shutdown_background();
+    match result {
+        Ok(Outcome::Installed(installed)) => {
+            println!("installed {} in {}", describe(&installed), dir.display());
+            Exit::Fine
+        }
+        Ok(Outcome::NothingNew(installed)) => {
+            println!("nothing new: {} is installed in {}", describe(&installed), dir.display());
+            Exit::Fine
+        }
+        Err(Failed { exit, text }) => {
+            eprintln!("cflared-agent: {text}");
+            exit
+        }
+    }
+}
+
+fn describe(Installed { generation, version, tunnel }: &Installed) -> String {
+    format!("generation {generation} (tunnel {tunnel}, secret version {version})")
+}
+
+/// Root installs as the owner of the directory, who has to read it later.
+fn become_owner(dir: &Path) -> anyhow::Result<()> {
+    let Ok(metadata) = std::fs::metadata(dir) else { return Ok(()) };
+    if !geteuid().is_root() || metadata.uid() == 0 {
+        return Ok(());
+    }
+    setgroups(&[]).context("failed to drop root's groups")?;
+    setgid(Gid::from_raw(metadata.gid())).context("failed to drop to the group of the config directory")?;
+    setuid(Uid::from_raw(metadata.uid())).context("failed to drop to the owner of the config directory")
+}
+
+async fn bootstrap(settings: Settings, limit: Duration) -> Result<Outcome, Failed> {
+    let clock = Clock::start();
+    let deadline = clock.mono() + limit;
+    let network = Network::from_env().map_err(misconfigured)?;
+    let metadata = Metadata::from_env(&network.resolver).map_err(misconfigured)?;
+    let aws = Aws::new(&settings.aws, &metadata, network).map_err(misconfigured)?;
+    // A directory that cannot be used is told before anything is asked for.
+    let store = Store::open(&settings.paths.config_dir).map_err(not_stored)?;
+    aws.warm_up();
+    let discovered = identify(&settings, &metadata, clock, deadline).await?;
+    let client = aws.secrets_manager(&discovered.instance.region);
+    let name = settings.secret.name_for(discovered.environment.as_str());
+    let installed = installed(&store, &discovered);
+    let known = installed.as_ref().map(|installed| &installed.version);
+    let mut delays = ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(5))
+        .without_max_times()
+        .with_jitter()
+        .build();
+    let read = loop {
+        match secret::read(&client, &name, known).await {
+            Ok(read) => break read,
+            Err(error) if error.kind() == FailureKind::Invalid => return Err(misconfigured(error)),
+            Err(error) => {
+                let delay = delays.next().unwrap_or(limit);
+                if clock.until(deadline) < delay {
+                    return Err(try_again(error));
+                }
+                tokio::time::sleep(delay).await;
+            }
+        }
+    };
+    match (read, installed) {
+        (Read::New(payload), _) => install(settings, store, discovered, payload, clock).await,
+        (Read::Unchanged, Some(installed)) => Ok(Outcome::NothingNew(installed)),
+        (Read::Unchanged, None) => Err(try_again("the secret was called unchanged, and nothing was known")),
+    }
+}
+
+async fn identify(
+    settings: &Settings,
+    metadata: &Metadata,
+    clock: Clock,
+    deadline: Mono,
+) -> Result<Discovered, Failed> {
+    let asked = identity::until_known(
+        || identity::identify(metadata, &settings.identity),
+        |error| {
+            let hopeless = error.kind() == FailureKind::Invalid;
+            if hopeless || clock.until(deadline).is_zero() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        },
+    );
+    let asked = tokio::time::timeout(clock.until(deadline), asked).await;
+    match asked {
+        Ok(Ok(discovered)) => Ok(discovered),
+        Ok(Err(error)) if error.kind() == FailureKind::Invalid => Err(misconfigured(error)),
+        Ok(Err(error)) => Err(try_again(error)),
+        Err(_) => {
+            // One more try tells the cause.
+            let last = identity::identify(metadata, &settings.identity).await;
+            last.map_err(try_again)
+        }
+    }
+}
+
+fn installed(store: &Store, discovered: &Discovered) -> Option<Installed> {
+    let Discovered { instance, environment } = discovered;
+    match store.installed(instance.id.as_str(), Some(environment.as_str())) {
+        Found::Whole(installed) => Some(installed),
+        Found::Nothing => None,
+        Found::Unusable { why, .. } => {
+            eprintln!("cflared-agent: the installed bundle is not used: {why}");
+            None
+        }
+    }
+}
+
+async fn install(
+    settings: Settings,
+    store: Store,
+    discovered: Discovered,
+    payload: secret::Payload,
+    clock: Clock,
+) -> Result<Outcome, Failed> {
+    let locked = tokio::task::spawn_blocking(move || store.lock()).await.map_err(try_again)?.map_err(not_stored)?;
+    let store = Arc::new(Mutex::new(locked));
+    let Discovered { instance, environment } = discovered;
+    let intake = Intake {
+        store: store.clone(),
+        instance: instance.id.as_str().into(),
+        environment: Environment::as_str(&environment).into(),
+        now: clock.wall(),
+        binary: settings.connector.binary,
+    };
+    let installed = intake.take(payload).await.map_err(|error| match Failure::from(error) {
+        Failure { kind: FailureKind::Invalid, text } => misconfigured(text),
+        Failure { text, .. } => try_again(text),
+    })?;
+    let generation = installed.generation;
+    let committed = tokio::task::spawn_blocking(move || {
+        let mut store = bundle::lock(&store);
+        store.commit(generation)?;
+        store.prune(&[generation])
+    });
+    committed.await.map_err(try_again)?.map_err(not_stored)?;
+    Ok(Outcome::Installed(installed))
+}
+
+fn misconfigured(error: impl std::fmt::Display) -> Failed {
+    Failed { exit: Exit::Config, text: error.to_string() }
+}
+
+fn try_again(error: impl std::fmt::Display) -> Failed {
+    Failed { exit: Exit::TryAgain, text: error.to_string() }
+}
+
+fn not_stored(error: bundle::Error) -> Failed {
+    try_again(error)
+}

@@ -1,0 +1,81 @@
+//! The command line: parsing and rendering only, one file a subcommand.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // the one place that writes to a person
+
+mod bootstrap;
+mod run;
+mod status;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// How a command ended. The numbers are those of the design, after sysexits.h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Fine.
+    Fine = 0,
+    /// The checked thing is not fine.
+    NotFine = 1,
+    /// It could not be told.
+    Unknown = 2,
+    /// Bad usage.
+    Usage = 64,
+    /// Failed, worth trying again.
+    TryAgain = 75,
+    /// Wrong settings, tag or payload: it fails again until somebody mends it.
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Runs a Cloudflare Tunnel on an EC2 instance.
+#[derive(Debug, Parser)]
+#[command(name = "cflared-agent", version, about, propagate_version = true)]
+struct Cli {
+    /// The settings [default: /etc/cflared-agent/agent.yml, which may be missing]
+    #[arg(long, global = true, value_name = "PATH")]
+    settings: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the tunnel until told to stop; for systemd
+    Run,
+    /// Fetch config and credentials and install them once
+    Bootstrap(bootstrap::Args),
+    /// Show how the tunnel is; exits 0 if it is registered, 1 if not, 2 if that is not known
+    Status(status::Args),
+}
+
+/// Parses the command line and runs the command.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Fine };
+            // There is nobody left to tell that the terminal is gone.
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let settings = match crate::settings::Settings::load(cli.settings.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("cflared-agent: {error}");
+            return Exit::Config.into();
+        }
+    };
+    match cli.command {
+        Command::Run => run::main(settings),
+        Command::Bootstrap(args) => bootstrap::main(settings, &args),
+        Command::Status(args) => status::main(&settings, &args),
+    }
+    .into()
+}

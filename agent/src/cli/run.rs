@@ -1,0 +1,35 @@
+//! `cflared-agent run`.
+
+use super::Exit;
+use crate::settings::Settings;
+use crate::{agent, log};
+
+pub fn main(settings: Settings) -> Exit {
+    let log = match log::init(settings.log.format) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("cflared-agent: failed to start the log: {error}");
+            return Exit::TryAgain;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "failed to start the runtime");
+            return Exit::TryAgain;
+        }
+    };
+    let result = runtime.block_on(agent::run(settings, &log));
+    // Blocking work that hangs, as on a dead disk, must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => Exit::Fine,
+        Err(error) => {
+            tracing::error!("{error}");
+            match error {
+                agent::Error::Endpoint(_) | agent::Error::Metadata(_) | agent::Error::Proxy(_) => Exit::Config,
+                agent::Error::Busy(_) | agent::Error::Observe(_) | agent::Error::Host { .. } => Exit::TryAgain,
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `cflared-agent status`: what is wrong first.
+
+use super::Exit;
+use crate::act::status::{ReadError, Status};
+use crate::act::writer::STATUS_FILE;
+use crate::agent::Clock;
+use crate::settings::Settings;
+use std::fmt::Write;
+use std::io::Write as _;
+use std::time::{Duration, SystemTime};
+
+/// How many of the last decisions are shown.
+const TAIL: usize = 5;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print the status file as it is
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn main(settings: &Settings, args: &Args) -> Exit {
+    let path = settings.paths.runtime_dir.join(STATUS_FILE);
+    let now = Clock::start().wall();
+    let (text, exit) = match Status::read(&path) {
+        Ok(status) => {
+            let judged = judge(&status, now);
+            let text = if args.json { json(&status) } else { render(&status, &judged, now) };
+            (text, judged.exit)
+        }
+        Err(error @ (ReadError::Missing(_) | ReadError::Unreadable { .. })) => {
+            eprintln!("cflared-agent: {error}");
+            return Exit::Unknown;
+        }
+    };
+    // Whoever closed the pipe has seen enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    exit
+}
+
+fn json(status: &Status) -> String {
+    let mut text = serde_json::to_string_pretty(status).expect("the status has string keys only");
+    text.push('\n');
+    text
+}
+
+/// The first line, and what it comes to.
+struct Judged {
+    headline: String,
+    exit: Exit,
+}
+
+fn judge(status: &Status, now: SystemTime) -> Judged {
+    let (state, why) = (&status.health.state, &status.health.why);
+    if status.is_stale(now) {
+        let age = span(status.written_at.age(now));
+        let headline = format!(
+            "unknown: the agent stopped writing {age} ago; then it was {state}: {why}\n  next: systemctl status cflared-agent; journalctl -u cflared-agent"
+        );
+        return Judged { headline, exit: Exit::Unknown };
+    }
+    let registered = matches!(state.as_str(), "registered" | "degraded");
+    let exit = if registered { Exit::Fine } else { Exit::NotFine };
+    let since = span(status.health.since.age(now));
+    Judged { headline: format!("{state} for {since}: {why}"), exit }
+}
+
+fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
+    let mut text = format!("{}\n", judged.headline);
+    if let Some(trouble) = status.trouble.as_ref().filter(|trouble| !judged.headline.contains(trouble.as_str())) {
+        line(&mut text, "trouble", trouble);
+    }
+    text.push('\n');
+    if let Some(instance) = &status.instance {
+        let environment = instance.environment.as_deref().unwrap_or("environment not known");
+        let place = format!("{} · {environment} · {} · {}", instance.id, instance.zone, instance.image);
+        line(&mut text, "instance", &place);
+    }
+    if let Some(tunnel) = &status.tunnel {
+        line(&mut text, "tunnel", tunnel);
+    }
+    if let Some(installed) = &status.installed {
+        line(&mut text, "installed", &format!("generation {}, secret version {}", installed.generation, installed.version));
+    }
+    if let Some(read_at) = status.secret.read_at {
+        line(&mut text, "secret", &format!("read {} ago", span(read_at.age(now))));
+    }
+    for connector in &status.connectors {
+        connector_lines(&mut text, connector);
+    }
+    if let Some(cloudwatch) = &status.cloudwatch {
+        line(&mut text, "cloudwatch", &pushes(cloudwatch, now));
+    }
+    if let Some(autoscaling) = &status.autoscaling {
+        line(&mut text, "autoscaling", &group(autoscaling));
+    }
+    let agent = &status.agent;
+    let running = span(agent.started_at.age(now));
+    line(&mut text, "agent", &format!("{} (pid {}), running for {running}", agent.version, agent.pid));
+    if status.counters.log_lines_lost > 0 {
+        line(&mut text, "log", &format!("{} lines lost: the log's reader does not keep up", status.counters.log_lines_lost));
+    }
+    journal(&mut text, status, now);
+    text
+}
+
+fn connector_lines(text: &mut String, connector: &crate::act::status::Connector) {
+    let connections = match connector.connections {
+        0 => String::new(),
+        1 => ", 1 connection".into(),
+        many => format!(", {many} connections"),
+    };
+    let version = connector.version.as_deref().map(|version| format!(" · cloudflared {version}")).unwrap_or_default();
+    let pid = connector.pid.map(|pid| format!(" · pid {pid}")).unwrap_or_default();
+    line(text, "connector", &format!("{}{connections} · generation {}{version}{pid}", connector.state, connector.generation));
+    if let Some(id) = &connector.connector_id {
+        line(text, "", &format!("id {id} · metrics {}", connector.metrics));
+    }
+    if connector.restarts > 0 {
+        let last = connector.last_exit.as_deref().unwrap_or("not known");
+        line(text, "", &format!("exited {} times; last: {last}", connector.restarts));
+    }
+}
+
+fn pushes(cloudwatch: &crate::act::status::CloudWatch, now: SystemTime) -> String {
+    let last = cloudwatch.last_push_at.map(|at| format!("pushed {} ago", span(at.age(now))));
+    let mut text = last.unwrap_or_else(|| "nothing pushed yet".into());
+    for (count, what) in [(cloudwatch.waiting, "waiting"), (cloudwatch.lost, "lost"), (cloudwatch.dropped, "dropped")] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    if let Some(error) = &cloudwatch.last_error {
+        let _ = write!(text, "; {error}");
+    }
+    text
+}
+
+fn group(autoscaling: &crate::act::status::AutoScaling) -> String {
+    let mark = if autoscaling.marked { "marked unhealthy by this agent" } else { "not marked" };
+    match (&autoscaling.group, &autoscaling.last_error) {
+        (_, Some(error)) => format!("{mark}; {error}"),
+        (Some(group), None) => format!("{mark} · group {group}"),
+        (None, None) => mark.into(),
+    }
+}
+
+fn journal(text: &mut String, status: &Status, now: SystemTime) {
+    if status.journal.is_empty() {
+        return;
+    }
+    text.push_str("\nlast decisions\n");
+    for entry in status.journal.iter().rev().take(TAIL) {
+        let _ = writeln!(text, "  {:>8} ago  {}: {}", span(entry.at.age(now)), entry.what, entry.evidence);
+    }
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "{name:<12}{value}");
+}
+
+/// The two largest units of a time: `3d 4h`, `2m 5s`.
+fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
