@@ -139,7 +139,7 @@ impl Aws {
     }
 
     /// Fetches the role's credentials and parses the root certificates beside whatever the caller does next. Nothing
-    /// is reported: the first call that needs what is missing tries again, and says so.
+    /// is reported: the first call that needs what is missing tries again, and says so. Must be called on the runtime.
     pub fn warm_up(&self) {
         let role = self.role.clone();
         tokio::spawn(async move { role.prefetch().await });

@@ -10,10 +10,12 @@ use aws_credential_types::provider::{self, ProvideCredentials, future};
 use aws_smithy_types::date_time::{DateTime, Format};
 use serde::Deserialize;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
+/// The service replaces credentials five minutes before they expire, so what it gives is good for longer than this.
+const PREFETCHED_FOR: Duration = Duration::from_secs(120);
 
 /// The role's credentials, from the metadata service. They are cached by the SDK, which asks again before they expire.
 #[derive(Clone)]
@@ -45,10 +47,22 @@ impl RoleCredentials {
         Self(Arc::new(Inner { metadata, prefetched: tokio::sync::Mutex::default(), last: Mutex::default() }))
     }
 
-    /// Fetches credentials for the first use, which may begin meanwhile. A failure is silent: that use tries again.
+    /// Fetches credentials for the first use, which may begin meanwhile, and keeps them for a while: an instance may
+    /// wait for its tag for days. A failure is silent: the first use tries again.
     pub(super) async fn prefetch(&self) {
         let mut prefetched = self.0.prefetched.lock().await;
+        if self.last().is_some() {
+            return;
+        }
         *prefetched = self.fetch().await.ok();
+        drop(prefetched);
+        tokio::time::sleep(PREFETCHED_FOR).await;
+        self.0.prefetched.lock().await.take();
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Credentials>> {
+        // Nothing panics while it is held.
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn current(&self) -> provider::Result {
@@ -57,7 +71,7 @@ impl RoleCredentials {
             Some(credentials) => Ok(credentials),
             None => self.fetch().await,
         };
-        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last();
         match (fetched, &*last) {
             (Ok(credentials), _) => Ok(last.insert(credentials).clone()),
             (Err(error), Some(credentials)) => {
@@ -123,7 +137,7 @@ impl ProvideCredentials for RoleCredentials {
     }
 
     fn fallback_on_interrupt(&self) -> Option<Credentials> {
-        self.0.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last().clone()
     }
 }
 

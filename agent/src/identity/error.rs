@@ -106,8 +106,8 @@ pub enum Error {
     },
     /// The service shows no tags at all.
     #[error(
-        "failed to read the instance tag {key}: the metadata service shows no tags; set InstanceMetadataTags=enabled in \
-         the instance's metadata options, and see that the instance has the tag"
+        "failed to read the instance tag {key}: the metadata service shows no tags; set InstanceMetadataTags=enabled \
+         in the instance's metadata options, and see that the instance has the tag"
     )]
     TagsOff {
         /// The tag.

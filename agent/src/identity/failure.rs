@@ -30,13 +30,7 @@ where
     let (kind, why) = match error {
         SdkError::ServiceError(answer) => refused(answer.err(), answer.raw().status().as_u16(), call),
         SdkError::TimeoutError(_) => no_answer(),
-        SdkError::ResponseError(answer) => (
-            FailureKind::Throttled,
-            format!(
-                "the answer (HTTP {}) is not the service's; check the endpoint and the proxy",
-                answer.raw().status()
-            ),
-        ),
+        SdkError::ResponseError(answer) => not_its_answer(answer.raw().status().as_u16()),
         _ => not_answered(error),
     };
     Failure::new(kind, format!("failed to call {} on {}: {why}", call.action, call.object))
@@ -64,10 +58,16 @@ where
 
 /// The service answered, and says no.
 fn refused<E: ProvideErrorMetadata>(error: &E, status: u16, call: Call<'_>) -> (FailureKind, String) {
-    let code = error.code().unwrap_or_default();
-    let said = said(code, status, error.message());
+    let (code, message) = (error.code().unwrap_or_default(), error.message().unwrap_or_default());
+    let said = said(code, status, message);
+    let is_denied = code.starts_with("AccessDenied") || code == "UnauthorizedOperation" || code == "AuthorizationError";
     match code {
-        _ if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" || code == "AuthorizationError" => {
+        // The key's refusal comes as the service's own ("Access to KMS is not allowed").
+        _ if code == "DecryptionFailure" || is_denied && message.contains("KMS") => {
+            let next = "see that its KMS key is enabled and that the role has kms:Decrypt on it";
+            (FailureKind::Denied, format!("it could not be decrypted ({said}); {next}"))
+        }
+        _ if is_denied => {
             (FailureKind::Denied, format!("access denied: the role needs {} on {} ({said})", call.action, call.object))
         }
         "UnrecognizedClientException"
@@ -77,13 +77,10 @@ fn refused<E: ProvideErrorMetadata>(error: &E, status: u16, call: Call<'_>) -> (
         | "ExpiredTokenException"
         | "OptInRequired"
         | "IncompleteSignature"
-        | "MissingAuthenticationToken" => (
-            FailureKind::Denied,
-            format!(
-                "AWS does not accept the role's credentials ({said}); see that the role still exists and that the \
-                     metadata service gives fresh credentials"
-            ),
-        ),
+        | "MissingAuthenticationToken" => {
+            let next = "see that the role still exists and that the metadata service gives fresh credentials";
+            (FailureKind::Denied, format!("AWS does not accept the role's credentials ({said}); {next}"))
+        }
         "SignatureDoesNotMatch"
         | "InvalidSignatureException"
         | "RequestExpired"
@@ -94,16 +91,16 @@ fn refused<E: ProvideErrorMetadata>(error: &E, status: u16, call: Call<'_>) -> (
         _ if is_later(code) || status == 429 || status >= 500 => {
             (FailureKind::Throttled, format!("{said}; it is tried again"))
         }
-        "DecryptionFailure" => (
-            FailureKind::Denied,
-            format!(
-                "the secret's KMS key does not decrypt it ({said}); see that the key is enabled and that the role \
-                     has kms:Decrypt on it"
-            ),
-        ),
+        "" => not_its_answer(status),
         "ResourceNotFoundException" | "ResourceNotFound" => (FailureKind::Missing, format!("it is not there ({said})")),
         _ => (FailureKind::Invalid, format!("{said}; correct what it names")),
     }
+}
+
+/// Something else answers there, such as a proxy: that may mend.
+fn not_its_answer(status: u16) -> (FailureKind, String) {
+    let why = format!("the answer (HTTP {status}) is not the service's; check the endpoint and the proxy");
+    (FailureKind::Throttled, why)
 }
 
 fn is_later(code: &str) -> bool {
@@ -123,12 +120,9 @@ fn is_later(code: &str) -> bool {
         )
 }
 
-fn said(code: &str, status: u16, message: Option<&str>) -> String {
+fn said(code: &str, status: u16, message: &str) -> String {
     let code = if code.is_empty() { format!("HTTP {status}") } else { escaped(code, MESSAGE) };
-    match message {
-        Some(message) if !message.is_empty() => format!("{code}: {}", escaped(message, MESSAGE)),
-        _ => code,
-    }
+    if message.is_empty() { code } else { format!("{code}: {}", escaped(message, MESSAGE)) }
 }
 
 /// No answer came.

@@ -20,3 +20,6 @@ pub use resolver::{Resolver, UnknownName};
 pub use roots::RootsError;
 pub use transport::BadProxy;
 pub use types::{Environment, ImageId, Instance, InstanceId, Malformed, Region, Zone};
+
+#[cfg(test)]
+pub(crate) mod tests;

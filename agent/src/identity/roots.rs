@@ -39,7 +39,7 @@ pub enum RootsError {
         cause: String,
     },
     /// The file holds no certificate that can be used.
-    #[error("failed to use the root certificates {}: no certificate in it; install ca-certificates again", path.display())]
+    #[error("failed to use the root certificates {}: it holds none; install ca-certificates again", path.display())]
     Empty {
         /// The file.
         path: PathBuf,

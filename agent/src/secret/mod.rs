@@ -34,7 +34,8 @@ pub enum Error {
     NotRead(Failure),
     /// There is no such secret, or it has no current version.
     #[error(
-        "failed to read the secret {name}: there is none of that name with a current version in {region}; create it, or correct the instance's tag or secret.name in the settings"
+        "failed to read the secret {name}: there is none of that name with a current version in {region}; create it, \
+         or correct the instance's tag or secret.name in the settings"
     )]
     Missing {
         /// Its name.
@@ -44,7 +45,8 @@ pub enum Error {
     },
     /// It waits to be deleted.
     #[error(
-        "failed to read the secret {name}: it is scheduled for deletion; restore it (aws secretsmanager restore-secret)"
+        "failed to read the secret {name}: it is scheduled for deletion; restore it (aws \
+         secretsmanager restore-secret)"
     )]
     Deleted {
         /// Its name.
@@ -52,7 +54,8 @@ pub enum Error {
     },
     /// It holds bytes and not text.
     #[error(
-        "failed to read the secret {name}: its version {version} is binary (SecretBinary); store the payload as text (SecretString)"
+        "failed to read the secret {name}: its version {version} is binary (SecretBinary); store the payload as \
+         text (SecretString)"
     )]
     Binary {
         /// Its name.
@@ -62,7 +65,8 @@ pub enum Error {
     },
     /// It holds more than Secrets Manager stores.
     #[error(
-        "failed to read the secret {name}: its version {version} has {length} bytes, more than {LONGEST}; check AWS_ENDPOINT_URL"
+        "failed to read the secret {name}: its version {version} has {length} bytes, more than {LONGEST}; check \
+         AWS_ENDPOINT_URL"
     )]
     TooLong {
         /// Its name.
@@ -167,7 +171,7 @@ fn not_read(error: &SdkError<GetSecretValueError>, client: &Client, name: &str) 
             let region = client.config().region().map(ToString::to_string).unwrap_or_default();
             Error::Missing { name: name.into(), region }
         }
-        // The API has no code of its own for it (API reference, GetSecretValue: "the secret is scheduled for deletion").
+        // The API has no code of its own for it (API reference, GetSecretValue: "scheduled for deletion").
         Some(GetSecretValueError::InvalidRequestException(refusal))
             if refusal.message().is_some_and(|message| message.contains("deletion")) =>
         {
@@ -176,3 +180,6 @@ fn not_read(error: &SdkError<GetSecretValueError>, client: &Client, name: &str) 
         _ => Error::NotRead(failure(error, Call { action: ACTION, object: name })),
     }
 }
+
+#[cfg(test)]
+mod tests;
