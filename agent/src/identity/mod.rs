@@ -1,1 +1,25 @@
 //! Who this instance is, from the instance metadata service (IMDSv2), and how AWS is reached.
+
+mod aws;
+mod boot;
+mod credentials;
+mod error;
+mod failure;
+mod metadata;
+mod resolver;
+mod roots;
+mod transport;
+mod types;
+
+pub use aws::{Aws, BadEndpoint, Endpoints, Network};
+pub use boot::{Discovered, discover, identify};
+pub use error::Error;
+pub use failure::{Call, failure, was_not_sent};
+pub use metadata::Metadata;
+pub use resolver::{Resolver, UnknownName};
+pub use roots::RootsError;
+pub use transport::BadProxy;
+pub use types::{Environment, ImageId, Instance, InstanceId, Malformed, Region, Zone};
+
+#[cfg(test)]
+pub(crate) mod tests;
