@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 /// What one run is started from.
 #[derive(Debug, Clone)]
@@ -64,7 +65,7 @@ pub enum RestartError {
     Drained,
 }
 
-/// Starts a run, within a tokio runtime. Its facts are few (they follow spawns, which the policy spaces), so that the
+/// Starts a run, within a tokio runtime that has its drivers enabled. Its facts are few (they follow spawns, which the policy spaces), so that the
 /// channel needs no bound.
 ///
 /// The child dies with the thread that polls the runtime, which must therefore be the agent's main thread.
@@ -95,6 +96,11 @@ impl Handle {
         // If the run has ended, there is nothing to order, and nothing to wait for.
         let _ = orders.send(owner::Order::Drain);
         async move { orders.closed().await }
+    }
+
+    /// The id that the living child gave itself; none before it did.
+    pub fn connector_id(&self) -> Option<Uuid> {
+        self.seen.connector_id()
     }
 
     /// What the run's children have said so far.

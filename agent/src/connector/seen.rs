@@ -31,6 +31,10 @@ impl Shared {
         self.lock().clone()
     }
 
+    pub fn connector_id(&self) -> Option<Uuid> {
+        self.lock().connector_id
+    }
+
     /// A new child has not named itself yet.
     pub fn forget_connector(&self) {
         self.lock().connector_id = None;

@@ -329,10 +329,10 @@ async fn a_successor_has_a_connector_id_of_its_own() {
     let named = format!("[ -e $D/pids ] || echo 'Generated Connector ID: {id}'; echo $$ >> $D/pids; exec sleep 100");
     let mut run = run(&named);
     run.spawned().await;
-    until("it names itself", || run.handle.seen().connector_id.is_some()).await;
-    assert_eq!(run.handle.seen().connector_id.unwrap().to_string(), id);
+    until("it names itself", || run.handle.connector_id().is_some()).await;
+    assert_eq!(run.handle.connector_id().unwrap().to_string(), id);
     run.handle.restart().await.unwrap();
     run.under_way(2).await;
-    assert_eq!(run.handle.seen().connector_id, None);
+    assert_eq!(run.handle.connector_id(), None);
     run.handle.drain().await;
 }
