@@ -1,1 +1,23 @@
-//! Facts about the child program: its version, how it is spawned, what its log lines mean. A leaf: it knows no room.
+//! Facts about the child program: how it is spawned, its version, whether it accepts a configuration, and what its log
+//! lines mean. A leaf: it knows no room.
+
+mod command;
+mod line;
+mod once;
+mod process;
+mod symptom;
+mod validate;
+mod version;
+
+#[cfg(test)]
+pub(crate) mod fake;
+
+pub use command::command;
+pub use line::Line;
+pub use process::{Process, SpawnError};
+pub use symptom::{Meaning, Row, Source, Symptom, TABLE, When, classify};
+pub use validate::{ValidateError, validate_ingress};
+pub use version::{Version, VersionError, version};
+
+/// The target of the events that are lines of the program: the log shows it as their writer's name.
+pub const LOG_TARGET: &str = "cloudflared";

@@ -1,0 +1,107 @@
+use super::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+fn recorded() -> impl Iterator<Item = (String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded");
+    std::fs::read_dir(folder).unwrap().flat_map(|entry| {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let text = std::fs::read(entry.path()).unwrap();
+        let lines: Vec<_> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        lines.into_iter().filter(|line| !line.is_empty()).map(move |line| (name.clone(), line))
+    })
+}
+
+/// How many lines of each recording mean what; chatter apart.
+fn found() -> BTreeMap<String, BTreeMap<&'static str, u32>> {
+    let mut found: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for (file, line) in recorded() {
+        let meaning = classify(&Line::parse(&line));
+        let events = found.entry(file).or_default();
+        if !matches!(meaning.symptom, Symptom::Chatter | Symptom::DnsFailed | Symptom::ConnectorId) {
+            *events.entry(meaning.event).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[test]
+fn every_recording_means_what_happened_then() {
+    let expected: [(&str, &[(&str, u32)]); 20] = [
+        ("cfg_bad_service.log", &[("config_bad_service", 2)]),
+        ("cfg_badyaml.log", &[("config_not_yaml", 1)]),
+        ("cfg_id_mismatch.log", &[("registered", 4)]),
+        ("cfg_missing.log", &[("config_missing", 1)]),
+        ("cfg_nocatchall.log", &[("config_no_catch_all", 2)]),
+        ("cfg_nocreds.log", &[("credentials_missing", 1)]),
+        ("cfg_unknown_key.log", &[("registered", 4)]),
+        // Registered, dropped and back, dropped, told twice a connection that the tunnel was deleted, three back, told
+        // to stop. One of the tunnel_deleted lines was torn apart, and its second half is the `rejected`.
+        (
+            "connected.log",
+            &[
+                ("connection_lost", 8),
+                ("registered", 11),
+                ("rejected", 1),
+                ("retrying", 19),
+                ("stopping", 1),
+                ("tunnel_deleted", 15),
+                ("unregistered", 3),
+            ],
+        ),
+        ("creds_garbage.log", &[("credentials_not_json", 3)]),
+        ("metrics_port_in_use.log", &[("metrics_port_taken", 2)]),
+        ("sig_SIGHUP.log", &[("registered", 4)]),
+        ("sig_SIGINT.log", &[("registered", 4), ("retrying", 4), ("stopping", 1), ("unregistered", 4)]),
+        ("sig_SIGTERM.log", &[("registered", 4), ("retrying", 4), ("stopping", 1), ("unregistered", 4)]),
+        ("start_blackhole.log", &[("edge_timed_out", 2), ("retrying", 2)]),
+        ("start_drop.log", &[("edge_cut", 6), ("retrying", 6)]),
+        ("start_edge_refused.log", &[("edge_refused", 11), ("retrying", 11)]),
+        ("start_hang.log", &[("gave_up", 1), ("registration_timed_out", 2), ("retrying", 1)]),
+        ("start_permanent.log", &[("retrying", 1), ("tunnel_deleted", 5)]),
+        // Its last words, `edge is overloaded`, are the edge's own and can be anything.
+        ("start_retry.log", &[("gave_up", 1), ("other", 2), ("rejected", 1), ("retrying", 1)]),
+        ("start_unauthorized.log", &[("connection_lost", 1), ("gave_up", 2), ("retrying", 3), ("unauthorized", 5)]),
+    ];
+    let expected: BTreeMap<_, BTreeMap<_, _>> =
+        expected.into_iter().map(|(file, events)| (file.to_owned(), events.iter().copied().collect())).collect();
+    assert_eq!(found(), expected);
+}
+
+#[test]
+fn every_row_was_seen_where_it_says() {
+    let lines: Vec<_> = recorded().map(|(file, line)| (file, Line::parse(&line))).collect();
+    for row in TABLE {
+        let Source::Recorded(source) = row.source else { continue };
+        let first = |line: &Line| TABLE.iter().find(|row| row.when.fits(line));
+        let seen = lines.iter().any(|(file, line)| file == source && first(line) == Some(row));
+        assert!(seen, "{row:?}");
+    }
+}
+
+#[test]
+fn nothing_is_an_error_and_what_repeats_is_quiet() {
+    for row in TABLE {
+        assert!(row.meaning.level > Level::ERROR, "{row:?}");
+        let names = |other: &&Row| other.meaning.event == row.meaning.event;
+        assert!(row.meaning.event != "other" && TABLE.iter().filter(names).count() > 0);
+    }
+    let unknown = classify(&Line::parse(br#"{"level":"error","message":"never seen"}"#));
+    assert_eq!(unknown, Meaning { event: "other", symptom: Symptom::Unknown, level: Level::WARN });
+    let unknown = classify(&Line::parse(br#"{"level":"debug","message":"never seen"}"#));
+    assert_eq!(unknown.level, Level::DEBUG);
+    assert_eq!(classify(&Line::parse(b"goroutine 1 [running]:")).level, Level::WARN);
+}
+
+#[test]
+fn an_origins_trouble_is_not_the_tunnels() {
+    let line = br#"{"level":"error","error":"dial tcp 127.0.0.1:1: connect: connection refused","message":"Unable to reach the origin service"}"#;
+    assert_eq!(classify(&Line::parse(line)).symptom, Symptom::Unknown);
+}
+
+#[test]
+fn quic_has_words_of_its_own() {
+    let line = br#"{"level":"error","error":"failed to dial to edge with quic: timeout: no recent network activity","connIndex":0,"message":"Failed to dial a quic connection"}"#;
+    assert_eq!(classify(&Line::parse(line)).symptom, Symptom::EdgeUnreachable);
+}

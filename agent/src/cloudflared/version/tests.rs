@@ -1,0 +1,38 @@
+use super::*;
+use crate::cloudflared::fake::Dir;
+
+#[test]
+fn versions_are_ordered_as_numbers() {
+    let parsed: Vec<Version> =
+        ["2024.12.2", "2025.1.0", "2025.10.1", "2026.8.2"].iter().map(|text| text.parse().unwrap()).collect();
+    assert!(parsed.is_sorted());
+    assert_eq!(parsed[3].to_string(), "2026.8.2");
+    for text in ["", "2026", "2026.8", "2026.8.2.1", "2026.8.x", "DEV", "2026.8.-2", "2026.8.99999999999"] {
+        assert_eq!(text.parse::<Version>(), Err(NotAVersion), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_is_asked() {
+    let dir = Dir::new();
+    let script = dir.script("echo $# $1 >> $D/argv; echo 'cloudflared version 2026.8.2 (built 2026-08-14-1122 UTC)'");
+    assert_eq!(version(&script).await.unwrap(), "2026.8.2".parse().unwrap());
+    assert_eq!(dir.read("argv"), "1 --version\n");
+}
+
+#[tokio::test]
+async fn another_answer_is_quoted_and_bounded() {
+    for (body, quoted) in [
+        ("echo 'cloudflared version DEV (built unknown)'", "DEV"),
+        ("echo 'curl 8.5.0'", "curl 8.5.0"),
+        ("exit 3", "\"\""),
+        ("head -c 3000000 /dev/zero", "\\0"),
+    ] {
+        let error = version(&Dir::new().script(body)).await.unwrap_err();
+        assert!(error.to_string().contains("check that it is a released cloudflared"), "{body}: {error}");
+        assert!(error.to_string().contains(quoted), "{body}: {error}");
+        assert!(error.to_string().len() < 400, "{body}: {error}");
+    }
+    let error = version(Path::new("/nonexistent")).await.unwrap_err();
+    assert!(matches!(error, VersionError::NotSpawned(SpawnError::Missing { .. })));
+}

@@ -1,0 +1,56 @@
+//! Passes a child's output on to our log, line by line.
+
+use super::seen::Shared;
+use super::split::Splitter;
+use crate::cloudflared::{LOG_TARGET, Line, classify};
+use cflared_verdict::RunId;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tracing::Level;
+
+/// Reads an output until it ends, so that the child never waits for a reader.
+pub(super) async fn relay(run: RunId, mut output: impl AsyncRead + Unpin, seen: Arc<Shared>) {
+    let mut splitter = Splitter::default();
+    let mut bytes = vec![0; 4096];
+    let ended = |text: &[u8], discarded: u64| pass_on(run, text, discarded, &seen);
+    // An output that cannot be read any more has ended.
+    while let Ok(length @ 1..) = output.read(&mut bytes).await {
+        splitter.push(&bytes[..length], ended);
+    }
+    splitter.end(ended);
+}
+
+fn pass_on(run: RunId, text: &[u8], discarded: u64, seen: &Shared) {
+    let line = Line::parse(text);
+    let meaning = classify(&line);
+    seen.note(text, &line, meaning.symptom, discarded);
+    macro_rules! event {
+        ($level:expr) => {
+            tracing::event!(
+                target: LOG_TARGET,
+                $level,
+                run = run.0,
+                event = meaning.event,
+                conn_index = line.conn_index,
+                error = line.error,
+                connection = line.connection,
+                ip = line.ip,
+                location = line.location,
+                protocol = line.protocol,
+                rest = line.rest,
+                discarded_bytes = (discarded > 0).then_some(discarded),
+                "{}",
+                line.message
+            )
+        };
+    }
+    // An event's level must be a constant.
+    match meaning.level {
+        Level::ERROR | Level::WARN => event!(Level::WARN),
+        Level::INFO => event!(Level::INFO),
+        _ => event!(Level::DEBUG),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+use super::*;
+use crate::cloudflared::Symptom;
+use std::fmt::{Debug, Write};
+use std::sync::Mutex;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Keeps events as text.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<String>>>);
+
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, " {field}={value:?}").unwrap();
+    }
+}
+
+impl Subscriber for Kept {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = Text(format!("{} {}", event.metadata().target(), event.metadata().level()));
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+async fn relayed(output: &[u8]) -> (Vec<String>, super::super::Seen) {
+    let (kept, seen) = (Kept::default(), Arc::new(Shared::default()));
+    let guard = tracing::subscriber::set_default(kept.clone());
+    relay(RunId(3), output, Arc::clone(&seen)).await;
+    drop(guard);
+    let events = kept.0.lock().unwrap().clone();
+    (events, seen.get())
+}
+
+#[tokio::test]
+async fn lines_become_events_with_their_fields() {
+    let output = b"{\"connIndex\":2,\"ip\":\"127.0.0.3\",\"level\":\"info\",\"location\":\"iad01\",\"message\":\"Registered tunnel connection\",\"protocol\":\"http2\"}\nplain words\n{\"level\":\"error\",\"message\":\"Connection terminated\"}";
+    let (events, seen) = relayed(output).await;
+    let expected = [
+        "cloudflared INFO message=Registered tunnel connection run=3 event=\"registered\" conn_index=2 ip=\"127.0.0.3\" location=\"iad01\" protocol=\"http2\"",
+        "cloudflared WARN message=plain words run=3 event=\"other\"",
+        "cloudflared DEBUG message=Connection terminated run=3 event=\"terminated\"",
+    ];
+    assert_eq!(events, expected);
+    let symptoms = [(Symptom::Registered, 1), (Symptom::Chatter, 1), (Symptom::Unknown, 1)];
+    assert_eq!(seen.symptoms, symptoms.into());
+    assert_eq!(seen.last_lines.len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_kept_is_bounded_and_what_is_not_is_counted() {
+    let mut output = vec![0xff; 1 << 20];
+    output.extend_from_slice(b"\nGenerated Connector ID: dfbd57bc-3608-4c49-853c-a9e9f7cbcc5c\n");
+    for number in 0..100 {
+        output.extend_from_slice(format!("line {number}\n").as_bytes());
+    }
+    let (events, seen) = relayed(&output).await;
+    assert_eq!(events.len(), 102);
+    assert!(events[0].ends_with(" discarded_bytes=1032192"), "{}", &events[0][events[0].len() - 60..]);
+    assert_eq!(seen.discarded_bytes, (1 << 20) - 16 * 1024);
+    assert_eq!(seen.connector_id.unwrap().to_string(), "dfbd57bc-3608-4c49-853c-a9e9f7cbcc5c");
+    assert_eq!(seen.last_lines.iter().map(String::as_str).collect::<Vec<_>>()[..2], ["line 80", "line 81"]);
+    assert_eq!(seen.last_lines.len(), 20);
+}

@@ -1,0 +1,160 @@
+//! The three forms of a line.
+
+use super::record::{Record, Value};
+use crate::cloudflared::LOG_TARGET;
+use crate::settings::LogFormat;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use tracing::Level;
+
+/// Where the journal takes datagrams (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// Under what name the journal shows our own lines.
+const IDENTIFIER: &str = "cflared-agent";
+
+/// A form, and where it goes.
+pub(super) enum Form {
+    Text(File),
+    Json(File),
+    /// Sent to the path each time, so that a journal that was restarted is found again.
+    Journal(UnixDatagram, PathBuf),
+}
+
+impl Form {
+    /// The form for this process.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn for_stderr(format: LogFormat) -> io::Result<Self> {
+        // A descriptor without the lock of `std::io::stderr`: a panic must not wait for a write that is stuck.
+        let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        match format {
+            LogFormat::Json => Ok(Self::Json(stderr)),
+            LogFormat::Auto if is_the_journal(&stderr) => Self::journal(JOURNAL),
+            LogFormat::Auto | LogFormat::Text => Ok(Self::Text(stderr)),
+        }
+    }
+
+    /// The journal that listens there.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn journal(path: impl Into<PathBuf>) -> io::Result<Self> {
+        Ok(Self::Journal(UnixDatagram::unbound()?, path.into()))
+    }
+
+    /// Writes a record, however long it takes.
+    ///
+    /// # Errors
+    /// Nobody reads any more.
+    pub fn write(&self, record: &Record) -> io::Result<()> {
+        match self {
+            Self::Text(file) => (&mut &*file).write_all(text(record).as_bytes()),
+            Self::Json(file) => (&mut &*file).write_all(&json(record)?),
+            Self::Journal(socket, path) => socket.send_to(&datagram(record), path).map(drop),
+        }
+    }
+}
+
+/// Whether systemd connected this file to the journal: it names the stream's device and inode (systemd.exec(5)).
+fn is_the_journal(stderr: &File) -> bool {
+    let ours = stderr.metadata().map(|stream| format!("{}:{}", stream.dev(), stream.ino()));
+    ours.is_ok_and(|ours| std::env::var("JOURNAL_STREAM") == Ok(ours)) && Path::new(JOURNAL).exists()
+}
+
+/// `2026-11-20T17:12:57.000001Z  INFO cflared_agent::connector: connector started run=1 pid=77`
+fn text(record: &Record) -> String {
+    let time = humantime::format_rfc3339_micros(record.time);
+    format!("{time} {:>5} {}: {}\n", record.level, record.target, message(record))
+}
+
+/// The message with its fields, on one line whatever they hold.
+fn message(record: &Record) -> String {
+    let mut line = String::new();
+    for c in record.message.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    for (name, value) in &record.fields {
+        let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && !"\"=\\".contains(c)) && !text.is_empty();
+        // Writing into a string cannot fail.
+        let _ = match value {
+            Value::Text(text) if !plain(text) => write!(line, " {name}={text:?}"),
+            value => write!(line, " {name}={value}"),
+        };
+    }
+    line
+}
+
+/// `{"time":"…","level":"info","target":"…","message":"…","fields":{…}}`
+fn json(record: &Record) -> io::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        time: String,
+        level: String,
+        target: &'a str,
+        message: &'a str,
+        fields: BTreeMap<&'a str, &'a Value>,
+    }
+    let line = Line {
+        time: humantime::format_rfc3339_micros(record.time).to_string(),
+        level: record.level.to_string().to_lowercase(),
+        target: record.target,
+        message: &record.message,
+        fields: record.fields.iter().map(|(name, value)| (*name, value)).collect(),
+    };
+    let mut bytes = serde_json::to_vec(&line)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// One entry of the journal. The fields are in its message, for people, and beside it, for `journalctl CFLARED_RUN=1`.
+fn datagram(record: &Record) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let identifier = if record.target == LOG_TARGET { LOG_TARGET } else { IDENTIFIER };
+    let time = humantime::format_rfc3339_micros(record.time);
+    put(&mut bytes, "MESSAGE", &message(record));
+    put(&mut bytes, "PRIORITY", priority(record.level));
+    put(&mut bytes, "SYSLOG_IDENTIFIER", identifier);
+    put(&mut bytes, "CFLARED_TARGET", record.target);
+    // The journal's own time is that of the arrival.
+    put(&mut bytes, "CFLARED_TIME", &time.to_string());
+    for (name, value) in &record.fields {
+        let name = name.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+        put(&mut bytes, &format!("CFLARED_{name}"), &value.to_string());
+    }
+    bytes
+}
+
+/// A value with a line end must be preceded by its length.
+fn put(bytes: &mut Vec<u8>, name: &str, value: &str) {
+    bytes.extend_from_slice(name.as_bytes());
+    if value.contains('\n') {
+        bytes.push(b'\n');
+        bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
+    } else {
+        bytes.push(b'=');
+    }
+    bytes.extend_from_slice(value.as_bytes());
+    bytes.push(b'\n');
+}
+
+/// The priorities of syslog(3).
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "3",
+        Level::WARN => "4",
+        Level::INFO => "6",
+        _ => "7",
+    }
+}
+
+#[cfg(test)]
+mod tests;
