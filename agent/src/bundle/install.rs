@@ -48,6 +48,7 @@ impl Locked {
     /// # Errors
     /// The file system refused; nothing is left of the attempt.
     pub fn stage(&mut self, bundle: &Bundle, made: Made<'_>) -> Result<Staged, Error> {
+        self.store.own()?;
         self.remove_leftovers()?;
         let generations = self.store.generations_dir();
         match files::make_dir(&generations) {

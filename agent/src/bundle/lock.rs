@@ -27,6 +27,7 @@ impl Store {
     /// # Errors
     /// Another process is the writer, or the directory cannot be written to.
     pub fn lock(&self) -> Result<Locked, Error> {
+        self.own()?;
         let path = self.dir().join(LOCK);
         let file = OpenOptions::new()
             .read(true)

@@ -47,14 +47,18 @@ impl Store {
     /// # Errors
     /// It is not such a directory. Symbolic links are not followed.
     pub fn open(config_dir: impl Into<PathBuf>) -> Result<Self, Error> {
-        let dir = config_dir.into();
-        own_dir(&dir)?;
-        let generations = dir.join(GENERATIONS);
-        match own_dir(&generations) {
-            Err(Error::NoDirectory { .. }) => {}
-            other => other?,
+        let store = Self { dir: config_dir.into() };
+        store.own()?;
+        Ok(store)
+    }
+
+    /// Whether the directories are ours alone. A writer asks again: what is followed once is written through.
+    pub(super) fn own(&self) -> Result<(), Error> {
+        own_dir(&self.dir)?;
+        match own_dir(&self.generations_dir()) {
+            Err(Error::NoDirectory { .. }) => Ok(()),
+            other => other,
         }
-        Ok(Self { dir })
     }
 
     /// The config directory.

@@ -269,7 +269,7 @@ fn a_broken_config_is_told_with_its_place() {
 fn broken_with(hidden: &str) -> Vec<(String, String)> {
     let good = credentials(TUNNEL, SECRET);
     let mut all: Vec<_> = [
-        format!("{hidden}"),
+        hidden.to_owned(),
         format!("\"{hidden}"),
         format!("a: *{hidden}\n"),
         format!("a: !{hidden} b\n"),

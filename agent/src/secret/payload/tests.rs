@@ -69,7 +69,7 @@ fn brackets_without_end_are_an_error_and_no_crash() {
 fn no_message_and_no_debug_form_holds_a_value() {
     let hidden = "Zm9yLW91ci1leWVzLW9ubHk";
     for text in [
-        format!(r#"{hidden}"#),
+        hidden.to_owned(),
         format!(r#""{hidden}""#),
         format!(r#"{{"config_yaml": "{hidden}"#),
         format!(r#"{{"config_yaml": "{hidden}"}}"#),
