@@ -1,1 +1,29 @@
 //! A checked pair of config and credentials, installed as one generation or not at all.
+//!
+//! [`Bundle::check`] holds a payload against every rule that needs no other program. A [`Store`] reads what is
+//! installed; [`Store::lock`] makes the caller its only writer, who stages a bundle, publishes it as a generation and
+//! commits it, so that the pair is always whole and changes at one instant. This room must not know where a payload
+//! comes from, when one is wanted, or what runs on it. Its methods wait for the disk: the loop calls them on another
+//! thread.
+
+mod broken;
+mod error;
+mod files;
+mod install;
+mod lock;
+mod meta;
+mod rules;
+mod service;
+mod store;
+mod yaml;
+
+pub use broken::RuleBroken;
+pub use error::{Error, Unusable};
+pub use install::{Made, Staged};
+pub use lock::Locked;
+pub use rules::Bundle;
+pub use service::Origin;
+pub use store::{Found, Store};
+
+#[cfg(test)]
+mod tests;

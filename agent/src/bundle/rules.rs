@@ -1,0 +1,143 @@
+//! The checks that need nothing but the payload.
+
+use super::broken::RuleBroken;
+use super::service::{self, Origin};
+use super::yaml::{self, Node};
+use crate::secret::payload::fields::Fields;
+use crate::secret::payload::{Payload, SecretText};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cflared_verdict::VersionId;
+use std::path::Path;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// The shortest tunnel secret, in bytes: what `cloudflared tunnel create` makes.
+const TUNNEL_SECRET_BYTES: usize = 32;
+
+/// A payload that keeps every rule but one: whether cloudflared itself agrees is asked of its `ingress validate`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    payload: Payload,
+    tunnel: Uuid,
+    origins: Vec<Origin>,
+}
+
+impl Bundle {
+    /// Holds the payload against the rules. `config_dir` is where the bundle will be installed.
+    ///
+    /// # Errors
+    /// The first rule that is broken: first those of the credentials, then those of the config.
+    pub fn check(payload: Payload, config_dir: &Path) -> Result<Self, RuleBroken> {
+        let tunnel = credentials(payload.credentials_json.expose())?;
+        let config = yaml::parse(payload.config_yaml.expose())?;
+        if !matches!(config, Node::Map(_)) {
+            return Err(RuleBroken::ConfigNotMapping { found: config.kind() });
+        }
+        same_tunnel(&config, tunnel)?;
+        credentials_file(&config, &config_dir.join(format!("{tunnel}.json")))?;
+        let origins = ingress(&config)?;
+        Ok(Self { payload, tunnel, origins })
+    }
+
+    /// The version of the secret that both parts come from.
+    pub fn version(&self) -> &VersionId {
+        &self.payload.version
+    }
+
+    /// The tunnel.
+    pub fn tunnel(&self) -> Uuid {
+        self.tunnel
+    }
+
+    /// The network addresses that the rules send traffic to, in the rules' order, each once.
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// What is installed as `config.yml`.
+    pub fn config_yaml(&self) -> &SecretText {
+        &self.payload.config_yaml
+    }
+
+    /// What is installed as `<tunnel>.json`.
+    pub fn credentials_json(&self) -> &SecretText {
+        &self.payload.credentials_json
+    }
+}
+
+/// Checks the credentials; the tunnel that they are for.
+fn credentials(text: &str) -> Result<Uuid, RuleBroken> {
+    let mut fields = Fields::parse(text, &["AccountTag", "TunnelSecret", "TunnelID"])?;
+    fields.take("AccountTag")?;
+    let tunnel = canonical_uuid(&fields.take("TunnelID")?).ok_or(RuleBroken::TunnelIdNotUuid)?;
+    let secret = fields.take("TunnelSecret")?;
+    let secret = Zeroizing::new(STANDARD.decode(&*secret).map_err(|_| RuleBroken::TunnelSecretNotBase64)?);
+    match secret.len() {
+        TUNNEL_SECRET_BYTES.. => Ok(tunnel),
+        bytes => Err(RuleBroken::TunnelSecretShort { bytes }),
+    }
+}
+
+/// The UUID, if the text is one in the form that file names and Cloudflare's dashboard use.
+fn canonical_uuid(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|uuid| uuid.to_string() == text)
+}
+
+fn same_tunnel(config: &Node, credentials: Uuid) -> Result<(), RuleBroken> {
+    let named = text(config, "tunnel", None)?.ok_or(RuleBroken::TunnelMissing { expected: credentials })?;
+    match canonical_uuid(named) {
+        Some(config) if config == credentials => Ok(()),
+        Some(config) => Err(RuleBroken::TunnelIdDiffers { config, credentials }),
+        None => Err(RuleBroken::TunnelNotUuid { expected: credentials }),
+    }
+}
+
+fn credentials_file(config: &Node, expected: &Path) -> Result<(), RuleBroken> {
+    match text(config, "credentials-file", None)? {
+        Some(named) if Path::new(named) != expected => {
+            Err(RuleBroken::CredentialsFileElsewhere { expected: expected.into() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the ingress rules; the origins that they name.
+fn ingress(config: &Node) -> Result<Vec<Origin>, RuleBroken> {
+    let rules = match config.get("ingress") {
+        None | Some(Node::Null) => return Err(RuleBroken::IngressMissing),
+        Some(Node::List(rules)) => rules,
+        Some(other) => return Err(wrong_type("ingress", None, other, "a list of rules")),
+    };
+    let (last, _) = rules.split_last().ok_or(RuleBroken::IngressMissing)?;
+    let mut origins = Vec::new();
+    for (number, rule) in (1..).zip(rules) {
+        if !matches!(rule, Node::Map(_)) {
+            return Err(wrong_type("ingress", Some(number), rule, "a mapping with `service:`"));
+        }
+        let service = text(rule, "service", Some(number))?.unwrap_or_default();
+        let origin = service::parse(service).map_err(|why| RuleBroken::ServiceInvalid { rule: number, why })?;
+        origins.extend(origin.filter(|origin| !origins.contains(origin)));
+    }
+    if is_catch_all(last, rules.len())? { Ok(origins) } else { Err(RuleBroken::NoCatchAll) }
+}
+
+/// Whether the rule matches every request, as cloudflared sees it: no path, and no hostname or `*`.
+fn is_catch_all(rule: &Node, number: usize) -> Result<bool, RuleBroken> {
+    let hostname = text(rule, "hostname", Some(number))?.unwrap_or_default();
+    let path = text(rule, "path", Some(number))?.unwrap_or_default();
+    Ok(matches!(hostname, "" | "*") && path.is_empty())
+}
+
+/// The text of a key; none if it is not there or holds nothing.
+fn text<'n>(map: &'n Node, key: &'static str, rule: Option<usize>) -> Result<Option<&'n str>, RuleBroken> {
+    match map.get(key) {
+        None | Some(Node::Null) => Ok(None),
+        Some(Node::Text(text)) => Ok(Some(text)),
+        Some(other) => Err(wrong_type(key, rule, other, "text")),
+    }
+}
+
+fn wrong_type(key: &'static str, rule: Option<usize>, found: &Node, wanted: &'static str) -> RuleBroken {
+    RuleBroken::ConfigWrongType { key, rule, found: found.kind(), wanted }
+}

@@ -1,0 +1,74 @@
+//! What an ingress rule may send traffic to.
+
+use std::fmt;
+use url::{Host, Url};
+
+/// The URL schemes that cloudflared proxies, each with the port that it dials when the URL names none (its
+/// `ingress/origin_service.go`; 7864 is its stand-in for "TCP has no default").
+const SCHEMES: &[(&str, u16)] =
+    &[("http", 80), ("https", 443), ("ws", 80), ("wss", 443), ("tcp", 7864), ("ssh", 22), ("rdp", 3389), ("smb", 445)];
+
+/// An address on the network that an ingress rule sends traffic to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// The service's scheme, such as `tcp`.
+    pub scheme: &'static str,
+    /// Its host: a name, or an address without brackets.
+    pub host: String,
+    /// Its TCP port: the one that is given, or the one that cloudflared dials without.
+    pub port: u16,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "{}://{open}{}{close}:{}", self.scheme, self.host, self.port)
+    }
+}
+
+/// Reads a service: an origin on the network, or `None` for what needs none (a fixed status, a socket, bastion mode).
+///
+/// # Errors
+/// It is none that cloudflared knows; the text continues "the service of ingress rule 1 …" and does not quote it.
+pub fn parse(service: &str) -> Result<Option<Origin>, &'static str> {
+    if let Some(status) = service.strip_prefix("http_status:") {
+        return match status.parse::<u16>() {
+            Ok(100..=999) => Ok(None),
+            _ => Err("is `http_status:` without a status from 100 to 999"),
+        };
+    }
+    if let Some(path) = service.strip_prefix("unix:").or_else(|| service.strip_prefix("unix+tls:")) {
+        return if path.is_empty() { Err("is a socket without a path") } else { Ok(None) };
+    }
+    match service {
+        "hello_world" | "hello-world" | "helloworld" | "bastion" | "socks-proxy" => Ok(None),
+        "" => Err("is missing"),
+        url => network(url).map(Some),
+    }
+}
+
+/// Reads `scheme://host[:port]`.
+fn network(service: &str) -> Result<Origin, &'static str> {
+    const NO_HOST: &str = "has no host name or address that can be read, or a port that is not one";
+    let (scheme, rest) = service.split_once("://").ok_or("has no scheme such as `tcp://`, and is no word it knows")?;
+    let &(scheme, default_port) =
+        SCHEMES.iter().find(|(known, _)| *known == scheme).ok_or("has a scheme that cloudflared does not proxy")?;
+    // The URL reader below would drop or normalise these; cloudflared refuses a path, even `/`.
+    if rest.contains(['/', '\\', '?', '#']) {
+        return Err("has a path or a query after its host, which cloudflared does not support");
+    }
+    if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("contains white space");
+    }
+    let url = Url::parse(service).map_err(|_| NO_HOST)?;
+    let host = match url.host().ok_or(NO_HOST)? {
+        Host::Domain("") => return Err(NO_HOST),
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
+    };
+    match url.port().unwrap_or(default_port) {
+        0 => Err("names port 0"),
+        port => Ok(Origin { scheme, host, port }),
+    }
+}
