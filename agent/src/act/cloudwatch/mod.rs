@@ -6,6 +6,8 @@
 pub mod buffer;
 pub mod metrics;
 pub mod push;
+
+mod call;
 mod stamped;
 
 pub use buffer::{Counts, Saved, until_grain_ends};

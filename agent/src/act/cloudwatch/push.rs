@@ -1,16 +1,10 @@
 //! The task that takes samples and pushes them: at most one `PutMetricData` a grain, whatever waits or fails.
 
 use super::buffer::{self, Buffer, Outcome, Saved};
+use super::call;
 use super::metrics::{self, Sample};
-use crate::act::{Timestamp, aws};
+use crate::act::Timestamp;
 use aws_sdk_cloudwatch::Client;
-use aws_sdk_cloudwatch::config::Config as ClientConfig;
-use aws_sdk_cloudwatch::config::retry::RetryConfig;
-use aws_sdk_cloudwatch::config::timeout::TimeoutConfig;
-use aws_sdk_cloudwatch::error::SdkError;
-use aws_sdk_cloudwatch::operation::put_metric_data::PutMetricDataError;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use cflared_verdict::FailureKind;
 use std::fmt::Display;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,11 +18,6 @@ const BATCH: usize = 1000 / metrics::MOST;
 const QUEUE: usize = 16;
 /// How long a save may take before the push is left for the next grain.
 const SAVE_WITHIN: Duration = Duration::from_secs(5);
-/// Time-outs of a call: to connect, for the answer, and for all with loading credentials.
-const CONNECT: Duration = Duration::from_secs(2);
-const ANSWER: Duration = Duration::from_secs(5);
-const CALL: Duration = Duration::from_secs(8);
-
 /// How the task works.
 #[derive(Debug)]
 pub struct Config {
@@ -109,8 +98,7 @@ impl CloudWatch {
     }
 }
 
-/// The end of one call.
-type Ended = Result<(), SdkError<PutMetricDataError, HttpResponse>>;
+type Ended = Result<(), call::Error>;
 type Call = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 struct Task<S> {
@@ -153,7 +141,11 @@ where
     }
 
     async fn sample(&mut self, now: Duration, sample: Sample) {
-        if self.buffer.offer(now, sample) && self.save().await && self.due.is_none() {
+        if self.buffer.offer(now, sample) {
+            self.save().await;
+        }
+        // One push a grain, whether it brought a value or not: older ones may wait.
+        if self.buffer.waiting() > 0 {
             // Counted from the end of the grain, not from when the loop got round to telling.
             let late = self.interval.saturating_sub(buffer::until_grain_ends(now, self.interval));
             let wait = self.jitter.saturating_sub(late);
@@ -183,7 +175,7 @@ where
         let datapoints = |(&start, sample): (&u64, &Sample)| metrics::datapoints(start, self.interval, sample);
         let data = values.iter().flat_map(datapoints).collect();
         let request = self.client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(data));
-        let call = request.customize().config_override(once()).send();
+        let call = request.customize().config_override(call::once()).send();
         self.call = Some((Box::pin(async { call.await.map(drop) }), now));
     }
 
@@ -191,7 +183,7 @@ where
     fn settle(&mut self, (ended, at): (Ended, Duration)) -> bool {
         let outcome = match &ended {
             Ok(()) => Outcome::Delivered,
-            Err(error) => outcome(error),
+            Err(error) => call::outcome(error),
         };
         self.buffer.settle(outcome);
         match &ended {
@@ -205,7 +197,7 @@ where
                     view.last_error = None;
                 });
             }
-            Err(error) => self.failed(explain(error, outcome)),
+            Err(error) => self.failed(call::explain(error, outcome)),
         }
         outcome == Outcome::Delivered
     }
@@ -249,17 +241,6 @@ where
     }
 }
 
-/// One attempt: a retry after an unknown outcome could count a value twice.
-fn once() -> aws_sdk_cloudwatch::config::Builder {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
-        .read_timeout(ANSWER)
-        .operation_attempt_timeout(CALL)
-        .operation_timeout(CALL)
-        .build();
-    ClientConfig::builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts)
-}
-
 /// Waits until the push is due.
 async fn ring(due: &mut Option<(Pin<Box<Sleep>>, Duration)>) -> Duration {
     match due {
@@ -279,35 +260,6 @@ async fn finish(call: &mut Option<(Call, Duration)>) -> (Ended, Duration) {
     };
     *call = None;
     ended
-}
-
-/// What a failed call means for its values.
-fn outcome(error: &SdkError<PutMetricDataError, HttpResponse>) -> Outcome {
-    match error {
-        SdkError::ServiceError(answer) => match answer.raw().status().as_u16() {
-            // From something in between, which cannot know what became of the request behind it.
-            502 | 504 => Outcome::Unknown,
-            _ if aws::kind(error) == FailureKind::Invalid => Outcome::Invalid,
-            _ => Outcome::NotTaken,
-        },
-        error if aws::was_not_sent(error) => Outcome::NotTaken,
-        _ => Outcome::Unknown,
-    }
-}
-
-/// The cause, what it means for the values, and what a person can do.
-fn explain(error: &SdkError<PutMetricDataError, HttpResponse>, outcome: Outcome) -> String {
-    let fate = match outcome {
-        Outcome::Unknown => "they count as lost",
-        Outcome::Invalid => "they are given up",
-        Outcome::NotTaken | Outcome::Delivered => "they go with the next push",
-    };
-    let step = match aws::kind(error) {
-        FailureKind::Denied => "; the instance's role needs cloudwatch:PutMetricData",
-        FailureKind::Unreachable => "; is there a way out to CloudWatch on port 443?",
-        _ => "",
-    };
-    format!("failed to push datapoints: {}; {fate}{step}", aws::cause(error))
 }
 
 fn since_1970(now: SystemTime) -> Duration {
