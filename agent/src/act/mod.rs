@@ -1,1 +1,20 @@
 //! Everything the agent does to the outside: systemd, CloudWatch, Auto Scaling, status and state files.
+//!
+//! This room executes, batches and rate-limits; it must not decide. Small blocking work on this host goes through one
+//! [`writer::Writer`], whose thread may wait so that the loop never does.
+
+pub mod autoscaling;
+pub mod cloudwatch;
+pub mod notify;
+pub mod state;
+pub mod status;
+pub mod writer;
+
+mod aws;
+mod file;
+mod timestamp;
+
+pub use timestamp::Timestamp;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,213 @@
+//! What Auto Scaling is told about this instance, and what it says.
+
+use super::aws;
+use aws_sdk_autoscaling::Client;
+use aws_sdk_autoscaling::config::Config;
+use aws_sdk_autoscaling::config::retry::RetryConfig;
+use aws_sdk_autoscaling::config::timeout::TimeoutConfig;
+use aws_sdk_autoscaling::error::SdkError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use cflared_verdict::{Failure, FailureKind};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// How often a mark is tried against other updates of the group, and how often it is read back.
+const TRIES: u32 = 3;
+/// Between two of those tries.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Time-outs of a call: to connect, of an attempt, and of all attempts.
+const CONNECT: Duration = Duration::from_secs(2);
+const ATTEMPT: Duration = Duration::from_secs(4);
+const CALL: Duration = Duration::from_secs(10);
+/// Attempts of a call, for throttling and faults on the other side: marking twice is the same as once.
+const ATTEMPTS: u32 = 3;
+
+/// The health that a group is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// Replace this instance.
+    Unhealthy,
+    /// Our own mark is taken back.
+    Healthy,
+}
+
+/// What came of a mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// Whether the group shows the mark. During the grace period the call succeeds and does nothing.
+    pub shown: bool,
+    /// The group, as read back.
+    pub membership: Membership,
+}
+
+/// The instance's place in its group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// The group's name.
+    pub group: String,
+    /// The lifecycle state: `InService`, `Pending:Wait`, …
+    pub lifecycle: String,
+    /// Whether the group takes the instance for healthy.
+    pub healthy: bool,
+}
+
+/// Why Auto Scaling was not told, or did not say.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Nobody would replace it.
+    #[error("failed to {doing}: {instance} is in no Auto Scaling group, so nothing would replace it; attach it to one")]
+    NotInGroup {
+        /// What was to be done.
+        doing: &'static str,
+        /// The instance.
+        instance: String,
+    },
+    /// The call failed.
+    #[error("failed to {doing}: {cause}{}", next_step(*.kind))]
+    Call {
+        /// What was to be done.
+        doing: &'static str,
+        /// What kind of trouble it is.
+        kind: FailureKind,
+        /// What AWS answered, or why it did not.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// What kind of trouble it is.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::NotInGroup { .. } => FailureKind::Missing,
+            Self::Call { kind, .. } => *kind,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::new(error.kind(), error.to_string())
+    }
+}
+
+fn next_step(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Denied => {
+            "; the instance's role needs autoscaling:SetInstanceHealth and autoscaling:DescribeAutoScalingInstances"
+        }
+        FailureKind::Unreachable => "; is there a way out to Auto Scaling on port 443?",
+        _ => "",
+    }
+}
+
+const MARKING: &str = "mark this instance";
+const READING: &str = "read this instance's Auto Scaling group";
+
+/// Auto Scaling, as far as this instance is concerned.
+#[derive(Debug)]
+pub struct AutoScaling {
+    client: Client,
+    instance: String,
+    marking: Mutex<()>,
+}
+
+impl AutoScaling {
+    /// For the instance with that id. The client's own retries and time-outs are replaced.
+    pub fn new(client: &Client, instance: impl Into<String>) -> Self {
+        Self { client: Client::from_conf(bounded(client)), instance: instance.into(), marking: Mutex::new(()) }
+    }
+
+    /// Sets the instance's health, and reads back whether the group shows it. One mark at a time: another call waits.
+    ///
+    /// An unhealthy mark respects the group's grace period: a young instance is not shown as marked.
+    ///
+    /// # Errors
+    /// The instance is in no group, or a call failed. After a failure the mark may stand; marking again is harmless.
+    pub async fn mark(&self, health: Health) -> Result<Marked, Error> {
+        let _one_at_a_time = self.marking.lock().await;
+        self.set(health).await?;
+        let mut membership = self.membership().await?;
+        for _ in 1..TRIES {
+            if membership.shows(health) {
+                break;
+            }
+            // What was set may take a moment to be read back.
+            tokio::time::sleep(PAUSE).await;
+            membership = self.membership().await?;
+        }
+        Ok(Marked { shown: membership.shows(health), membership })
+    }
+
+    /// Reads the instance's group and lifecycle state.
+    ///
+    /// # Errors
+    /// The instance is in no group, or the call failed.
+    pub async fn membership(&self) -> Result<Membership, Error> {
+        let request = self.client.describe_auto_scaling_instances().instance_ids(&self.instance);
+        let answer = request.send().await.map_err(|error| self.failed(READING, &error))?;
+        let entry = answer.auto_scaling_instances().iter().find(|entry| entry.instance_id() == Some(&self.instance));
+        let entry = entry.ok_or_else(|| self.not_in_group(READING))?;
+        Ok(Membership {
+            group: entry.auto_scaling_group_name().unwrap_or_default().into(),
+            lifecycle: entry.lifecycle_state().unwrap_or_default().into(),
+            // This call says HEALTHY where others say Healthy
+            // (https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AutoScalingInstanceDetails.html).
+            healthy: !entry.health_status().unwrap_or_default().eq_ignore_ascii_case("unhealthy"),
+        })
+    }
+
+    async fn set(&self, health: Health) -> Result<(), Error> {
+        let mut tries = 1;
+        loop {
+            let request = self.client.set_instance_health().instance_id(&self.instance);
+            let request = match health {
+                Health::Unhealthy => request.health_status("Unhealthy").should_respect_grace_period(true),
+                Health::Healthy => request.health_status("Healthy"),
+            };
+            let Err(error) = request.send().await else { return Ok(()) };
+            let contended = error.as_service_error().is_some_and(|error| error.is_resource_contention_fault());
+            if !contended || tries == TRIES {
+                return Err(self.failed(MARKING, &error));
+            }
+            tries += 1;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn failed<E>(&self, doing: &'static str, error: &SdkError<E, HttpResponse>) -> Error
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        // "Instance Id not found - No managed instance found for instance ID: i-…"
+        let unmanaged = error.code() == Some("ValidationError")
+            && error.message().is_some_and(|text| text.to_ascii_lowercase().contains("no managed instance"));
+        if unmanaged {
+            return self.not_in_group(doing);
+        }
+        Error::Call { doing, kind: aws::kind(error), cause: aws::cause(error) }
+    }
+
+    fn not_in_group(&self, doing: &'static str) -> Error {
+        Error::NotInGroup { doing, instance: self.instance.clone() }
+    }
+}
+
+impl Membership {
+    fn shows(&self, health: Health) -> bool {
+        self.healthy == (health == Health::Healthy)
+    }
+}
+
+fn bounded(client: &Client) -> Config {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(CALL)
+        .build();
+    let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS);
+    client.config().to_builder().retry_config(retries).timeout_config(timeouts).build()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+use crate::act::cloudwatch::metrics::{Dimensions, MOST, Sample, datapoints};
+use aws_sdk_cloudwatch::types::MetricDatum;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub fn sample() -> Sample {
+    Sample {
+        of: Arc::new(Dimensions { environment: "prd".into(), tunnel: "6ff42ae2".into(), instance: "i-1".into() }),
+        registered: true,
+        connections: 4,
+        restarts: 2,
+        held: None,
+        ami_age_days: Some(12.5),
+    }
+}
+
+/// `name{dimension=value,…} value unit`.
+fn line(datum: &MetricDatum) -> String {
+    let dimensions = datum.dimensions().iter();
+    let dimensions: Vec<_> = dimensions.map(|d| format!("{}={}", d.name().unwrap(), d.value().unwrap())).collect();
+    let (name, value, unit) = (datum.metric_name().unwrap(), datum.value().unwrap(), datum.unit().unwrap());
+    format!("{name}{{{}}} {value} {unit}", dimensions.join(","))
+}
+
+fn lines(sample: &Sample) -> Vec<String> {
+    datapoints(3540, Duration::from_secs(60), sample).iter().map(line).collect()
+}
+
+#[test]
+fn a_registered_instance_has_five_datapoints() {
+    let expected = [
+        "cflared_replica_count_per_tunnel{Environment=prd,TunnelId=6ff42ae2} 1 Count",
+        "cflared_systemd_restart_count{Environment=prd,TunnelId=6ff42ae2,InstanceId=i-1} 2 Count",
+        "cflared_registered_connections{Environment=prd,TunnelId=6ff42ae2,InstanceId=i-1} 4 Count",
+        "cflared_held{Environment=prd,TunnelId=6ff42ae2} 0 Count",
+        "imagebuilder_ami_age_days{Environment=prd} 12.5 None",
+    ];
+    assert_eq!(lines(&sample()), expected);
+}
+
+#[test]
+fn a_held_instance_names_the_blame() {
+    let held = Sample { registered: false, connections: 0, held: Some("edge"), ami_age_days: None, ..sample() };
+    let lines = lines(&held);
+    assert_eq!(lines[0], "cflared_replica_count_per_tunnel{Environment=prd,TunnelId=6ff42ae2} 0 Count");
+    assert_eq!(lines[3], "cflared_held{Environment=prd,TunnelId=6ff42ae2} 1 Count");
+    assert_eq!(lines[4], "cflared_held{Environment=prd,TunnelId=6ff42ae2,Blame=edge} 1 Count");
+    assert_eq!(lines.len(), 5);
+}
+
+#[test]
+fn no_datapoint_is_nan_and_there_are_never_more_than_counted_with() {
+    for age in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert_eq!(lines(&Sample { ami_age_days: Some(age), ..sample() }).len(), 4);
+    }
+    assert_eq!(lines(&Sample { held: Some("config"), ..sample() }).len(), MOST);
+}
+
+#[test]
+fn a_datapoint_has_the_start_of_its_grain_and_the_resolution_that_keeps_it_apart() {
+    let minute = datapoints(3540, Duration::from_secs(60), &sample());
+    assert!(minute.iter().all(|datum| datum.timestamp().unwrap().secs() == 3540));
+    assert!(minute.iter().all(|datum| datum.storage_resolution() == Some(60)));
+    let second = datapoints(3540, Duration::from_secs(1), &sample());
+    assert!(second.iter().all(|datum| datum.storage_resolution() == Some(1)));
+}

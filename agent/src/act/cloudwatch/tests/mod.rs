@@ -1,0 +1,4 @@
+mod buffer;
+mod metrics;
+mod push;
+mod stamped;

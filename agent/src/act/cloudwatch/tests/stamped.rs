@@ -1,0 +1,65 @@
+use crate::act::cloudwatch::Stamped;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+fn ranges(stamped: &Stamped) -> Vec<(u64, u64)> {
+    stamped.clone().into()
+}
+
+#[test]
+fn minutes_in_a_row_are_one_range() {
+    let mut stamped = Stamped::default();
+    (0..1000).for_each(|minute| stamped.insert(minute * 60, minute * 60 + 60));
+    assert_eq!(ranges(&stamped), [(0, 60_000)]);
+    assert_eq!(serde_json::to_string(&stamped).unwrap(), "[[0,60000]]");
+}
+
+#[test]
+fn another_grain_than_before_does_not_stamp_twice() {
+    let mut stamped = Stamped::default();
+    stamped.insert(60, 120);
+    for second in [60, 70, 110] {
+        assert!(stamped.overlaps(second, second + 10), "{second}");
+    }
+    assert!(!stamped.overlaps(50, 60));
+    assert!(!stamped.overlaps(120, 130));
+}
+
+#[test]
+fn fifteen_days_are_remembered_and_the_oldest_forgotten() {
+    const DAY: u64 = 86_400;
+    let mut stamped = Stamped::default();
+    // An hour ahead by a clock that was wrong, long before the rest is stamped.
+    stamped.insert(100 * DAY, 100 * DAY + 3600);
+    (0..20 * 24).for_each(|hour| stamped.insert(hour * 3600, (hour + 1) * 3600));
+    assert_eq!(ranges(&stamped), [(5 * DAY + 3600, 20 * DAY), (100 * DAY, 100 * DAY + 3600)]);
+}
+
+#[test]
+fn a_file_that_was_tampered_with_is_put_in_order() {
+    let stamped: Stamped =
+        serde_json::from_str("[[50,40],[100,200],[150,300],[10,20],[0,18446744073709551615]]").unwrap();
+    assert!(ranges(&stamped).iter().all(|(from, to)| from < to));
+    assert!(ranges(&stamped).len() <= 1);
+}
+
+proptest! {
+    #[test]
+    fn what_was_stamped_stays_stamped_and_the_set_stays_small(
+        starts in prop::collection::vec(0..5000_u64, 0..400),
+    ) {
+        let mut stamped = Stamped::default();
+        let mut model = BTreeSet::new();
+        for start in starts {
+            stamped.insert(start * 60, start * 60 + 60);
+            model.insert(start);
+            let kept = ranges(&stamped);
+            prop_assert!(kept.len() <= 64);
+            prop_assert!(kept.windows(2).all(|pair| pair[0].1 < pair[1].0), "sorted and apart: {kept:?}");
+            prop_assert!(model.iter().all(|start| stamped.overlaps(start * 60, start * 60 + 60)));
+            if kept.len() < 64 {
+                prop_assert_eq!(kept.iter().map(|(from, to)| (to - from) / 60).sum::<u64>(), model.len() as u64);
+            }
+        }
+    }
+}

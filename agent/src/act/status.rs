@@ -1,0 +1,281 @@
+//! `status.json`: what the agent saw, chose and refused. Readable when the agent hangs; holds no secret.
+//!
+//! The schema is a contract with whoever reads the file. Within a schema version fields are only added; a reader passes
+//! over what it does not know. Names of states are text, so that an older reader can show a newer state.
+
+use super::Timestamp;
+use cflared_verdict::Mono;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// The schema this agent writes.
+pub const SCHEMA: u32 = 1;
+/// The status is rewritten at least this often, changed or not.
+pub const HEARTBEAT: Duration = Duration::from_secs(30);
+/// A status older than this was not rewritten when it should have been, twice over: the agent hangs or is gone.
+pub const STALE_AFTER: Duration = Duration::from_secs(75);
+/// How many entries of the journal are kept.
+pub const JOURNAL: usize = 50;
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 1024 * 1024;
+
+/// The whole status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// When this was written: see [`Status::is_stale`].
+    pub written_at: Timestamp,
+    /// The process that wrote it.
+    pub agent: Agent,
+    /// The instance; none until the metadata service has told.
+    #[serde(default)]
+    pub instance: Option<Instance>,
+    /// The tunnel's UUID; none until a bundle is installed.
+    #[serde(default)]
+    pub tunnel: Option<String>,
+    /// The verdict.
+    pub health: Health,
+    /// The latest failure that stands in the way, with the next step; none if nothing does.
+    #[serde(default)]
+    pub trouble: Option<String>,
+    /// The connectors that run or are being respawned: one, or two during a hand-over.
+    #[serde(default)]
+    pub connectors: Vec<Connector>,
+    /// The bundle that `current` names.
+    #[serde(default)]
+    pub installed: Option<Installed>,
+    /// The secret, as last read.
+    #[serde(default)]
+    pub secret: Secret,
+    /// The pushes to CloudWatch; none if they are switched off.
+    #[serde(default)]
+    pub cloudwatch: Option<CloudWatch>,
+    /// What Auto Scaling was asked and told; none if that is switched off.
+    #[serde(default)]
+    pub autoscaling: Option<AutoScaling>,
+    /// What was counted since the agent started.
+    #[serde(default)]
+    pub counters: Counters,
+    /// The last decisions, oldest first; at most [`JOURNAL`].
+    #[serde(default)]
+    pub journal: Vec<Entry>,
+}
+
+/// The agent's process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// When it started.
+    pub started_at: Timestamp,
+}
+
+/// Where the agent runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// `i-…`.
+    pub id: String,
+    /// The region.
+    pub region: String,
+    /// The availability zone.
+    pub zone: String,
+    /// The AMI, `ami-…`.
+    pub image: String,
+    /// The environment its tag names.
+    pub environment: String,
+}
+
+/// The verdict on this instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `starting`, `registered`, `degraded`, `broken`, `remediating`, `condemned`, `held`, `draining`.
+    pub state: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The evidence, in words.
+    pub why: String,
+}
+
+/// One connector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connector {
+    /// Its number in this agent's life.
+    pub run: u32,
+    /// The installed generation it was started from.
+    pub generation: u64,
+    /// The version of cloudflared; none until its metrics told.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The child's process id; none between an exit and the respawn.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// The id that the child logged; the dashboard shows the same one.
+    #[serde(default)]
+    pub connector_id: Option<String>,
+    /// Its metrics server.
+    pub metrics: SocketAddr,
+    /// `starting`, `registered`, `unregistered`, `unanswered`, `foreign`, `respawning`, `draining`.
+    pub state: String,
+    /// How many connections `/ready` counts.
+    #[serde(default)]
+    pub connections: u32,
+    /// The gauge of that name, which counts attempts and proves nothing; shown because others look at it.
+    #[serde(default)]
+    pub ha_connections: Option<u32>,
+    /// How often its child was replaced after an exit, or restarted on order.
+    #[serde(default)]
+    pub restarts: u64,
+    /// How the last child ended, in words.
+    #[serde(default)]
+    pub last_exit: Option<String>,
+}
+
+/// The installed bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    /// Its number under `generations/`.
+    pub generation: u64,
+    /// The `VersionId` of the secret it was made from.
+    pub version: String,
+}
+
+/// The reads of the secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Secret {
+    /// The `VersionId` that was read last.
+    pub version: Option<String>,
+    /// When it was.
+    pub read_at: Option<Timestamp>,
+    /// Why the last read failed; none if it did not.
+    pub last_error: Option<String>,
+}
+
+/// The pushes to CloudWatch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CloudWatch {
+    /// When datapoints were last accepted.
+    pub last_push_at: Option<Timestamp>,
+    /// Why the last push failed; none if it did not.
+    pub last_error: Option<String>,
+    /// Moments whose datapoints are still to be pushed.
+    pub waiting: u64,
+    /// Moments pushed with an unknown outcome: never pushed again.
+    pub lost: u64,
+    /// Moments given up unpushed: the buffer was full, or CloudWatch called them invalid.
+    pub dropped: u64,
+}
+
+/// What is between this instance and Auto Scaling.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AutoScaling {
+    /// The group, as last read.
+    pub group: Option<String>,
+    /// The instance's lifecycle state in it, as last read.
+    pub lifecycle: Option<String>,
+    /// Whether our own mark as unhealthy stands, and shows in the group.
+    pub marked: bool,
+    /// Why the last call failed; none if it did not.
+    pub last_error: Option<String>,
+}
+
+/// Counts since the agent started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Unplanned restarts of connectors.
+    pub connector_restarts: u64,
+    /// Lines of the agent's log that nobody took in time.
+    pub log_lines_lost: u64,
+    /// Status and state writes and systemd notices that failed.
+    pub host_writes_failed: u64,
+}
+
+/// One decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// What was decided, or refused.
+    pub what: String,
+    /// On which evidence.
+    pub evidence: String,
+}
+
+/// Why there is no status to show.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No agent has run since boot.
+    #[error("failed to read the status {0}: there is none; is cflared-agent running? systemctl status cflared-agent")]
+    Missing(String),
+    /// It is there and cannot be read.
+    #[error("failed to read the status {path}: {cause}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        cause: String,
+    },
+}
+
+impl Status {
+    /// Reads a status that some agent wrote.
+    ///
+    /// # Errors
+    /// There is none, or it is not one.
+    pub fn read(path: &Path) -> Result<Self, ReadError> {
+        let name = path.display().to_string();
+        let mut bytes = Vec::new();
+        match File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)) {
+            Ok(_) => serde_json::from_slice(&bytes)
+                .map_err(|error| ReadError::Unreadable { path: name, cause: error.to_string() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ReadError::Missing(name)),
+            Err(error) => Err(ReadError::Unreadable { path: name, cause: error.to_string() }),
+        }
+    }
+
+    /// Whether the agent should have rewritten this by `now` and has not.
+    pub fn is_stale(&self, now: SystemTime) -> bool {
+        self.written_at.age(now) > STALE_AFTER
+    }
+}
+
+/// Decides when the status file is rewritten: on a change at once, else at the heartbeat.
+#[derive(Debug, Default)]
+pub struct Publisher {
+    last: Option<(Mono, Status)>,
+}
+
+impl Publisher {
+    /// The bytes to write at `now`, if any are due. `status` is what holds now; its `written_at` is not compared.
+    pub fn offer(&mut self, now: Mono, mut status: Status) -> Option<Vec<u8>> {
+        status.journal.drain(..status.journal.len().saturating_sub(JOURNAL));
+        if let Some((at, last)) = &self.last {
+            let written_at = std::mem::replace(&mut status.written_at, last.written_at);
+            if *last == status && now.since(*at) < HEARTBEAT {
+                return None;
+            }
+            status.written_at = written_at;
+        }
+        let json = serde_json::to_vec(&status).expect("the status has string keys only, so it is always JSON");
+        self.last = Some((now, status));
+        Some(json)
+    }
+
+    /// When the next heartbeat is due: at once if nothing was written yet.
+    pub fn due(&self) -> Mono {
+        self.last.as_ref().map_or(Mono::default(), |(at, _)| *at + HEARTBEAT)
+    }
+}
+
+#[cfg(test)]
+mod tests;

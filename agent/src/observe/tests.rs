@@ -1,0 +1,383 @@
+use super::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const OURS: &str = "dfbd57bc-3608-4c49-853c-a9e9f7cbcc5c";
+const OTHER: &str = "2e35479b-7019-4638-ac1d-9c5b6685f650";
+const TIMEOUT: Duration = Duration::from_millis(400);
+
+/// A server that treats each request with `answer` and keeps the connection for the next one if that returns true.
+struct Server {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
+}
+
+async fn server<F: AsyncFn(&mut TcpStream) -> bool + Copy + 'static>(answer: F) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counts = (connections.clone(), requests.clone());
+    tokio::task::spawn_local(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            counts.0.fetch_add(1, Ordering::Relaxed);
+            let requests = counts.1.clone();
+            tokio::task::spawn_local(async move {
+                while read_head(&mut stream).await {
+                    requests.fetch_add(1, Ordering::Relaxed);
+                    if !answer(&mut stream).await {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    Server { address, connections, requests }
+}
+
+async fn read_head(stream: &mut TcpStream) -> bool {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+async fn say(stream: &mut TcpStream, status: u16, body: &str) -> bool {
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all((head + body).as_bytes()).await.is_ok()
+}
+
+fn ready_body(status: u16, connections: u32, id: &str) -> String {
+    format!(r#"{{"status":{status},"readyConnections":{connections},"connectorId":"{id}"}}"#)
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, test);
+}
+
+fn observer() -> Observer {
+    Observer::new(TIMEOUT).unwrap()
+}
+
+fn why(ready: &Ready) -> &str {
+    match ready {
+        Ready::Unanswered { why } => why,
+        other => panic!("expected Unanswered, got {other:?}"),
+    }
+}
+
+#[test]
+fn ready_is_judged_by_status_connections_and_id() {
+    let judge = |status, connections, id, expected| {
+        ready::judge(status, ready_body(status, connections, id).as_bytes(), expected)
+    };
+    assert_eq!(judge(200, 4, OURS, Some(OURS)), Ready::Yes { connections: 4 });
+    assert_eq!(judge(200, 1, OURS, Some(OURS)), Ready::Yes { connections: 1 });
+    assert_eq!(judge(503, 0, OURS, Some(OURS)), Ready::No);
+    assert_eq!(judge(200, 0, OURS, Some(OURS)), Ready::No, "200 with nothing up carries nothing");
+    assert_eq!(judge(503, 3, OURS, Some(OURS)), Ready::No, "503 is not ready whatever it counts");
+    assert_eq!(judge(200, 4, OTHER, Some(OURS)), Ready::Foreign { connector: OTHER.into() });
+    assert_eq!(judge(503, 0, OTHER, Some(OURS)), Ready::Foreign { connector: OTHER.into() });
+    assert!(why(&judge(200, 4, OURS, None)).contains("not said its id yet"));
+    assert!(why(&judge(404, 4, OURS, Some(OURS))).contains("HTTP 404"));
+}
+
+#[test]
+fn a_ready_body_that_is_not_cloudflareds_is_no_answer() {
+    let deep = format!(r#"{{"readyConnections":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
+    for body in [
+        "",
+        "OK",
+        "null",
+        "[]",
+        "{}",
+        r#"{"status":200}"#,
+        r#"{"readyConnections":-1,"connectorId":"x"}"#,
+        r#"{"readyConnections":4294967296,"connectorId":"x"}"#,
+        r#"{"readyConnections":"4","connectorId":"x"}"#,
+        r#"{"readyConnections":4,"connectorId":7}"#,
+        r#"{"readyConnections":4,"connectorId":"x"} trailing"#,
+        &deep,
+    ] {
+        let judged = ready::judge(200, body.as_bytes(), Some(OURS));
+        assert!(why(&judged).contains("something else than cloudflared's JSON"), "{body:.60}: {judged:?}");
+    }
+}
+
+#[test]
+fn a_foreign_id_cannot_bring_control_characters_or_length_into_the_log() {
+    let body = format!(r#"{{"readyConnections":4,"connectorId":"a\u001b[31m\n{}"}}"#, "x".repeat(10_000));
+    match ready::judge(200, body.as_bytes(), Some(OURS)) {
+        Ready::Foreign { connector } => {
+            assert_eq!(connector.len(), 64);
+            assert!(connector.starts_with("a?[31m?x"), "{connector}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn looks_share_one_connection() {
+    run(async {
+        let server = server(async |stream: &mut TcpStream| say(stream, 200, &ready_body(200, 4, OURS)).await).await;
+        let observer = observer();
+        for _ in 0..5 {
+            let seen = observer.look(server.address, Some(OURS)).await;
+            assert_eq!(seen, Observation { ready: Ready::Yes { connections: 4 }, ha_connections: None });
+        }
+        assert_eq!(server.connections.load(Ordering::Relaxed), 1);
+        assert_eq!(server.requests.load(Ordering::Relaxed), 5);
+    });
+}
+
+#[test]
+fn a_server_that_closes_after_each_answer_is_asked_over_a_new_connection() {
+    run(async {
+        let server = server(async |stream: &mut TcpStream| {
+            say(stream, 503, &ready_body(503, 0, OURS)).await;
+            false
+        })
+        .await;
+        let observer = observer();
+        for _ in 0..3 {
+            assert_eq!(observer.look(server.address, Some(OURS)).await.ready, Ready::No);
+        }
+        assert_eq!(server.requests.load(Ordering::Relaxed), 3, "each look is answered once");
+    });
+}
+
+#[test]
+fn http_1_0_is_understood() {
+    run(async {
+        let server = server(async |stream: &mut TcpStream| {
+            let text = format!("HTTP/1.0 200 OK\r\n\r\n{}", ready_body(200, 2, OURS));
+            stream.write_all(text.as_bytes()).await.unwrap();
+            false
+        })
+        .await;
+        assert_eq!(observer().look(server.address, Some(OURS)).await.ready, Ready::Yes { connections: 2 });
+    });
+}
+
+/// Looks at a server that does `misbehave`, and returns why that is no answer, and how long it took.
+fn look_at<F: AsyncFn(&mut TcpStream) -> bool + Copy + 'static>(misbehave: F) -> (String, Duration) {
+    let mut result = (String::new(), Duration::ZERO);
+    run(async {
+        let server = server(misbehave).await;
+        // The test's own stop-watch; the code under test reads no clock.
+        #[allow(clippy::disallowed_methods)]
+        let started = std::time::Instant::now();
+        let seen = observer().look(server.address, Some(OURS)).await;
+        result = (why(&seen.ready).to_owned(), started.elapsed());
+    });
+    assert!(result.1 < TIMEOUT + Duration::from_millis(600), "took {:?}", result.1);
+    result
+}
+
+#[test]
+fn an_endless_body_is_cut_at_the_limit() {
+    let (why, took) = look_at(async |stream: &mut TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        while stream.write_all(&[b'{'; 4096]).await.is_ok() {}
+        false
+    });
+    assert!(why.contains("more than 65536 bytes"), "{why}");
+    assert!(took < TIMEOUT, "the size ended it, not the time: {took:?}");
+}
+
+#[test]
+fn a_slow_drip_is_cut_at_the_time_out() {
+    let (why, took) = look_at(async |stream: &mut TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 88\r\n\r\n").await.unwrap();
+        while stream.write_all(b"{").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        false
+    });
+    assert!(why.contains("no whole answer within 400ms"), "{why}");
+    assert!(took >= TIMEOUT);
+}
+
+#[test]
+fn a_black_hole_is_cut_at_the_time_out() {
+    let (why, _) = look_at(async |_: &mut TcpStream| std::future::pending().await);
+    assert!(why.contains("no whole answer within 400ms"), "{why}");
+}
+
+#[test]
+fn a_megabyte_of_header_is_refused() {
+    let (why, _) = look_at(async |stream: &mut TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nx: ").await.unwrap();
+        for _ in 0..1024 {
+            if stream.write_all(&[b'x'; 1024]).await.is_err() {
+                return false;
+            }
+        }
+        stream.write_all(b"\r\n\r\n").await.is_ok()
+    });
+    assert!(why.contains("too large"), "{why}");
+}
+
+#[test]
+fn an_answer_cut_half_way_is_no_answer() {
+    let (why, _) = look_at(async |stream: &mut TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 88\r\n\r\n{\"status\":200,").await.unwrap();
+        false
+    });
+    assert!(why.contains("end of file"), "{why}");
+    let (why, _) = look_at(async |_: &mut TcpStream| false);
+    assert!(why.contains("connection closed") || why.contains("reset"), "{why}");
+}
+
+#[test]
+fn something_else_than_http_is_no_answer() {
+    let (why, _) = look_at(async |stream: &mut TcpStream| stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await.is_ok());
+    assert!(why.contains("invalid HTTP version") || why.contains("parse"), "{why}");
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    run(async {
+        let target = server(async |stream: &mut TcpStream| say(stream, 200, &ready_body(200, 4, OURS)).await).await;
+        // The port is told through the path-free text below, because the closure must not capture.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let location =
+            format!("HTTP/1.1 302 F\r\nlocation: http://{}/ready\r\ncontent-length: 0\r\n\r\n", target.address);
+        tokio::task::spawn_local(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_head(&mut stream).await;
+            stream.write_all(location.as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let seen = observer().look(address, Some(OURS)).await;
+        assert!(why(&seen.ready).contains("HTTP 302"), "{seen:?}");
+        assert_eq!(target.requests.load(Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
+fn nobody_there_is_told_as_refused() {
+    run(async {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let seen = observer().look(free, Some(OURS)).await;
+        assert!(why(&seen.ready).contains("onnection refused"), "{seen:?}");
+    });
+}
+
+#[test]
+fn an_address_off_loopback_is_never_asked() {
+    run(async {
+        let seen = observer().look("192.0.2.1:2000".parse().unwrap(), Some(OURS)).await;
+        assert!(why(&seen.ready).contains("only loopback"), "{seen:?}");
+    });
+}
+
+#[test]
+fn a_real_page_gives_its_numbers() {
+    let page = Page::parse(include_bytes!("testdata/connected.metrics.txt")).unwrap();
+    let expected = Page {
+        ha_connections: Some(4),
+        version: Some("2026.8.2".into()),
+        registered: Some(4),
+        register_failures: None,
+        requests: Some(0),
+        request_errors: Some(0),
+        concurrent_requests: Some(0),
+        active_sessions: Some(0),
+        edge_locations: (0..4).map(|connection| (connection, "iad01".to_owned())).collect(),
+        resident_memory: Some(39_018_496),
+    };
+    assert_eq!(page, expected);
+}
+
+#[test]
+fn a_page_may_contradict_ready_and_is_reported_as_it_is() {
+    let page = Page::parse(include_bytes!("testdata/contradiction.metrics.txt")).unwrap();
+    assert_eq!(page.ha_connections, Some(2), "observed while /ready said 503 and 0");
+}
+
+#[test]
+fn lines_that_make_no_sense_are_passed_over() {
+    let page = Page::parse(
+        b"build_info{version=\"1\x1b[2J\"} 1\n\
+          cloudflared_tunnel_ha_connections NaN\n\
+          cloudflared_tunnel_total_requests -1\n\
+          cloudflared_tunnel_request_errors 1e300\n\
+          cloudflared_tunnel_concurrent_requests_per_tunnel seven\n\
+          cloudflared_tunnel_server_locations{connection_id=\"900\",edge_location=\"iad01\"} 1\n\
+          cloudflared_tunnel_server_locations{connection_id=\"1\",edge_location=\"lhr01\"} 0\n\
+          cloudflared_tunnel_server_locations{connection_id=\"2\",edge_location=\"fra01\"} 1\n\
+          cloudflared_tunnel_tunnel_register_fail{rpcName=\"a\"} 2\n\
+          cloudflared_tunnel_tunnel_register_fail{rpcName=\"b\"} 3\n\
+          cloudflared_tunnel_server_locations{\n\xff\xfe\n{{{{}}}} 1\n",
+    )
+    .unwrap();
+    let expected = Page {
+        version: Some("1?[2J".into()),
+        register_failures: Some(5),
+        edge_locations: [(2, "fra01".to_owned())].into(),
+        ..Page::default()
+    };
+    assert_eq!(page, expected);
+}
+
+#[test]
+fn a_page_without_cloudflareds_metrics_is_garbage() {
+    for body in ["", "<html>", "OK", "process_resident_memory_bytes 1\n"] {
+        assert_eq!(Page::parse(body.as_bytes()), Err("it holds no metric of cloudflared".into()), "{body}");
+    }
+}
+
+#[test]
+fn metrics_and_diag_are_read_over_http() {
+    run(async {
+        let pages = server(async |stream: &mut TcpStream| {
+            say(stream, 200, include_str!("testdata/connected.metrics.txt")).await
+        })
+        .await;
+        assert_eq!(observer().metrics(pages.address).await.unwrap().ha_connections, Some(4));
+        assert!(matches!(observer().diag(pages.address).await, Err(Error::Garbage { .. })));
+        let diag =
+            server(async |stream: &mut TcpStream| say(stream, 200, include_str!("testdata/connected.diag.txt")).await)
+                .await;
+        let seen = observer().diag(diag.address).await.unwrap();
+        assert_eq!(seen.connector, OURS);
+        let edges: Vec<_> =
+            seen.connections.iter().map(|c| (c.index, c.connected, c.edge.unwrap().to_string())).collect();
+        let expected = ["127.0.0.2", "127.0.0.1", "127.0.0.3", "127.0.0.4"];
+        assert_eq!(edges, (0..4).map(|n| (n, true, expected[usize::from(n)].to_owned())).collect::<Vec<_>>());
+        let error = observer().metrics(diag.address).await.unwrap_err().to_string();
+        assert!(error.ends_with("it holds no metric of cloudflared"), "{error}");
+    });
+}
+
+#[test]
+fn a_page_over_a_mebibyte_costs_the_metrics_and_nothing_else() {
+    run(async {
+        let long = server(async |stream: &mut TcpStream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            while stream.write_all(b"cloudflared_tunnel_ha_connections 1\n".repeat(100).as_slice()).await.is_ok() {}
+            false
+        })
+        .await;
+        assert!(matches!(observer().metrics(long.address).await, Err(Error::TooLong { limit: LARGE, .. })));
+        let failing = server(async |stream: &mut TcpStream| say(stream, 500, "x").await).await;
+        assert!(matches!(observer().metrics(failing.address).await, Err(Error::Status { status: 500, .. })));
+    });
+}
+
+#[test]
+fn diag_without_connections_has_none() {
+    let diag = Diag::parse(br#"{"tunnelID":"t","connectorID":"c","icmp_sources":["0.0.0.0"]}"#).unwrap();
+    assert_eq!(diag, Diag { connector: "c".into(), connections: Vec::new() });
+}
