@@ -1,1 +1,106 @@
-//! Stands in for the cloudflared program.
+//! Stands in for the cloudflared program, release 2026.8.2, as it was observed on loopback.
+//!
+//! Same command line, log lines, pages, signals and exits; `tests/conformance.rs` holds it against recordings of the
+//! real one. It finds its edge by `--edge` and speaks to it as [`crate::edge::wire`] says, so it is spawned exactly as
+//! the real one. What it has beyond: `--standin-scale F` (a factor on every internal time, so that a test need not wait
+//! for a back-off of 64 s), `--standin-bare-host` (the lines that the recordings owe to a host without DNS), and the
+//! edge's [`Order`](crate::edge::Order)s.
+
+mod args;
+mod backoff;
+mod connection;
+mod dial;
+mod ingress;
+mod log;
+mod metrics;
+mod notify;
+mod orders;
+mod pages;
+mod preamble;
+mod run;
+mod setup;
+mod state;
+mod stream;
+mod supervisor;
+
+use args::{BUILT, Cli, Command, Flags, IngressCommand, Tunnel, TunnelCommand, VERSION};
+use clap::Parser;
+use clap::error::ErrorKind;
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The whole program: parses `arguments` (the first is the program's name) and does what they say.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => return printed(&error.to_string()),
+        Err(error) => return failed(&format!("Incorrect Usage: {error}")),
+    };
+    match cli.command {
+        _ if cli.version => printed(&format!("cloudflared version {VERSION} (built {BUILT})\n")),
+        None => failed("Incorrect Usage: give a command; see --help"),
+        Some(Command::Tunnel(Tunnel { flags, command })) => match command {
+            TunnelCommand::Run { tunnel } => run(flags, tunnel),
+            TunnelCommand::Ready => ready(&flags).map_or_else(|why| failed(&why), |()| ExitCode::SUCCESS),
+            TunnelCommand::Ingress { command: IngressCommand::Validate } => validate(&flags),
+        },
+    }
+}
+
+fn run(flags: Flags, tunnel: Option<String>) -> ExitCode {
+    let (log, writer) = log::Log::start(&flags);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("failed to start: {error}")),
+    };
+    let status = runtime.block_on(run::run(flags, tunnel, log));
+    // With it go the tasks, and with them the last senders of the log.
+    drop(runtime);
+    writer.finish();
+    status
+}
+
+fn ready(flags: &Flags) -> Result<(), String> {
+    let address = flags.metrics.as_deref().ok_or("--metrics is required")?;
+    let ask = || -> io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(stream, "GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = ask().map_err(|error| format!("Get \"http://{address}/ready\": {}", setup::go_error(&error)))?;
+    match answer.split(' ').nth(1) {
+        Some("200") => Ok(()),
+        status => Err(format!("http://{address}/ready endpoint returned status code {}", status.unwrap_or("none"))),
+    }
+}
+
+fn validate(flags: &Flags) -> ExitCode {
+    let checked = setup::read_config(flags).and_then(|config| match config.ingress.as_slice() {
+        [] => Err("The config file doesn't contain any ingress rules".into()),
+        rules => ingress::check(rules),
+    });
+    let path = flags.config.as_deref().unwrap_or_else(|| "".as_ref()).display().to_string();
+    match checked {
+        Ok(()) => printed(&format!("Validating rules from {path}\nOK\n")),
+        Err(reason) => failed(&format!("Validation failed: {reason}")),
+    }
+}
+
+fn printed(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn failed(why: &str) -> ExitCode {
+    // With standard error gone, the status still says it.
+    let _ = writeln!(io::stderr(), "{why}");
+    ExitCode::FAILURE
+}

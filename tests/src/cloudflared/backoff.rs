@@ -1,0 +1,81 @@
+//! When to try again, as the recordings show it.
+
+use crate::edge::ids;
+use std::time::Duration;
+
+/// Doublings after which a connection's waits stop growing: `Retrying connection in up to 1m4s`.
+const MOST_RETRIES: u32 = 5;
+/// The longest wait between rounds of all connections that are down.
+const LONGEST_ROUND: Duration = Duration::from_secs(64);
+const FIRST_ROUND: Duration = Duration::from_secs(20);
+
+/// The back-off of one connection.
+#[derive(Debug, Default)]
+pub struct Backoff {
+    retries: u32,
+    settled: bool,
+}
+
+/// What [`Backoff::next`] gives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retry {
+    /// What is logged: `up to` this.
+    pub said: Duration,
+    /// The longest that it really waits. It differs from what is said once a connection was registered (2 s, said
+    /// 1 s) and at the top (32 s, said 64 s).
+    pub limit: Duration,
+}
+
+impl Backoff {
+    /// The connection was registered: the next failure starts over.
+    pub fn settle(&mut self) {
+        *self = Backoff { retries: 0, settled: true };
+    }
+
+    /// One more failure.
+    pub fn next(&mut self) -> Retry {
+        let said = if std::mem::take(&mut self.settled) { 1 } else { 2 << self.retries };
+        self.retries = (self.retries + 1).min(MOST_RETRIES);
+        Retry { said: Duration::from_secs(said), limit: Duration::from_secs(1 << self.retries) }
+    }
+}
+
+/// The back-off between rounds, in which all connections that are down are tried together.
+#[derive(Debug, Default)]
+pub struct Rounds(u32);
+
+impl Rounds {
+    /// Every connection is up: start over.
+    pub fn settle(&mut self) {
+        self.0 = 0;
+    }
+
+    /// The longest wait before the next round.
+    pub fn next(&mut self) -> Duration {
+        let limit = (FIRST_ROUND * (1 << self.0)).min(LONGEST_ROUND);
+        self.0 = (self.0 + 1).min(MOST_RETRIES);
+        limit
+    }
+}
+
+/// A wait of up to `limit`, any as likely as any other.
+pub fn up_to(limit: Duration) -> Duration {
+    limit.mul_f64(ids::fraction())
+}
+
+/// A wait in the upper half of `limit`: what the page of observations gives for rejected first registrations (1–2 s
+/// of 2 s, 10 s of 2 s + 4 s + 8 s).
+pub fn most_of(limit: Duration) -> Duration {
+    limit.mul_f64(0.5 + ids::fraction() / 2.0)
+}
+
+/// A duration as Go prints it: `32s`, `1m4s`.
+pub fn go(duration: Duration) -> String {
+    match (duration.as_secs() / 60, duration.as_secs() % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,29 @@
+use super::*;
+
+fn said(backoff: &mut Backoff, times: usize) -> Vec<String> {
+    (0..times).map(|_| go(backoff.next().said)).collect()
+}
+
+#[test]
+fn says_what_the_recordings_say() {
+    let mut backoff = Backoff::default();
+    assert_eq!(said(&mut backoff, 8), ["2s", "4s", "8s", "16s", "32s", "1m4s", "1m4s", "1m4s"], "never registered");
+    backoff.settle();
+    assert_eq!(said(&mut backoff, 3), ["1s", "4s", "8s"], "lost after a registration");
+}
+
+#[test]
+fn waits_less_than_it_says_only_at_the_top() {
+    let mut backoff = Backoff::default();
+    let limits: Vec<u64> = (0..7).map(|_| backoff.next().limit.as_secs()).collect();
+    assert_eq!(limits, [2, 4, 8, 16, 32, 32, 32]);
+}
+
+#[test]
+fn rounds_grow_to_64_seconds_and_start_over() {
+    let mut rounds = Rounds::default();
+    let limits: Vec<u64> = (0..5).map(|_| rounds.next().as_secs()).collect();
+    assert_eq!(limits, [20, 40, 64, 64, 64]);
+    rounds.settle();
+    assert_eq!(rounds.next().as_secs(), 20);
+}
