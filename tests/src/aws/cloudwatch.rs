@@ -109,7 +109,10 @@ impl Metrics {
             sum.0 += point.value * point.count;
             sum.1 += point.count;
         }
-        let render = |((namespace, metric, dimensions, minute), (sum, samples)): ((&String, &String, &BTreeMap<_, _>, u64), _)| {
+        let render = |((namespace, metric, dimensions, minute), (sum, samples)): (
+            (&String, &String, &BTreeMap<_, _>, u64),
+            _,
+        )| {
             let (namespace, metric, dimensions) = (namespace.clone(), metric.clone(), dimensions.clone());
             MinuteSum { namespace, metric, dimensions, minute: iso(minute * MINUTE_MS), sum, samples }
         };

@@ -234,9 +234,9 @@ impl Aws {
         }
         let call = match wire::read(&request) {
             Ok(call) => call,
-            Err(answer) => {
+            Err(unreadable) => {
                 let what = format!("unreadable {} {}", request.method(), request.uri().path());
-                return self.requests.begin(what, None, None).answered(answer);
+                return self.requests.begin(what, None, None).answered(unreadable.answer());
             }
         };
         let service = call.service.signing_name();

@@ -87,7 +87,10 @@ impl Secrets {
 
     /// Schedules a secret for deletion. Gives false if there is none.
     pub fn schedule_deletion(&mut self, name: &str) -> bool {
-        self.by_name.get_mut(name).map(|secret| secret.deletion_at_ms = Some(now_ms() + RECOVERY_DAYS * DAY_MS)).is_some()
+        self.by_name
+            .get_mut(name)
+            .map(|secret| secret.deletion_at_ms = Some(now_ms() + RECOVERY_DAYS * DAY_MS))
+            .is_some()
     }
 
     /// Takes a secret back from deletion. Gives false if there is none.
@@ -116,7 +119,8 @@ impl Secrets {
         let wanted_id = text(input, "VersionId");
         let wanted_stage = text(input, "VersionStage").or(wanted_id.is_none().then_some(CURRENT));
         let matches = |version: &&Version| {
-            wanted_id.is_none_or(|id| version.id == id) && wanted_stage.is_none_or(|stage| version.stages.contains(stage))
+            wanted_id.is_none_or(|id| version.id == id)
+                && wanted_stage.is_none_or(|stage| version.stages.contains(stage))
         };
         let version = secret.versions.iter().find(matches).ok_or_else(|| no_version(wanted_id, wanted_stage))?;
         let mut output = json!({

@@ -1,9 +1,9 @@
 //! Checks signatures, version 4, as the user guide of IAM describes them ("Create a signed AWS API request"). It is made
 //! apart from any SDK, so that it can find one wrong.
 
+use super::Credentials;
 use super::time::{basic, parse_basic};
 use super::wire::{Service, ServiceError};
-use super::Credentials;
 use crate::http::Asked;
 use hmac::{Hmac, KeyInit, Mac};
 use hyper::StatusCode;

@@ -15,6 +15,11 @@ pub fn iso(ms: u64) -> String {
     format(ms, Format::DateTime)
 }
 
+/// `2026-01-01T00:00:00.123Z`; without the fraction when it is 0.
+pub fn iso_exact(ms: u64) -> String {
+    write(DateTime::from_millis(i64::try_from(ms).unwrap_or(i64::MAX)), Format::DateTime)
+}
+
 /// `Thu, 01 Jan 2026 00:00:00 GMT`.
 pub fn http_date(ms: u64) -> String {
     format(ms, Format::HttpDate)
@@ -37,6 +42,9 @@ pub fn parse_basic(text: &str) -> Option<u64> {
 }
 
 fn format(ms: u64, format: Format) -> String {
-    let seconds = i64::try_from(ms / 1000).unwrap_or(i64::MAX);
-    DateTime::from_secs(seconds).fmt(format).unwrap_or_else(|_| "a time past all calendars".to_owned())
+    write(DateTime::from_secs(i64::try_from(ms / 1000).unwrap_or(i64::MAX)), format)
+}
+
+fn write(time: DateTime, format: Format) -> String {
+    time.fmt(format).unwrap_or_else(|_| "a time past all calendars".to_owned())
 }

@@ -63,7 +63,8 @@ impl Identity {
     /// # Errors
     /// A file cannot be read.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self> {
-        let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()));
+        let read =
+            |path: &Path| std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()));
         Ok(Self { certificate_pem: read(certificate)?, key_pem: read(key)? })
     }
 

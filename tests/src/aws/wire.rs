@@ -75,11 +75,28 @@ impl ServiceError {
     }
 }
 
+/// Why a request could not be decoded, and which service says so; none: it is for none of them.
+#[derive(Debug)]
+pub struct Unreadable {
+    service: Option<Service>,
+    message: String,
+}
+
+impl Unreadable {
+    /// The answer to such a request.
+    pub fn answer(self) -> Answer {
+        match self.service {
+            Some(service) => error(service, &ServiceError::sender("SerializationException", self.message)),
+            None => text(StatusCode::NOT_FOUND, self.message),
+        }
+    }
+}
+
 /// Decodes a request.
 ///
 /// # Errors
-/// The answer to one that is for none of the services, or cannot be decoded.
-pub fn read(request: &Asked) -> Result<Call, Answer> {
+/// It is for none of the services, or cannot be decoded.
+pub fn read(request: &Asked) -> Result<Call, Unreadable> {
     if let Some(target) = request.headers().get("x-amz-target") {
         return read_json(target, request.body());
     }
@@ -89,28 +106,26 @@ pub fn read(request: &Asked) -> Result<Call, Answer> {
     read_form(request.body())
 }
 
-fn read_json(target: &HeaderValue, body: &[u8]) -> Result<Call, Answer> {
+fn read_json(target: &HeaderValue, body: &[u8]) -> Result<Call, Unreadable> {
     let service = Service::SecretsManager;
     let action = target.to_str().ok().and_then(|target| target.strip_prefix("secretsmanager."));
-    let action = action.ok_or_else(|| unreadable(service, "UnknownOperationException", "no such target"))?;
-    let input = serde_json::from_slice(body)
-        .map_err(|error| unreadable(service, "SerializationException", &error.to_string()))?;
+    let action = action.ok_or_else(|| unreadable(service, "the target is not an action of Secrets Manager"))?;
+    let input = serde_json::from_slice(body).map_err(|error| unreadable(service, error))?;
     Ok(Call { service, action: action.to_owned(), input })
 }
 
-fn read_cbor(action: &str, request: &Asked) -> Result<Call, Answer> {
+fn read_cbor(action: &str, request: &Asked) -> Result<Call, Unreadable> {
     let service = Service::CloudWatch;
-    let unreadable = |message: &str| unreadable(service, "SerializationException", message);
     if request.headers().get(SMITHY_PROTOCOL).is_none_or(|protocol| protocol != RPC_V2_CBOR) {
-        return Err(unreadable("the header smithy-protocol: rpc-v2-cbor is missing"));
+        return Err(unreadable(service, "the header smithy-protocol: rpc-v2-cbor is missing"));
     }
     let unpacked = match request.headers().get(CONTENT_ENCODING) {
         None => Ok(request.body().to_vec()),
         Some(encoding) if encoding == "gzip" => gunzip(request.body()),
-        Some(_) => return Err(unreadable("the content encoding is not gzip")),
+        Some(_) => return Err(unreadable(service, "the content encoding is not gzip")),
     };
-    let input = unpacked.map_err(|error| unreadable(&error.to_string()))?;
-    let input = cbor::decode(&input).map_err(|error| unreadable(&error.to_string()))?;
+    let input = unpacked.map_err(|error| unreadable(service, error))?;
+    let input = cbor::decode(&input).map_err(|error| unreadable(service, error))?;
     Ok(Call { service, action: action.to_owned(), input })
 }
 
@@ -120,7 +135,7 @@ fn gunzip(packed: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(unpacked)
 }
 
-fn read_form(body: &[u8]) -> Result<Call, Answer> {
+fn read_form(body: &[u8]) -> Result<Call, Unreadable> {
     let mut input: Map<String, Value> = form_urlencoded::parse(body)
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
         .collect();
@@ -129,12 +144,15 @@ fn read_form(body: &[u8]) -> Result<Call, Answer> {
         (Some(Value::String(action)), Some(Value::String(version))) if version == "2011-01-01" => {
             Ok(Call { service: Service::AutoScaling, action, input: Value::Object(input) })
         }
-        _ => Err(text(StatusCode::NOT_FOUND, "no service that is stood in for is asked like this\n")),
+        _ => Err(Unreadable {
+            service: None,
+            message: "no service that is stood in for is asked like this\n".to_owned(),
+        }),
     }
 }
 
-fn unreadable(service: Service, code: &str, message: &str) -> Answer {
-    error(service, &ServiceError::sender(code, message))
+fn unreadable(service: Service, cause: impl ToString) -> Unreadable {
+    Unreadable { service: Some(service), message: cause.to_string() }
 }
 
 /// The answer with the outcome of an action.

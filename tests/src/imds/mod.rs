@@ -6,9 +6,9 @@
 mod control;
 mod instance;
 mod paths;
-mod tokens;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use instance::{Instance, SpotAction};
 

@@ -2,8 +2,8 @@
 
 use super::error_page;
 use crate::http::{Answer, text};
-use hyper::header::{HeaderMap, HeaderValue};
 use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderValue};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

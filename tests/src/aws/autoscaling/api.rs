@@ -1,8 +1,8 @@
 //! The actions of the Auto Scaling API. Answers come in one page.
 
-use super::group::{Activity, Group, GroupInstance, Health, HookResult};
+use super::types::{Activity, Group, GroupInstance, Health, HookResult};
 use super::{Mark, Scaling};
-use crate::aws::time::iso;
+use crate::aws::time::{iso, iso_exact};
 use crate::aws::wire::ServiceError;
 use serde_json::{Value, json};
 
@@ -25,12 +25,13 @@ impl Scaling {
 
     fn describe_instances(&mut self, input: &Value, now_ms: u64) -> Value {
         let wanted = members(input, "InstanceIds");
-        let all = self.groups(now_ms).values().flat_map(|group| group.instances.iter().map(move |(id, i)| (group, id, i)));
+        let all =
+            self.groups(now_ms).values().flat_map(|group| group.instances.iter().map(move |(id, i)| (group, id, i)));
         let instances = all.filter(|(_, id, _)| wanted.is_empty() || wanted.contains(&id.as_str()));
         let details = instances.map(|(group, id, instance)| {
             let mut details = instance_value(id, instance);
             details["AutoScalingGroupName"] = json!(group.name);
-            // This action shouts it, while the description of a group does not; as observed of the service.
+            // This action shouts it, while the description of a group does not; see botocore's examples-1.json.
             details["HealthStatus"] = json!(format!("{:?}", instance.health).to_uppercase());
             details
         });
@@ -61,7 +62,9 @@ impl Scaling {
         let health = match required(input, "HealthStatus")? {
             "Healthy" => Health::Healthy,
             "Unhealthy" => Health::Unhealthy,
-            other => return Err(validation(format!("Valid instance health states are: [Healthy, Unhealthy], not {other}"))),
+            other => {
+                return Err(validation(format!("Valid instance health states are: [Healthy, Unhealthy], not {other}")));
+            }
         };
         let respects_grace = text(input, "ShouldRespectGracePeriod") != Some("false");
         let group = self.group_of(id, now_ms).ok_or_else(|| {
@@ -94,7 +97,8 @@ impl Scaling {
     ) -> Result<Value, ServiceError> {
         let name = required(input, "AutoScalingGroupName")?;
         let (hook, id) = (required(input, "LifecycleHookName")?, required(input, "InstanceId")?);
-        let group = self.group_mut(name, now_ms).ok_or_else(|| validation("AutoScalingGroup name not found".to_owned()))?;
+        let group =
+            self.group_mut(name, now_ms).ok_or_else(|| validation("AutoScalingGroup name not found".to_owned()))?;
         if act(group, id, hook) {
             Ok(json!({}))
         } else {
@@ -109,7 +113,8 @@ fn group_value(group: &Group) -> Value {
         value["HealthStatus"] = json!(instance.health);
         value
     });
-    let suspended = group.suspended.iter().map(|process| json!({"ProcessName": process, "SuspensionReason": "User suspended"}));
+    let suspended =
+        group.suspended.iter().map(|process| json!({"ProcessName": process, "SuspensionReason": "User suspended"}));
     json!({
         "AutoScalingGroupName": group.name,
         "MinSize": 0,
@@ -142,7 +147,7 @@ fn activity_value(group: &Group, activity: &Activity) -> Value {
         "AutoScalingGroupName": group.name,
         "Description": activity.description,
         "Cause": activity.cause,
-        "StartTime": iso(activity.start_ms),
+        "StartTime": iso_exact(activity.start_ms),
         "EndTime": activity.end_ms.map(iso),
         "StatusCode": activity.status,
         "Progress": if activity.end_ms.is_some() { 100 } else { 50 },

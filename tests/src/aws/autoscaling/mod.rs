@@ -2,8 +2,9 @@
 
 mod api;
 mod group;
+mod types;
 
-pub use group::{Activity, Group, GroupInstance, Health, Hook, HookResult, Transition};
+pub use types::{Activity, Group, GroupInstance, Health, Hook, HookResult, Transition};
 
 use serde::Serialize;
 use std::collections::BTreeMap;
