@@ -1,5 +1,9 @@
 //! The HTTP server that every stand-in is made of: HTTP/1.1, whole bodies, one handler.
 
+pub mod control;
+pub mod faults;
+pub mod requests;
+
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;

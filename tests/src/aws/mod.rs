@@ -1,1 +1,310 @@
-//! Stands in for Secrets Manager, CloudWatch and Auto Scaling.
+#![doc = include_str!("CONTROL.md")]
+
+pub mod autoscaling;
+mod cbor;
+mod cloudwatch;
+mod control;
+mod credentials;
+mod secrets;
+mod sigv4;
+#[cfg(test)]
+mod tests;
+pub mod time;
+pub mod tls;
+mod wire;
+mod xml;
+
+pub use autoscaling::{Group, GroupInstance, Health, Mark};
+pub use cloudwatch::{Datapoint, MinuteSum};
+pub use credentials::Credentials;
+pub use secrets::{Secret, SecretValue, Version};
+
+use crate::http::faults::{Fault, Faults, Refusal};
+use crate::http::requests::Requests;
+use crate::http::{Answer, Asked, control as http_control, serve, serve_connection};
+use cloudwatch::Metrics;
+use hyper::StatusCode;
+use hyper::header::{DATE, HeaderValue};
+use secrets::Secrets;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use wire::{Call, Service, ServiceError};
+
+/// What can be faked and how, for `--help`.
+pub const HELP: &str = include_str!("CONTROL.md");
+/// The region both stand-ins are in unless told otherwise.
+pub const DEFAULT_REGION: &str = "us-east-1";
+
+const ACCOUNT: &str = "123456789012";
+
+/// The three services in one region of one account. Clones share their state.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    state: Arc<Mutex<State>>,
+    requests: Requests,
+}
+
+#[derive(Debug)]
+struct State {
+    region: String,
+    callers: BTreeMap<String, Credentials>,
+    clock_ahead_s: i64,
+    faults: Faults,
+    secrets: Secrets,
+    metrics: Metrics,
+    scaling: autoscaling::Scaling,
+}
+
+impl Default for Aws {
+    fn default() -> Self {
+        Self::new(DEFAULT_REGION)
+    }
+}
+
+impl Aws {
+    /// The services in `region`, empty, with nothing planted. They know the default [`Credentials`].
+    pub fn new(region: &str) -> Self {
+        let state = State {
+            region: region.to_owned(),
+            callers: BTreeMap::new(),
+            clock_ahead_s: 0,
+            faults: Faults::default(),
+            secrets: Secrets::new(region, ACCOUNT),
+            metrics: Metrics::default(),
+            scaling: autoscaling::Scaling::default(),
+        };
+        let aws = Self { state: Arc::new(Mutex::new(state)), requests: Requests::default() };
+        aws.trust(Credentials::default());
+        aws
+    }
+
+    /// Serves the connections of `listener` without TLS, for ever.
+    ///
+    /// # Errors
+    /// Accepting failed.
+    pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
+        serve(listener, move |request| self.clone().handle(request)).await
+    }
+
+    /// Serves the connections of `listener` with TLS, for ever.
+    ///
+    /// # Errors
+    /// Accepting failed.
+    pub async fn serve_tls(self, listener: TcpListener, tls: TlsAcceptor) -> std::io::Result<()> {
+        loop {
+            let (stream, _) = listener.accept().await?;
+            let (aws, tls) = (self.clone(), tls.clone());
+            tokio::spawn(async move {
+                // A client that does not like the certificate goes away, and says so itself.
+                if let Ok(stream) = tls.accept(stream).await {
+                    serve_connection(stream, move |request| aws.clone().handle(request)).await;
+                }
+            });
+        }
+    }
+
+    /// Knows one more caller: requests signed with its keys are taken.
+    pub fn trust(&self, caller: Credentials) {
+        self.lock().callers.insert(caller.access_key_id.clone(), caller);
+    }
+
+    /// Sets the server's clock against that of the host, in seconds ahead.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        self.lock().clock_ahead_s = seconds;
+    }
+
+    /// The server's clock, in milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        self.lock().now_ms()
+    }
+
+    /// Plants a fault; its scope is the start of an action's name or of a service's (`secretsmanager`, `monitoring`,
+    /// `autoscaling`). A request that is not signed well is refused for that first, and uses up no fault.
+    pub fn plant(&self, fault: Fault) {
+        self.lock().faults.plant(fault);
+    }
+
+    /// Takes all faults away.
+    pub fn clear_faults(&self) {
+        self.lock().faults.clear();
+    }
+
+    /// Takes those faults away that were planted with exactly this scope.
+    pub fn clear_faults_on(&self, scope: &str) {
+        self.lock().faults.clear_scope(scope);
+    }
+
+    /// The record of requests: `secretsmanager.GetSecretValue`.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// Makes `text` the current version of a secret, which is created or taken back from deletion as needed. Gives the
+    /// `VersionId`.
+    pub fn put_secret(&self, name: &str, text: &str) -> String {
+        self.lock().secrets.put(name, SecretValue::Text(text.to_owned()))
+    }
+
+    /// The same with bytes, served as `SecretBinary`.
+    pub fn put_binary_secret(&self, name: &str, bytes: &[u8]) -> String {
+        self.lock().secrets.put(name, SecretValue::binary(bytes))
+    }
+
+    /// Schedules a secret for deletion. Gives false if there is none.
+    pub fn delete_secret(&self, name: &str) -> bool {
+        self.lock().secrets.schedule_deletion(name)
+    }
+
+    /// Takes a secret back from deletion. Gives false if there is none.
+    pub fn restore_secret(&self, name: &str) -> bool {
+        self.lock().secrets.restore(name)
+    }
+
+    /// A secret with its versions.
+    pub fn secret(&self, name: &str) -> Option<Secret> {
+        self.lock().secrets.all().get(name).cloned()
+    }
+
+    /// Every datapoint that was accepted, in that order.
+    pub fn datapoints(&self) -> Vec<Datapoint> {
+        self.lock().metrics.all().to_vec()
+    }
+
+    /// `Sum` and `SampleCount` of every series in every minute that has one, in order of series and minute.
+    pub fn minute_sums(&self) -> Vec<MinuteSum> {
+        self.lock().metrics.minute_sums()
+    }
+
+    /// `Sum` of one series over the minute that holds `at_ms` (milliseconds since 1970), whatever the namespace; none: no
+    /// datapoint. The dimensions must be exactly these.
+    pub fn sum(&self, metric: &str, dimensions: &[(&str, &str)], at_ms: u64) -> Option<f64> {
+        let minute = time::iso(at_ms / 60_000 * 60_000);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let dimensions: BTreeMap<_, _> = dimensions.iter().map(owned).collect();
+        let sums = self.minute_sums();
+        let here = |s: &&MinuteSum| s.metric == metric && s.dimensions == dimensions && s.minute == minute;
+        sums.iter().find(here).map(|sum| sum.sum)
+    }
+
+    /// Puts an Auto Scaling group there, in place of one of the same name.
+    pub fn put_group(&self, group: Group) {
+        self.lock().scaling.put(group);
+    }
+
+    /// An Auto Scaling group as it is now.
+    pub fn group(&self, name: &str) -> Option<Group> {
+        let mut state = self.lock();
+        let now_ms = state.now_ms();
+        state.scaling.groups(now_ms).get(name).cloned()
+    }
+
+    /// Changes a group. Gives false if there is none of that name.
+    pub fn edit_group(&self, name: &str, change: impl FnOnce(&mut Group)) -> bool {
+        let mut state = self.lock();
+        let now_ms = state.now_ms();
+        state.scaling.group_mut(name, now_ms).map(change).is_some()
+    }
+
+    /// Begins to end an instance for another cause than its health, as scaling in or a refresh; `why` goes into the activity.
+    /// Gives false if no group has it.
+    pub fn terminate_instance(&self, id: &str, why: &str) -> bool {
+        let mut state = self.lock();
+        let now_ms = state.now_ms();
+        state.scaling.terminate(id, why, now_ms)
+    }
+
+    /// Every `SetInstanceHealth` that was answered with success, and whether it took effect.
+    pub fn marks(&self) -> Vec<Mark> {
+        self.lock().scaling.marks().to_vec()
+    }
+
+    /// Starts the records of requests, datapoints and marks anew.
+    pub fn forget(&self) {
+        self.requests.forget();
+        let mut state = self.lock();
+        state.metrics.forget();
+        state.scaling.forget();
+    }
+
+    async fn handle(self, request: Asked) -> Answer {
+        if let Some(command) = http_control::command(&request) {
+            return control::answer(&self, command, &request);
+        }
+        let call = match wire::read(&request) {
+            Ok(call) => call,
+            Err(unreadable) => {
+                let what = format!("unreadable {} {}", request.method(), request.uri().path());
+                return self.requests.begin(what, None, None).answered(unreadable.answer());
+            }
+        };
+        let service = call.service.signing_name();
+        let by = sigv4::claimed_key(&request).map(str::to_owned);
+        // Secrets and datapoints are kept elsewhere.
+        let input = (call.service == Service::AutoScaling).then(|| call.input.clone());
+        let in_flight = self.requests.begin(format!("{service}.{}", call.action), by.clone(), input);
+        if let Err(refused) = self.lock().verify(&request, call.service) {
+            return in_flight.answered(wire::error(call.service, &refused));
+        }
+        let plan = self.lock().faults.take(&[&call.action, service]);
+        let apply = || wire::write(call.service, &call.action, self.lock().apply(&call, by.as_deref()));
+        let refuse = |refusal| wire::error(call.service, &self.lock().refusal(refusal, &call));
+        let mut answer = plan.play(apply, refuse).await;
+        self.lock().stamp(&mut answer);
+        in_flight.answered(answer)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while holding the state")
+    }
+}
+
+impl State {
+    fn now_ms(&self) -> u64 {
+        time::now_ms().saturating_add_signed(self.clock_ahead_s.saturating_mul(1000))
+    }
+
+    fn verify(&self, request: &Asked, service: Service) -> Result<(), ServiceError> {
+        let expected = sigv4::Expected { service, region: &self.region, now_ms: self.now_ms() };
+        sigv4::verify(request, &expected, self.callers.values())
+    }
+
+    fn apply(&mut self, call: &Call, by: Option<&str>) -> Result<serde_json::Value, ServiceError> {
+        let now_ms = self.now_ms();
+        let Call { action, input, .. } = call;
+        match call.service {
+            Service::SecretsManager => self.secrets.call(action, input),
+            Service::CloudWatch => self.metrics.call(action, input, now_ms, by.unwrap_or_default()),
+            Service::AutoScaling => self.scaling.call(action, input, now_ms),
+        }
+    }
+
+    fn refusal(&self, refusal: Refusal, call: &Call) -> ServiceError {
+        let json = call.service == Service::SecretsManager;
+        match refusal {
+            Refusal::Error { status, code, message } => ServiceError { status, code, message },
+            Refusal::Throttled if json => ServiceError::sender("ThrottlingException", "Rate exceeded"),
+            Refusal::Throttled => ServiceError::sender("Throttling", "Rate exceeded"),
+            Refusal::Denied => {
+                let permission = call.service.permission(&call.action);
+                let message = format!(
+                    "User: arn:aws:sts::{ACCOUNT}:assumed-role/cflared/stand-in is not authorized to perform: {permission} \
+                     because no identity-based policy allows the {permission} action"
+                );
+                if json {
+                    ServiceError::sender("AccessDeniedException", message)
+                } else {
+                    ServiceError::sender("AccessDenied", message).with_status(StatusCode::FORBIDDEN)
+                }
+            }
+        }
+    }
+
+    /// The server's own clock goes into the answer: SDKs learn from it how far theirs is off.
+    fn stamp(&self, answer: &mut Answer) {
+        if let Ok(date) = HeaderValue::from_str(&time::http_date(self.now_ms())) {
+            answer.headers_mut().insert(DATE, date);
+        }
+    }
+}
