@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub enum RuleBroken {
     /// The credentials are not an object with the three keys, each spelled and typed as cloudflared writes it.
     #[error("credentials_json cannot be used: {0}; store the file that `cloudflared tunnel create` wrote, unchanged")]
-    Credentials(#[from] FieldsError),
+    Credentials(FieldsError),
     /// `TunnelID` is not a UUID in its canonical form.
     #[error(
         "TunnelID in credentials_json is not a UUID in lower case with hyphens; store the file that `cloudflared tunnel \

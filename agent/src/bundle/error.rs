@@ -73,21 +73,21 @@ pub enum Error {
         generation: Generation,
     },
     /// The file system refused.
-    #[error("failed to {verb} {}: {source}; {}", path.display(), next_step(source))]
+    #[error("failed to {verb} {}: {cause}; {}", path.display(), next_step(cause))]
     Io {
         /// What was tried.
         verb: &'static str,
         /// With what.
         path: PathBuf,
-        /// Why not.
-        source: io::Error,
+        /// Why not. It is in the message, so it is not told again as the error's source.
+        cause: io::Error,
     },
 }
 
 impl Error {
     /// An [`Error::Io`] from the cause that is still to come.
     pub(super) fn io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { verb, path: path.into(), source }
+        move |cause| Self::Io { verb, path: path.into(), cause }
     }
 }
 

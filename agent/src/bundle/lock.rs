@@ -42,7 +42,8 @@ impl Store {
             Errno::EWOULDBLOCK => Error::Busy { holder: written(&file), path: path.clone() },
             errno => Error::io("lock", &path)(errno.into()),
         })?;
-        sign(&lock).map_err(Error::io("write the process id into", &path))?;
+        // It is for people; a full disk must not keep an installed bundle from being run.
+        let _ = sign(&lock);
         let mut locked = Locked { store: self.clone(), _lock: lock };
         locked.tidy()?;
         Ok(locked)

@@ -68,10 +68,12 @@ impl Bundle {
 
 /// Checks the credentials; the tunnel that they are for.
 fn credentials(text: &str) -> Result<Uuid, RuleBroken> {
-    let mut fields = Fields::parse(text, &["AccountTag", "TunnelSecret", "TunnelID"])?;
-    fields.take("AccountTag")?;
-    let tunnel = canonical_uuid(&fields.take("TunnelID")?).ok_or(RuleBroken::TunnelIdNotUuid)?;
-    let secret = fields.take("TunnelSecret")?;
+    let fields = Fields::parse(text, &["AccountTag", "TunnelSecret", "TunnelID"]);
+    let mut fields = fields.map_err(RuleBroken::Credentials)?;
+    let mut take = |key| fields.take(key).map_err(RuleBroken::Credentials);
+    take("AccountTag")?;
+    let tunnel = canonical_uuid(&take("TunnelID")?).ok_or(RuleBroken::TunnelIdNotUuid)?;
+    let secret = take("TunnelSecret")?;
     let secret = Zeroizing::new(STANDARD.decode(&*secret).map_err(|_| RuleBroken::TunnelSecretNotBase64)?);
     match secret.len() {
         TUNNEL_SECRET_BYTES.. => Ok(tunnel),

@@ -59,11 +59,15 @@ impl Payload {
         if secret_string.len() > MAX_BYTES {
             return Err(PayloadError::TooLong { bytes: secret_string.len() });
         }
-        let mut fields = Fields::parse(secret_string, &["config_yaml", "credentials_json"])?;
-        let config_yaml = SecretText(fields.take("config_yaml")?);
-        let credentials_json = SecretText(fields.take("credentials_json")?);
+        let (config_yaml, credentials_json) = parts(secret_string).map_err(PayloadError::Fields)?;
         Ok(Self { version, config_yaml, credentials_json })
     }
+}
+
+/// The config and the credentials.
+fn parts(secret_string: &str) -> Result<(SecretText, SecretText), FieldsError> {
+    let mut fields = Fields::parse(secret_string, &["config_yaml", "credentials_json"])?;
+    Ok((SecretText(fields.take("config_yaml")?), SecretText(fields.take("credentials_json")?)))
 }
 
 /// Why the secret's string is no payload. The message names the rule and the next step, and never quotes the string.
@@ -79,7 +83,7 @@ pub enum PayloadError {
     #[error(
         "the secret is not {{\"config_yaml\": \"...\", \"credentials_json\": \"...\"}}: {0}; store a corrected version"
     )]
-    Fields(#[from] FieldsError),
+    Fields(FieldsError),
 }
 
 impl PayloadError {

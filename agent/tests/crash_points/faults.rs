@@ -14,8 +14,7 @@ fn refusals(call: &Call) -> &'static [(&'static str, &'static [&'static str])] {
     match call.name.as_str() {
         "openat" if call.has(&["O_CREAT"]) => &[FULL, READ_ONLY, DENIED],
         "mkdir" | "symlink" | "rename" => &[FULL, READ_ONLY, DENIED, BROKEN],
-        "write" | "pwrite64" => &[FULL, BROKEN],
-        "fsync" => &[FULL, BROKEN],
+        "write" | "fsync" => &[FULL, BROKEN],
         _ => &[],
     }
 }
