@@ -12,7 +12,6 @@ mod report;
 
 pub use clock::Clock;
 
-use crate::act::autoscaling::Membership;
 use crate::act::cloudwatch::{self, CloudWatch, Sample};
 use crate::act::notify::{Notice, Notifier};
 use crate::act::state::{self, State, StateFile};
@@ -20,7 +19,7 @@ use crate::act::status::Publisher;
 use crate::act::writer::{self, STATE_FILE, Writer};
 use crate::identity::{Aws, Metadata, Network};
 use crate::observe::Observer;
-use crate::secret::Payload;
+use crate::secret::payload::Payload;
 use crate::settings::Settings;
 use crate::{bundle, identity, log, observe};
 use boot::Booted;
@@ -83,7 +82,7 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
     let (facts, mut told_facts) = mpsc::unbounded_channel();
     let (trouble, mut told_trouble) = mpsc::unbounded_channel();
     let mut signals = Signals::new()?;
-    let mut agent = Agent::new(settings, facts, log.lost_counter())?;
+    let mut agent = Agent::new(settings, facts, log.lost())?;
     let mut booting = JoinSet::new();
     booting.spawn(boot::boot(agent.settings.clone(), agent.metadata.clone(), trouble));
     agent.aws.warm_up();
@@ -94,7 +93,7 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
         tokio::select! {
             biased;
             () = signals.stop() => agent.stop(),
-            Some(booted) = booting.join_next() => agent.booted(booted.expect("booting does not panic")?),
+            Some(booted) = booting.join_next() => agent.booted(booted.expect("booting does not panic"))?,
             Some(text) = told_trouble.recv() => agent.told.boot_trouble = Some(text),
             Some((run, fact)) = told_facts.recv() => agent.fact(run, fact),
             Some(report) = agent.reports.join_next() => agent.reported(report.expect("carrying out an order does not panic")),

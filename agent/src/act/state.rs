@@ -1,6 +1,5 @@
 //! `state.json`: what must survive an agent restart within one boot, on disk before the act it belongs to.
 
-use super::Timestamp;
 use super::cloudwatch::Saved;
 use super::writer::{self, Writer};
 use cflared_verdict::Mono;
@@ -30,12 +29,12 @@ pub struct State {
     /// Which moments have a datapoint, and what became of them.
     #[serde(default)]
     pub cloudwatch: Saved,
+    /// Whether an agent runs, or ended without saying goodbye.
+    #[serde(default)]
+    pub running: bool,
     /// What was restarted in this boot.
     #[serde(default)]
     pub restarts: Restarts,
-    /// Our own mark of this instance as unhealthy, if it stands.
-    #[serde(default)]
-    pub marked: Option<Marked>,
 }
 
 /// Unplanned restarts in this boot.
@@ -46,15 +45,6 @@ pub struct Restarts {
     pub connector: u64,
     /// Of the agent.
     pub agent: u64,
-}
-
-/// A mark that this agent set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Marked {
-    /// When.
-    pub at: Timestamp,
-    /// Why.
-    pub why: String,
 }
 
 /// What came of reading the file.
@@ -75,8 +65,8 @@ impl State {
             saved_at: Mono::default(),
             carried: serde_json::Value::Null,
             cloudwatch: Saved::default(),
+            running: false,
             restarts: Restarts::default(),
-            marked: None,
         }
     }
 

@@ -88,8 +88,9 @@ pub struct Instance {
     pub zone: String,
     /// The AMI, `ami-…`.
     pub image: String,
-    /// The environment its tag names.
-    pub environment: String,
+    /// The environment its tag names; none until it could be read.
+    #[serde(default)]
+    pub environment: Option<String>,
 }
 
 /// The verdict on this instance.
@@ -110,6 +111,8 @@ pub struct Connector {
     pub run: u32,
     /// The installed generation it was started from.
     pub generation: u64,
+    /// The version of the secret that its bundle was made from.
+    pub secret_version: String,
     /// The version of cloudflared; none until its metrics told.
     #[serde(default)]
     pub version: Option<String>,
@@ -205,6 +208,8 @@ pub struct Counters {
 pub struct Entry {
     /// When.
     pub at: Timestamp,
+    /// `transition` of the health, `action`, or `refusal`.
+    pub kind: String,
     /// What was decided, or refused.
     pub what: String,
     /// On which evidence.

@@ -1,6 +1,6 @@
 //! What has to be known and held before anything can be decided: the store's lock, and who this instance is.
 
-use crate::bundle::{self, Locked, Store};
+use crate::bundle::{self, Found, Store, Writer};
 use crate::identity::{self, Environment, Instance, Metadata};
 use crate::settings::Settings;
 use cflared_verdict::Installed;
@@ -20,8 +20,8 @@ pub struct Booted {
     pub instance: Instance,
     /// What its tag says it is for, if it could be read already.
     pub environment: Option<Environment>,
-    /// The store, which is ours to write until the agent ends.
-    pub store: Locked,
+    /// The store, which is ours until the agent ends.
+    pub store: Arc<Writer>,
     /// The bundle that may be started at once.
     pub installed: Option<Installed>,
     /// When the image was built, if it says so.
@@ -37,33 +37,47 @@ pub async fn boot(
     metadata: Metadata,
     trouble: mpsc::UnboundedSender<String>,
 ) -> Result<Booted, bundle::Error> {
-    let (store, (instance, environment)) =
-        tokio::try_join!(take_store(&settings, &trouble), async { Ok(learn(&settings, &metadata, &trouble).await) })?;
-    let found = store.store().installed(instance.id.as_str(), environment.as_ref().map(Environment::as_str));
+    let learnt = async { Ok(learn(&settings, &metadata, &trouble).await) };
+    let (store, (instance, environment)) = tokio::try_join!(take_store(&settings, &trouble), learnt)?;
+    let (id, known) = (instance.id.clone(), environment.clone());
+    let image_file = settings.paths.image_file.clone();
+    let on_disk = tokio::task::spawn_blocking(move || {
+        let found = store.store().installed(id.as_str(), known.as_ref().map(Environment::as_str));
+        (found, super::host::image_built(&image_file), store)
+    });
+    let (found, image_built, store) = on_disk.await.expect("reading the disk does not panic");
     let installed = match found {
-        bundle::Found::Whole(installed) => Some(installed),
-        bundle::Found::Nothing => None,
-        bundle::Found::Unusable { generation, why } => {
+        Found::Whole(installed) => Some(installed),
+        Found::Nothing => None,
+        Found::Unusable { generation, why } => {
             warn!(?generation, %why, "installed bundle not used");
             None
         }
     };
-    let image_built = super::host::image_built(&settings.paths.image_file);
     if let Err(why) = &image_built {
         info!(file = %settings.paths.image_file.display(), why, "the image's age is not known");
     }
-    info!(instance = instance.id.as_str(), region = instance.region.as_str(), ?environment, "identified");
+    info!(instance = %instance.id, region = %instance.region, ?environment, "identified");
     Ok(Booted { instance, environment, store, installed, image_built: image_built.ok() })
 }
 
-async fn take_store(settings: &Settings, trouble: &mpsc::UnboundedSender<String>) -> Result<Locked, bundle::Error> {
+/// A directory that is ours and cannot be written to, as on a disk that failed, is read all the same.
+async fn take_store(settings: &Settings, trouble: &mpsc::UnboundedSender<String>) -> Result<Arc<Writer>, bundle::Error> {
     loop {
         let dir = settings.paths.config_dir.clone();
-        let taken = tokio::task::spawn_blocking(move || Store::open(dir)?.lock()).await;
-        match taken.expect("opening a store does not panic") {
-            Ok(store) => return Ok(store),
-            Err(busy @ bundle::Error::Busy { .. }) => return Err(busy),
-            Err(error) => report(trouble, error.to_string()),
+        let opened = tokio::task::spawn_blocking(move || {
+            let writer = Writer::new(Store::open(dir)?);
+            let locked = writer.lock();
+            Ok((Arc::new(writer), locked))
+        });
+        match opened.await.expect("opening a store does not panic") {
+            Ok((writer, Ok(()))) => return Ok(writer),
+            Ok((_, Err(busy @ bundle::Error::Busy { .. }))) => return Err(busy),
+            Ok((writer, Err(error))) => {
+                report(trouble, error.to_string());
+                return Ok(writer);
+            }
+            Err(error) => report(trouble, bundle::Error::to_string(&error)),
         }
         tokio::time::sleep(STORE_AGAIN).await;
     }
@@ -75,10 +89,13 @@ async fn learn(
     metadata: &Metadata,
     trouble: &mpsc::UnboundedSender<String>,
 ) -> (Instance, Option<Environment>) {
-    let instance = identity::discover(metadata, |error| {
-        report(trouble, error.to_string());
-        ControlFlow::Continue(())
-    });
+    let instance = identity::until_known(
+        || metadata.instance(),
+        |error| {
+            report(trouble, error.to_string());
+            ControlFlow::Continue(())
+        },
+    );
     let (instance, environment) = tokio::join!(instance, identity::environment(metadata, &settings.identity));
     (instance.expect("it is never broken off"), environment.ok())
 }

@@ -2,11 +2,11 @@
 
 use crate::act::autoscaling::AutoScaling;
 use crate::act::cloudwatch::{CloudWatch, Dimensions};
-use crate::bundle::Locked;
+use crate::bundle::Writer;
 use crate::identity::{Aws, Environment, Instance};
 use crate::settings::Settings;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// This instance, its store, and the ways to AWS.
@@ -17,7 +17,7 @@ pub(super) struct Host {
     pub environment: Option<Environment>,
     /// What the tag said a moment ago, if nobody has used that yet.
     pub fresh_environment: Option<Environment>,
-    pub store: Arc<Mutex<Locked>>,
+    pub store: Arc<Writer>,
     pub secrets: aws_sdk_secretsmanager::Client,
     /// `None`: switched off.
     pub autoscaling: Option<Arc<AutoScaling>>,
@@ -39,7 +39,7 @@ impl Host {
             cloudwatch: None,
             fresh_environment: environment.clone(),
             environment,
-            store: Arc::new(Mutex::new(store)),
+            store,
             image_built,
             instance,
         }

@@ -3,10 +3,11 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::autoscaling::{Health, Membership};
-use crate::bundle::{self, Intake};
+use crate::bundle::{self, Intake, Locked};
 use crate::connector::{self, respawn};
 use crate::identity::{self, Environment};
-use crate::secret::{self, Payload, Read};
+use crate::secret::payload::Payload;
+use crate::secret::{self, Read};
 use cflared_verdict::{Failure, FailureKind, Generation, Order, OrderId, Outcome, RunId, SecretRead, VersionId};
 use std::future::Future;
 use std::time::Duration;
@@ -147,14 +148,14 @@ impl Agent {
         let view = self.verdict.view(self.clock.mono());
         let tunnel = view.runs.iter().find(|(id, _)| *id == run).map(|(_, run)| run.installed.tunnel.as_str());
         let (Some(tunnel), Some(host)) = (tunnel, &self.host) else { return Err(not_booted()) };
-        let store = bundle::lock(&host.store);
+        let store = host.store.store();
         let connector = &self.settings.connector;
         let metrics = connector.metrics[slot];
         let spec = connector::Spec {
             run,
             binary: connector.binary.clone(),
-            config: store.store().config_path(generation),
-            credentials: store.store().credentials_path(generation, tunnel),
+            config: store.config_path(generation),
+            credentials: store.credentials_path(generation, tunnel),
             metrics,
             grace: connector.grace_period,
             extra_args: connector.extra_args.clone(),
@@ -182,13 +183,13 @@ impl Agent {
         &mut self,
         id: OrderId,
         order: Order,
-        work: impl FnOnce(&mut bundle::Locked) -> Result<(), bundle::Error> + Send + 'static,
+        work: impl FnOnce(&mut Locked) -> Result<(), bundle::Error> + Send + 'static,
     ) {
         let Some(store) = self.host.as_ref().map(|host| host.store.clone()) else {
             return self.spawn(id, DISK, order, async { Err(not_booted()) });
         };
         self.spawn(id, DISK, order, async move {
-            let worked = tokio::task::spawn_blocking(move || work(&mut bundle::lock(&store))).await;
+            let worked = tokio::task::spawn_blocking(move || store.with(work)).await;
             match worked {
                 Ok(result) => result.map(done).map_err(Failure::from),
                 Err(error) => Err(Failure::new(FailureKind::Host, format!("failed to work on the bundles: {error}"))),

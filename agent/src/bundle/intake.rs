@@ -1,11 +1,11 @@
 //! The whole way of a payload into the store: checked, staged, held against cloudflared's own rules, published.
 
-use super::{Bundle, Error, Locked, Made, RuleBroken};
+use super::{Bundle, Error, Made, RuleBroken, Writer};
 use crate::cloudflared::{self, ValidateError};
 use crate::secret::Payload;
 use cflared_verdict::{Failure, FailureKind, Installed};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// How long cloudflared's own check may take; it takes some 50 ms.
@@ -15,7 +15,7 @@ const VALIDATE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Intake {
     /// Where it goes.
-    pub store: Arc<Mutex<Locked>>,
+    pub store: Arc<Writer>,
     /// The id of this instance.
     pub instance: String,
     /// Its environment.
@@ -67,19 +67,13 @@ impl Intake {
     pub async fn take(self, payload: Payload) -> Result<Installed, NotTaken> {
         let Self { store, instance, environment, now, binary } = self;
         let staging = store.clone();
-        let staged = tokio::task::spawn_blocking(move || -> Result<_, NotTaken> {
-            let mut store = lock(&staging);
-            let bundle = Bundle::check(payload, store.store().dir())?;
-            Ok(store.stage(&bundle, Made { instance: &instance, environment: &environment, now })?)
+        let staged = tokio::task::spawn_blocking(move || {
+            let bundle = Bundle::check(payload, staging.store().dir())?;
+            let made = Made { instance: &instance, environment: &environment, now };
+            staging.with(|store| Ok::<_, NotTaken>(store.stage(&bundle, made)?))
         })
         .await??;
         cloudflared::validate_ingress(&binary, &staged.config_path(), VALIDATE).await?;
-        Ok(tokio::task::spawn_blocking(move || lock(&store).publish(staged)).await??)
+        Ok(tokio::task::spawn_blocking(move || store.with(|store| store.publish(staged))).await??)
     }
-}
-
-/// The store, which its holder keeps only for as long as the disk takes. Each of its steps leaves it whole, so a panic
-/// in one does no harm.
-pub fn lock(store: &Mutex<Locked>) -> MutexGuard<'_, Locked> {
-    store.lock().unwrap_or_else(PoisonError::into_inner)
 }

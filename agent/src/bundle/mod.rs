@@ -16,16 +16,18 @@ mod meta;
 mod rules;
 mod service;
 mod store;
+mod writer;
 mod yaml;
 
 pub use broken::RuleBroken;
 pub use error::{Error, Unusable};
 pub use install::{Made, Staged};
-pub use intake::{Intake, NotTaken, lock};
+pub use intake::{Intake, NotTaken};
 pub use lock::Locked;
 pub use rules::Bundle;
 pub use service::Origin;
 pub use store::{Found, Store};
+pub use writer::Writer;
 
 #[cfg(test)]
 mod tests;

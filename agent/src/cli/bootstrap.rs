@@ -2,8 +2,9 @@
 
 use super::Exit;
 use crate::agent::Clock;
-use crate::bundle::{self, Found, Intake, Store};
+use crate::bundle::{self, Found, Intake, Store, Writer};
 use crate::identity::{self, Aws, Discovered, Environment, Metadata, Network};
+use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
 use crate::settings::Settings;
 use anyhow::Context;
@@ -13,7 +14,7 @@ use nix::unistd::{Gid, Uid, geteuid, setgid, setgroups, setuid};
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
@@ -165,11 +166,10 @@ async fn install(
     settings: Settings,
     store: Store,
     discovered: Discovered,
-    payload: secret::Payload,
+    payload: Payload,
     clock: Clock,
 ) -> Result<Outcome, Failed> {
-    let locked = tokio::task::spawn_blocking(move || store.lock()).await.map_err(try_again)?.map_err(not_stored)?;
-    let store = Arc::new(Mutex::new(locked));
+    let store = Arc::new(Writer::new(store));
     let Discovered { instance, environment } = discovered;
     let intake = Intake {
         store: store.clone(),
@@ -184,9 +184,10 @@ async fn install(
     })?;
     let generation = installed.generation;
     let committed = tokio::task::spawn_blocking(move || {
-        let mut store = bundle::lock(&store);
-        store.commit(generation)?;
-        store.prune(&[generation])
+        store.with(|store| {
+            store.commit(generation)?;
+            store.prune(&[generation])
+        })
     });
     committed.await.map_err(try_again)?.map_err(not_stored)?;
     Ok(Outcome::Installed(installed))

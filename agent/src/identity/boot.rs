@@ -29,15 +29,14 @@ pub struct Discovered {
 ///
 /// # Errors
 /// The failure at which `report` broke off.
-pub async fn discover(
-    metadata: &Metadata,
-    settings: &settings::Identity,
+pub async fn until_known<T, F: Future<Output = Result<T, Error>>>(
+    mut ask: impl FnMut() -> F,
     mut report: impl FnMut(&Error) -> ControlFlow<()>,
-) -> Result<Discovered, Error> {
+) -> Result<T, Error> {
     let mut delays = delays();
     loop {
-        let error = match identify(metadata, settings).await {
-            Ok(discovered) => return Ok(discovered),
+        let error = match ask().await {
+            Ok(known) => return Ok(known),
             Err(error) => error,
         };
         if report(&error).is_break() {
@@ -47,7 +46,7 @@ pub async fn discover(
     }
 }
 
-/// Asks once.
+/// Asks once for all of it.
 ///
 /// # Errors
 /// The metadata service gave no usable answer, or the tag is missing or does not name an environment that is allowed.
@@ -56,7 +55,11 @@ pub async fn identify(metadata: &Metadata, settings: &settings::Identity) -> Res
     Ok(Discovered { instance, environment })
 }
 
-async fn environment(metadata: &Metadata, settings: &settings::Identity) -> Result<Environment, Error> {
+/// Reads the tag that names the environment. It can be changed live.
+///
+/// # Errors
+/// The metadata service gave no usable answer, or the tag is missing or does not name an environment that is allowed.
+pub async fn environment(metadata: &Metadata, settings: &settings::Identity) -> Result<Environment, Error> {
     let key = || settings.env_tag.clone();
     let tag = metadata.tag(&settings.env_tag).await?.ok_or_else(|| Error::TagMissing { key: key() })?;
     let environment = Environment::parse(&tag).map_err(|source| Error::TagMalformed { key: key(), source })?;

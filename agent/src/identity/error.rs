@@ -1,7 +1,7 @@
 //! Why the metadata service did not say what was asked of it.
 
 use super::types::Malformed;
-use cflared_verdict::FailureKind;
+use cflared_verdict::{Failure, FailureKind};
 
 /// A question to the metadata service that got no usable answer. The message names the cause and the next step.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -177,5 +177,11 @@ impl Error {
     /// Whether the same question may get an answer a moment later.
     pub(super) fn passes(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::Busy { .. })
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind(), error.to_string())
     }
 }

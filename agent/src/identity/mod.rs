@@ -12,7 +12,7 @@ mod transport;
 mod types;
 
 pub use aws::{Aws, BadEndpoint, Endpoints, Network};
-pub use boot::{Discovered, discover, identify};
+pub use boot::{Discovered, environment, identify, until_known};
 pub use error::Error;
 pub use failure::{Call, failure, was_not_sent};
 pub use metadata::Metadata;

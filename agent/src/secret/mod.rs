@@ -1,6 +1,6 @@
 //! One read of the secret: one version, strictly parsed into a payload that cannot be printed.
 
-mod payload;
+pub mod payload;
 
 pub use payload::{Payload, PayloadError};
 
