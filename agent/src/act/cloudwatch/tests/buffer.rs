@@ -173,13 +173,13 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     let outcome = prop::sample::select(vec![Outcome::Delivered, Outcome::Unknown, Outcome::NotTaken, Outcome::Invalid]);
     prop_oneof![
-        6 => (1..90_u64).prop_map(Happening::Pass),
+        4 => (1..90_u64).prop_map(Happening::Pass),
         1 => (-90_000..90_000_i64).prop_map(Happening::Step),
         1 => (-120..120_i64).prop_map(Happening::Step),
-        6 => prop::bool::weighted(0.8).prop_map(|saved| Happening::Offer { saved }),
-        4 => (1..5_usize).prop_map(Happening::Take),
-        4 => (outcome, any::<bool>()).prop_map(|(outcome, has)| Happening::Settle(outcome, has)),
-        1 => Just(Happening::Restart),
+        8 => prop::bool::weighted(0.6).prop_map(|saved| Happening::Offer { saved }),
+        8 => (1..5_usize).prop_map(Happening::Take),
+        6 => (outcome, any::<bool>()).prop_map(|(outcome, has)| Happening::Settle(outcome, has)),
+        4 => Just(Happening::Restart),
         1 => Just(Happening::DieAfterSave),
     ]
 }
