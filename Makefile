@@ -9,7 +9,7 @@ help: ## List the targets
 
 demo: ## The main job on stand-ins, told step by step, in about a minute
 	@tests/setup.sh demo
-	@cargo build --quiet -p cflared-agent -p cflared-tests --bins
+	@cargo build --quiet --workspace --bins
 	@target/debug/demo
 
 test: ## Every test
@@ -32,7 +32,7 @@ dist: ## The static binary, and proof that it is static
 bench: ## The agent next to a correct bash script, side by side
 	@tests/setup.sh bench
 	@$(MAKE) --no-print-directory dist
-	@cargo build --quiet -p cflared-tests --bins
+	@cargo build --quiet --workspace --bins
 	@target/debug/bench
 
 sim: ## The verdict under random lives, more of them than `make test` has

@@ -23,7 +23,9 @@ use crate::secret::payload::Payload;
 use crate::settings::Settings;
 use crate::{bundle, identity, log, observe};
 use boot::Booted;
-use cflared_verdict::{Carried, Config, Decision, DecisionKind, Event, Health, Mark, Mono, Request, RunFact, RunId, Verdict};
+use cflared_verdict::{
+    Carried, Config, Decision, DecisionKind, Event, Health, Mark, Mono, Request, RunFact, RunId, Verdict,
+};
 use host::Host;
 use look::{Look, Watched};
 use orders::{News, Report};

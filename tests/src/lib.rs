@@ -13,3 +13,5 @@ pub mod aws;
 pub mod edge;
 
 pub mod cloudflared;
+
+pub mod world;

@@ -62,7 +62,10 @@ pub async fn boot(
 }
 
 /// A directory that is ours and cannot be written to, as on a disk that failed, is read all the same.
-async fn take_store(settings: &Settings, trouble: &mpsc::UnboundedSender<String>) -> Result<Arc<Writer>, bundle::Error> {
+async fn take_store(
+    settings: &Settings,
+    trouble: &mpsc::UnboundedSender<String>,
+) -> Result<Arc<Writer>, bundle::Error> {
     loop {
         let dir = settings.paths.config_dir.clone();
         let opened = tokio::task::spawn_blocking(move || {

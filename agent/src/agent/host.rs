@@ -30,9 +30,10 @@ pub(super) struct Host {
 impl Host {
     pub fn new(booted: super::boot::Booted, aws: &Aws, settings: &Settings) -> Self {
         let super::boot::Booted { instance, environment, store, image_built, .. } = booted;
-        let autoscaling = settings.autoscaling.enabled.then(|| {
-            Arc::new(AutoScaling::new(&aws.auto_scaling(&instance.region), instance.id.as_str()))
-        });
+        let autoscaling = settings
+            .autoscaling
+            .enabled
+            .then(|| Arc::new(AutoScaling::new(&aws.auto_scaling(&instance.region), instance.id.as_str())));
         Self {
             secrets: aws.secrets_manager(&instance.region),
             autoscaling,

@@ -65,7 +65,12 @@ impl Watched {
     }
 
     /// The look that is due now.
-    pub fn look(&mut self, run: RunId, now: Mono, observer: Arc<Observer>) -> impl Future<Output = Look> + Send + use<> {
+    pub fn look(
+        &mut self,
+        run: RunId,
+        now: Mono,
+        observer: Arc<Observer>,
+    ) -> impl Future<Output = Look> + Send + use<> {
         self.looking = true;
         self.next = now + self.pace;
         let page_due = std::mem::take(&mut self.page_due);

@@ -86,10 +86,19 @@ impl Agent {
     }
 
     /// Runs `work` beside the loop, for `limit` at most.
-    fn spawn(&mut self, id: OrderId, limit: Duration, order: Order, work: impl Future<Output = Ended> + Send + 'static) {
+    fn spawn(
+        &mut self,
+        id: OrderId,
+        limit: Duration,
+        order: Order,
+        work: impl Future<Output = Ended> + Send + 'static,
+    ) {
         self.reports.spawn(async move {
             let late = || {
-                let text = format!("{order:?} was not done within {} s; it is given up, and ordered again if need be", limit.as_secs());
+                let text = format!(
+                    "{order:?} was not done within {} s; it is given up, and ordered again if need be",
+                    limit.as_secs()
+                );
                 Failure::new(FailureKind::Unreachable, text)
             };
             let ended = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late()));
@@ -202,7 +211,8 @@ impl Agent {
         let group = self.host.as_ref().and_then(|host| host.autoscaling.clone());
         self.spawn(id, MARK, order, async move {
             let Some(group) = group else {
-                let text = "autoscaling.enabled is false in the settings, so the instance is not marked; replace it by hand";
+                let text =
+                    "autoscaling.enabled is false in the settings, so the instance is not marked; replace it by hand";
                 return Err(Failure::new(FailureKind::Disabled, text));
             };
             // It must be known after a crash that a mark of ours may stand.

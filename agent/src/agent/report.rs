@@ -79,11 +79,7 @@ impl Agent {
                 environment: host.environment.as_ref().map(|environment| environment.as_str().into()),
             }),
             tunnel: view.installed.as_ref().map(|installed| installed.tunnel.clone()),
-            health: status::Health {
-                state: view.health.to_string(),
-                since: at(view.since),
-                why: self.why(&view),
-            },
+            health: status::Health { state: view.health.to_string(), since: at(view.since), why: self.why(&view) },
             trouble: view.trouble.clone().or_else(|| self.told.boot_trouble.clone()),
             connectors: view.runs.iter().map(|(id, run)| self.connector(*id, run)).collect(),
             installed: view.installed.as_ref().map(|installed| status::Installed {

@@ -80,7 +80,11 @@ fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
         line(&mut text, "tunnel", tunnel);
     }
     if let Some(installed) = &status.installed {
-        line(&mut text, "installed", &format!("generation {}, secret version {}", installed.generation, installed.version));
+        line(
+            &mut text,
+            "installed",
+            &format!("generation {}, secret version {}", installed.generation, installed.version),
+        );
     }
     if let Some(read_at) = status.secret.read_at {
         line(&mut text, "secret", &format!("read {} ago", span(read_at.age(now))));
@@ -98,7 +102,11 @@ fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
     let running = span(agent.started_at.age(now));
     line(&mut text, "agent", &format!("{} (pid {}), running for {running}", agent.version, agent.pid));
     if status.counters.log_lines_lost > 0 {
-        line(&mut text, "log", &format!("{} lines lost: the log's reader does not keep up", status.counters.log_lines_lost));
+        line(
+            &mut text,
+            "log",
+            &format!("{} lines lost: the log's reader does not keep up", status.counters.log_lines_lost),
+        );
     }
     journal(&mut text, status, now);
     text
@@ -112,7 +120,11 @@ fn connector_lines(text: &mut String, connector: &crate::act::status::Connector)
     };
     let version = connector.version.as_deref().map(|version| format!(" · cloudflared {version}")).unwrap_or_default();
     let pid = connector.pid.map(|pid| format!(" · pid {pid}")).unwrap_or_default();
-    line(text, "connector", &format!("{}{connections} · generation {}{version}{pid}", connector.state, connector.generation));
+    line(
+        text,
+        "connector",
+        &format!("{}{connections} · generation {}{version}{pid}", connector.state, connector.generation),
+    );
     if let Some(id) = &connector.connector_id {
         line(text, "", &format!("id {id} · metrics {}", connector.metrics));
     }

@@ -1,0 +1,152 @@
+//! One instance.
+
+use super::agent::Agent;
+use super::programs::{agent_binary, beside};
+use super::{ENVIRONMENT, GROUP};
+use crate::aws::{Aws, Group};
+use crate::edge::{Block, Edge};
+use crate::imds::{Imds, Instance};
+use anyhow::Context;
+use serde_json::{Value, json};
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+/// One instance: its metadata service, its files, and the settings of its agent, in scaled-down times.
+pub struct Host {
+    /// Its metadata service.
+    pub imds: Imds,
+    /// Its id.
+    pub id: String,
+    /// Its metrics addresses.
+    pub metrics: [SocketAddr; 2],
+    /// The settings of its agent; to be changed before the agent starts.
+    pub settings: Value,
+    /// More variables for its agent's environment.
+    pub environment: Vec<(String, String)>,
+    directory: TempDir,
+    imds_address: SocketAddr,
+    aws_address: SocketAddr,
+}
+
+impl Host {
+    pub(super) async fn new(
+        number: u8,
+        block: &Block,
+        aws: &Aws,
+        edge: &Edge,
+        aws_address: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let id = format!("i-{number:017x}");
+        let mut instance = Instance { id: id.clone(), ..Instance::default() };
+        instance.set_tag("adv:env", ENVIRONMENT);
+        let imds = Imds::new(instance);
+        let listener = TcpListener::bind(block.address(100 + number, 8080)).await?;
+        let imds_address = listener.local_addr()?;
+        tokio::spawn(imds.clone().serve(listener));
+        let joining = Group::new(GROUP, [id.as_str()]).instances;
+        aws.edit_group(GROUP, |group| group.instances.extend(joining));
+        let directory = tempfile::Builder::new().prefix("cflared-").tempdir().context("no temporary directory")?;
+        for name in ["etc", "run"] {
+            fs::DirBuilder::new().mode(0o755).create(directory.path().join(name))?;
+        }
+        let metrics = [block.address(10 + number, 2000), block.address(10 + number, 2001)];
+        let settings = scaled_down(directory.path(), metrics, edge);
+        Ok(Self { imds, id, metrics, settings, environment: vec![], directory, imds_address, aws_address })
+    }
+
+    /// The directory that holds all of its files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The installed bundles: `/etc/cloudflared` elsewhere.
+    pub fn config_dir(&self) -> PathBuf {
+        self.directory.path().join("etc")
+    }
+
+    /// The status and state files: `/run/cflared-agent` elsewhere.
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.directory.path().join("run")
+    }
+
+    /// Sets one setting, as `verdict.restart_after`.
+    ///
+    /// # Panics
+    /// The key has no dot.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+        let (section, key) = key.split_once('.').expect("a key is section.key");
+        self.settings[section][key] = value.into();
+    }
+
+    /// The agent's program with this instance's environment and settings, and nothing else of ours.
+    ///
+    /// # Errors
+    /// The settings cannot be written.
+    pub fn command(&self) -> anyhow::Result<Command> {
+        let settings = self.directory.path().join("agent.yml");
+        fs::write(&settings, serde_json::to_string_pretty(&self.settings)?)?;
+        let mut command = Command::new(agent_binary());
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{}", self.imds_address))
+            .env("AWS_ENDPOINT_URL", format!("http://{}", self.aws_address))
+            .envs(self.environment.iter().cloned())
+            .kill_on_drop(true)
+            .arg("--settings")
+            .arg(settings);
+        Ok(command)
+    }
+
+    /// Starts `run`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&self) -> anyhow::Result<Agent> {
+        Agent::start(self.command()?, self.runtime_dir())
+    }
+
+    /// Runs another command to its end.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub async fn run<I: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = I>) -> anyhow::Result<Output> {
+        Ok(self.command()?.args(args).stdin(std::process::Stdio::null()).output().await?)
+    }
+}
+
+/// The times of the design, divided by about 20, so that a test sees a whole outage in seconds.
+fn scaled_down(directory: &Path, metrics: [SocketAddr; 2], edge: &Edge) -> Value {
+    let mut extra_args = edge.arguments();
+    extra_args.extend(["--protocol", "http2", "--no-prechecks", "--standin-scale", "0.05"].map(String::from));
+    json!({
+        "paths": {
+            "config_dir": directory.join("etc"),
+            "runtime_dir": directory.join("run"),
+            "image_file": directory.join("image.json"),
+        },
+        "connector": {
+            "binary": beside("cloudflared-standin"),
+            "metrics": metrics,
+            "grace_period": "2s",
+            "extra_args": extra_args,
+        },
+        "secret": { "poll_interval": "2s" },
+        "observe": { "interval": "250ms", "timeout": "1s" },
+        "verdict": {
+            "startup_grace": "5s",
+            "recheck_secret_after": "1500ms",
+            "restart_after": "4500ms",
+            "condemn_after": "6s",
+        },
+        "handover": { "register_timeout": "5s", "settle": "500ms" },
+        "cloudwatch": { "interval": "1s" },
+        "log": { "format": "json" },
+    })
+}
