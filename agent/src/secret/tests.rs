@@ -26,7 +26,7 @@ fn answer(status: u16, body: serde_json::Value) -> Reply {
 #[tokio::test]
 async fn one_read_is_one_request_for_the_current_version() {
     let (read, server) = read_of(|| secret_of("v1"), None).await;
-    assert!(matches!(read.unwrap(), Read::New(payload) if payload.version().0 == "v1"));
+    assert!(matches!(read.unwrap(), Read::New(payload) if payload.version.0 == "v1"));
     let seen = server.seen();
     assert_eq!(seen.len(), 1);
     let asked: serde_json::Value = serde_json::from_slice(&seen[0].request.body).unwrap();
@@ -40,7 +40,7 @@ async fn the_known_version_is_unchanged_whatever_it_holds() {
     assert!(matches!(read.unwrap(), Read::Unchanged));
     assert_eq!(server.seen().len(), 1);
     let (read, _) = read_of(|| secret_of("v2"), Some(&known)).await;
-    assert!(matches!(read.unwrap(), Read::New(payload) if payload.version().0 == "v2"));
+    assert!(matches!(read.unwrap(), Read::New(payload) if payload.version.0 == "v2"));
     let (read, _) =
         read_of(|| answer(200, serde_json::json!({"VersionId": "v1", "SecretString": "bad"})), Some(&known)).await;
     assert!(matches!(read.unwrap(), Read::Unchanged), "a version that was refused is not parsed again");

@@ -21,12 +21,13 @@ fn status(written_at: u64) -> Status {
             region: "eu-west-1".into(),
             zone: "eu-west-1a".into(),
             image: "ami-1".into(),
-            environment: "prd".into(),
+            environment: Some("prd".into()),
         }),
         tunnel: Some("6ff42ae2-765d-4adf-8112-31c55c1551ef".into()),
         health: Health { state: "registered".into(), since: at(1).into(), why: "4 connections".into() },
         trouble: None,
         connectors: vec![Connector {
+            secret_version: "v1".into(),
             run: 1,
             generation: 3,
             version: Some("2026.8.2".into()),
@@ -44,7 +45,12 @@ fn status(written_at: u64) -> Status {
         cloudwatch: Some(CloudWatch { waiting: 1, ..CloudWatch::default() }),
         autoscaling: Some(AutoScaling { group: Some("prd".into()), ..AutoScaling::default() }),
         counters: Counters::default(),
-        journal: vec![Entry { at: at(1).into(), what: "registered".into(), evidence: "/ready 200".into() }],
+        journal: vec![Entry {
+            at: at(1).into(),
+            kind: "transition".into(),
+            what: "registered".into(),
+            evidence: "/ready 200".into(),
+        }],
     }
 }
 
@@ -64,7 +70,7 @@ fn an_older_reader_passes_over_what_it_does_not_know() {
     let least = r#"{"schema":9,"written_at":"2026-01-01T00:00:00Z","new":{"a":[1]},
         "agent":{"version":"9","pid":1,"started_at":"2026-01-01T00:00:00Z","new":1},
         "health":{"state":"enlightened","since":"2026-01-01T00:00:00Z","why":"","new":1},
-        "connectors":[{"run":1,"generation":1,"metrics":"127.0.0.1:2000","state":"new","new":1}]}"#;
+        "connectors":[{"run":1,"generation":1,"secret_version":"v1","metrics":"127.0.0.1:2000","state":"new","new":1}]}"#;
     fs::write(&path, least).unwrap();
     let read = Status::read(&path).unwrap();
     assert_eq!((read.schema, read.health.state.as_str(), read.connectors[0].pid), (9, "enlightened", None));

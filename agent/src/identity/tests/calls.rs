@@ -1,13 +1,12 @@
 use super::server::{Reply, Server, depth, name_server};
 use super::world::{Imds, aws, aws_server, network, region, secret_of};
-use crate::identity::{Aws, Call, Endpoints, Metadata, Network, Resolver, discover, failure, was_not_sent};
+use crate::identity::{Aws, Call, Endpoints, Metadata, Network, Resolver, failure, identify, was_not_sent};
 use crate::settings::{self, Settings};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use cflared_verdict::{Failure, FailureKind};
 use std::net::SocketAddr;
-use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, UdpSocket};
@@ -40,7 +39,7 @@ async fn from_nothing_to_the_secret_takes_nine_requests_of_which_four_wait_for_a
     let metadata = imds.metadata();
     let aws = Aws::new(&Settings::default().aws, &metadata, network(&server.url())).unwrap();
     aws.warm_up();
-    discover(&metadata, &Settings::default().identity, |_| ControlFlow::Continue(())).await.unwrap();
+    identify(&metadata, &Settings::default().identity).await.unwrap();
     read_secret(&aws).await.unwrap();
     let all = [imds.server.seen(), server.seen()].concat();
     assert_eq!((imds.server.count("token"), all.len(), depth(&all)), (1, 9, 4));
@@ -287,7 +286,7 @@ async fn everything_from_the_environment() {
     let network = Network::from_env().unwrap();
     let metadata = Metadata::from_env(&network.resolver).unwrap();
     let aws = Aws::new(&Settings::default().aws, &metadata, network).unwrap();
-    discover(&metadata, &Settings::default().identity, |error| panic!("{error}")).await.unwrap();
+    identify(&metadata, &Settings::default().identity).await.unwrap();
     read_secret(&aws).await.unwrap();
 }
 

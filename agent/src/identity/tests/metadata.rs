@@ -1,6 +1,6 @@
 use super::server::{Reply, Server};
 use super::world::{ENV_TAG, Imds};
-use crate::identity::{Discovered, Error, Metadata, Resolver, discover, identify};
+use crate::identity::{Discovered, Error, Metadata, Resolver, identify, until_known};
 use crate::settings::{self, Settings};
 use cflared_verdict::FailureKind;
 use std::ops::ControlFlow;
@@ -76,7 +76,7 @@ async fn ten_times_5xx_and_then_fine_is_survived_at_boot() {
         kinds.push(error.kind());
         ControlFlow::Continue(())
     };
-    discover(&imds.metadata(), &settings(), report).await.unwrap();
+    keep_asking(&imds.metadata(), report).await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert!(!kinds.is_empty() && kinds.iter().all(|kind| *kind == FailureKind::Throttled), "{kinds:?}");
     assert_eq!(imds.with(|state| state.tokens), 1);
@@ -94,7 +94,7 @@ async fn a_service_that_comes_up_late_is_found() {
             failed.send(error.clone()).unwrap();
             ControlFlow::Continue(())
         };
-        discover(&metadata, &settings(), report).await
+        keep_asking(&metadata, report).await
     });
     let error = seen.recv().await.unwrap();
     assert!(error.to_string().contains("refused"), "{error}");
@@ -193,7 +193,7 @@ async fn only_allowed_environments_are_taken() {
 async fn a_report_can_end_it() {
     let imds = Imds::start().await;
     imds.tag("../x");
-    let error = discover(&imds.metadata(), &settings(), |_| ControlFlow::Break(())).await.unwrap_err();
+    let error = keep_asking(&imds.metadata(), |_| ControlFlow::Break(())).await.unwrap_err();
     assert!(matches!(error, Error::TagMalformed { .. }), "{error}");
 }
 
@@ -203,4 +203,9 @@ fn an_endpoint_that_is_not_plain_http_is_refused() {
         let error = Metadata::new(endpoint, &Resolver::system()).unwrap_err();
         assert!(error.to_string().contains("AWS_EC2_METADATA_SERVICE_ENDPOINT"), "{error}");
     }
+}
+
+async fn keep_asking(metadata: &Metadata, report: impl FnMut(&Error) -> ControlFlow<()>) -> Result<Discovered, Error> {
+    let settings = settings();
+    until_known(|| identify(metadata, &settings), report).await
 }

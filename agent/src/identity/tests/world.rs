@@ -137,7 +137,7 @@ pub async fn aws_server(delay: Duration, secret: impl Fn(&Request) -> Reply + Se
 }
 
 pub fn secret_of(version: &str) -> Reply {
-    let body = serde_json::json!({"ARN": "arn:made-up", "Name": "n", "VersionId": version, "SecretString": "{}"});
+    let body = serde_json::json!({"ARN": "arn:made-up", "Name": "n", "VersionId": version, "SecretString": r#"{"config_yaml": "tunnel: t", "credentials_json": "{}"}"#});
     Reply::new(200, body.to_string()).with("content-type", "application/x-amz-json-1.1")
 }
 
