@@ -98,7 +98,8 @@ pub struct Flags {
     /// The lowest level to log: debug, info, warn, error, fatal.
     #[arg(long, default_value = "info")]
     pub loglevel: String,
-    /// Stand-in only: a factor on all internal times (RPC time-out, back-off, spacing of connections, …).
+    /// Stand-in only: a factor on all internal times (back-off, spacing of connections, time-outs, …). Time-outs stay
+    /// at a second or more.
     #[arg(long, default_value_t = 1.0, hide = true, value_parser = scale)]
     pub standin_scale: f64,
     /// Stand-in only: print what is printed on a host without DNS and without a ping group, as where the recordings

@@ -73,14 +73,12 @@ impl Connection {
 
     /// One attempt, for as long as it holds, and the wait after it.
     pub async fn serve(mut self, shared: Arc<Shared>, news: UnboundedSender<News>) {
-        shared.state().attempts += 1;
-        if let Some(edge) = shared.address(self.index, self.another_address) {
-            let ended = self.attempt(&shared, edge, &news).await;
-            self.wait(&shared, edge, &ended).await;
-            shared.state().attempts -= 1;
-            // The supervisor is gone only when the process ends.
-            let _ = news.send(News::Ended(self, ended));
-        }
+        // Without any `--edge` nothing is started.
+        let Some(edge) = shared.address(self.index, self.another_address) else { return };
+        let ended = self.attempt(&shared, edge, &news).await;
+        self.wait(&shared, edge, &ended).await;
+        // The supervisor is gone only when the process ends.
+        let _ = news.send(News::Ended(self, ended));
     }
 
     async fn attempt(&mut self, shared: &Arc<Shared>, edge: SocketAddr, news: &UnboundedSender<News>) -> Ended {
@@ -88,7 +86,7 @@ impl Connection {
         shared.log.line(Level::Info, CURVES, self.fields(edge));
         let who = Who {
             tunnel: shared.setup.credentials.tunnel_id.clone(),
-            connector: shared.state().connector.clone(),
+            connector: shared.connector.clone(),
             index: self.index,
             pid: std::process::id().cast_signed(),
         };
@@ -125,7 +123,7 @@ impl Connection {
             wire::say(&mut write, &ToEdge::Register { secret }).await?;
             wire::hear(&mut read).await
         };
-        let answer = timeout(shared.scaled(RPC_TIMEOUT), call).await;
+        let answer = timeout(shared.time_out(RPC_TIMEOUT), call).await;
         let seconds = since.elapsed().as_secs_f64();
         shared.state().rpc("register_connection", seconds, matches!(answer, Ok(Ok(_))));
         match answer {
@@ -182,7 +180,7 @@ impl Connection {
                 () = shared.stopped(Stop::Graceful) => break,
             }
         }
-        let unregistered = timeout(shared.scaled(RPC_TIMEOUT), unregister(&mut read, &mut write)).await;
+        let unregistered = timeout(shared.time_out(RPC_TIMEOUT), unregister(shared, &mut read, &mut write)).await;
         shared.state().rpc("unregister_connection", 0.0001, matches!(unregistered, Ok(Ok(()))));
         shared.state().registered.remove(&self.index);
         shared.log.line(Level::Info, "Unregistered tunnel connection", self.fields(edge));
@@ -240,8 +238,14 @@ impl Connection {
     }
 }
 
-async fn unregister(read: &mut Reader, write: &mut OwnedWriteHalf) -> std::io::Result<()> {
+/// Asks to be unregistered. Streams that the edge asked for before it heard are served too.
+async fn unregister(shared: &Arc<Shared>, read: &mut Reader, write: &mut OwnedWriteHalf) -> std::io::Result<()> {
     wire::say(write, &ToEdge::Unregister).await?;
-    while !matches!(wire::hear(read).await?, ToConnector::Unregistered) {}
-    Ok(())
+    loop {
+        match wire::hear(read).await? {
+            ToConnector::Open { stream, dial } => stream::spawn(shared, stream, dial),
+            ToConnector::Unregistered => return Ok(()),
+            _ => {}
+        }
+    }
 }

@@ -21,7 +21,7 @@ const HANDSHAKE: Duration = Duration::from_millis(25);
 /// # Errors
 /// What cloudflared logs as the `error` of `Unable to establish connection with Cloudflare edge`.
 pub async fn reach(shared: &Shared, edge: SocketAddr, who: Who) -> Result<(Reader, OwnedWriteHalf), String> {
-    let limit = shared.scaled(HANDSHAKE_TIMEOUT);
+    let limit = shared.time_out(HANDSHAKE_TIMEOUT);
     let stream = match timeout(limit, TcpStream::connect(edge)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(format!("DialContext error: dial tcp {edge}: connect: {}", go_error(&error))),

@@ -3,7 +3,7 @@
 //! Same command line, log lines, pages, signals and exits; `tests/conformance.rs` holds it against recordings of the
 //! real one. It finds its edge by `--edge` and speaks to it as [`crate::edge::wire`] says, so it is spawned exactly as
 //! the real one. What it has beyond: `--standin-scale F` (a factor on every internal time, so that a test need not wait
-//! for a back-off of 64 s), `--standin-bare-host` (the lines that the recordings owe to a host without DNS), and the
+//! for a back-off of 64 s; time-outs stay at a second or more), `--standin-bare-host` (the lines that the recordings owe to a host without DNS), and the
 //! edge's [`Order`](crate::edge::Order)s.
 
 mod args;

@@ -39,7 +39,7 @@ fn ready(shared: &Shared) -> Answer {
     let state = shared.state();
     let ready_connections = state.registered.len();
     let status = if ready_connections > 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let page = Ready { status: status.as_u16(), ready_connections, connector_id: state.connector.clone() };
+    let page = Ready { status: status.as_u16(), ready_connections, connector_id: state.shown_connector.clone() };
     crate::http::json(status, &page)
 }
 
@@ -58,7 +58,7 @@ fn diag_tunnel(shared: &Shared) -> Answer {
     let connections: Vec<_> = connections.collect();
     let mut page = json!({
         "tunnelID": shared.setup.credentials.tunnel_id,
-        "connectorID": state.connector,
+        "connectorID": state.shown_connector,
         "icmp_sources": ["0.0.0.0", "::1"],
     });
     if !connections.is_empty() {

@@ -49,9 +49,11 @@ async fn start(flags: Flags, tunnel: Option<String>, log: &Log) -> Result<u8, St
     tokio::select! {
         ended = supervisor::supervise(&shared) => {
             log.info("Tunnel server stopped");
-            ended.inspect_err(|error| log.error("Initiating shutdown", error)).inspect_err(|_| stopped(log))?;
-            stopped(log);
-            Ok(0)
+            if let Err(error) = &ended {
+                log.error("Initiating shutdown", error);
+            }
+            log.info("Metrics server stopped");
+            ended.map(|()| 0)
         }
         Some(status) = exits.recv() => Ok(status),
         _ = &mut signalled => {
@@ -59,10 +61,6 @@ async fn start(flags: Flags, tunnel: Option<String>, log: &Log) -> Result<u8, St
             Ok(QUIT)
         }
     }
-}
-
-fn stopped(log: &Log) {
-    log.info("Metrics server stopped");
 }
 
 /// Listens on the address of the command line, else of the config, else on the first free default port.

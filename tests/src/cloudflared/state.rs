@@ -43,7 +43,7 @@ pub struct Rpc {
 #[derive(Debug, Default)]
 pub struct State {
     /// The id that pages show.
-    pub connector: String,
+    pub shown_connector: String,
     /// Registered connections by index.
     pub registered: BTreeMap<usize, Registered>,
     /// Attempts in progress, a registered one included: the gauge `ha_connections`.
@@ -74,6 +74,8 @@ pub struct State {
 pub struct Shared {
     /// What it was started with.
     pub setup: Setup,
+    /// Its connector's id.
+    pub connector: String,
     /// Its log.
     pub log: Log,
     /// Ends the process with this status.
@@ -94,7 +96,8 @@ impl Shared {
             exit,
             stop: watch::Sender::new(Stop::Run),
             stream_ended: watch::Sender::new(()),
-            state: Mutex::new(State { connector, ..State::default() }),
+            state: Mutex::new(State { shown_connector: connector.clone(), ..State::default() }),
+            connector,
         })
     }
 
@@ -106,6 +109,11 @@ impl Shared {
     /// An internal time, scaled.
     pub fn scaled(&self, time: Duration) -> Duration {
         time.mul_f64(self.setup.flags.standin_scale)
+    }
+
+    /// An internal time-out, scaled, but not below a second: a busy machine must not look like a silent edge.
+    pub fn time_out(&self, time: Duration) -> Duration {
+        self.scaled(time).max(time.min(Duration::from_secs(1)))
     }
 
     /// The level of a connection's trouble: a warning for as long as any connection is registered.

@@ -26,8 +26,7 @@ pub async fn supervise(shared: &Arc<Shared>) -> Result<(), String> {
         let message = format!("You requested {CONNECTIONS} HA connections but I can give you at most {edges}.");
         shared.log.info(&message);
     }
-    let mut supervisor =
-        Supervisor { shared, news, receive, wanted: edges.min(CONNECTIONS), active: 0, waiting: Vec::new() };
+    let mut supervisor = Supervisor { shared, news, receive, wanted: edges.min(CONNECTIONS), waiting: Vec::new() };
     if supervisor.first().await? {
         supervisor.keep().await;
     }
@@ -39,15 +38,14 @@ struct Supervisor<'a> {
     news: UnboundedSender<News>,
     receive: UnboundedReceiver<News>,
     wanted: usize,
-    /// Connections with an attempt in progress.
-    active: usize,
     /// Connections that wait for the next round.
     waiting: Vec<Connection>,
 }
 
 impl Supervisor<'_> {
+    /// Attempts are counted here, so that the gauge never shows the moment between two tries of the first one.
     fn start(&mut self, connection: Connection) {
-        self.active += 1;
+        self.shared.state().attempts += 1;
         tokio::spawn(connection.serve(self.shared.clone(), self.news.clone()));
     }
 
@@ -60,7 +58,7 @@ impl Supervisor<'_> {
                 News::Registered => return Ok(true),
                 News::Ended(connection, ended) => (connection, ended),
             };
-            self.active -= 1;
+            self.shared.state().attempts -= 1;
             if *self.shared.stop.borrow() >= Stop::Graceful {
                 return Ok(false);
             }
@@ -94,7 +92,7 @@ impl Supervisor<'_> {
                         }
                     }
                     News::Ended(connection, ended) => {
-                        self.active -= 1;
+                        self.shared.state().attempts -= 1;
                         self.ended(connection, &ended);
                         if round_at.is_none() && !self.waiting.is_empty() {
                             round_at = Some(Instant::now() + backoff::up_to(self.shared.scaled(rounds.next())));
@@ -119,9 +117,9 @@ impl Supervisor<'_> {
 
     /// The process stops: waits for the connections that are active, and starts none.
     async fn finish(&mut self) {
-        while self.active > 0 {
+        while self.shared.state().attempts > 0 {
             if let Some(News::Ended(connection, ended)) = self.receive.recv().await {
-                self.active -= 1;
+                self.shared.state().attempts -= 1;
                 if ended == Ended::Unregistered {
                     let fields = json!({"connIndex": connection.index});
                     self.shared.log.line(Level::Error, "Connection terminated", fields);

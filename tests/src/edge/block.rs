@@ -3,14 +3,14 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
-/// The host and port that are held for as long as a block is taken.
+/// The host and port that are held where a block is taken.
 const CLAIM: (u8, u16) = (254, 40_404);
 
-/// `127.a.b.0/24`, nobody else's until it is dropped: taking one binds an address in it, so parallel tests (and
-/// parallel test runs) never get the same.
+/// `127.a.b.0/24`, nobody else's until this process ends: taking one binds an address in it, so parallel tests (and
+/// parallel test runs) never get the same. It is not given back before, as what listens in it may outlive its test.
+#[derive(Clone, Copy, Debug)]
 pub struct Block {
     net: [u8; 2],
-    _claim: TcpListener,
 }
 
 impl Block {
@@ -25,7 +25,8 @@ impl Block {
             let number = start.wrapping_add(step) % 25_000;
             let net = [u8::try_from(100 + number / 250).unwrap_or(100), u8::try_from(1 + number % 250).unwrap_or(1)];
             if let Ok(claim) = TcpListener::bind(address(net, CLAIM.0, CLAIM.1)) {
-                return Ok(Block { net, _claim: claim });
+                std::mem::forget(claim);
+                return Ok(Block { net });
             }
         }
         Err(io::Error::other("no block of loopback addresses is free"))

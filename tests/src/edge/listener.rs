@@ -2,8 +2,9 @@
 
 use super::state::State;
 use super::{Conduct, registrar};
+use socket2::SockRef;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -77,7 +78,10 @@ impl Task {
 
     async fn apply(&self, conduct: Conduct, listener: &mut Option<TcpListener>) -> io::Result<()> {
         if conduct == Conduct::Refuse {
-            *listener = None;
+            if let Some(listener) = listener.take() {
+                // Closing alone would not do: a process that another thread is spawning may hold a copy until its exec.
+                SockRef::from(&listener).shutdown(Shutdown::Both)?;
+            }
         } else if listener.is_none() {
             *listener = Some(TcpListener::bind(self.address).await?);
         }

@@ -84,6 +84,10 @@ impl Visit {
                 },
                 heard = wire::hear(&mut read) => if matches!(heard.inspect_err(lost)?, ToEdge::Unregister) {
                     state::lock(&self.state).remove(&id, What::Unregistered);
+                    // A client may have been given this connection just before.
+                    while let Ok(message) = told.try_recv() {
+                        wire::say(&mut write, &message).await?;
+                    }
                     wire::say(&mut write, &ToConnector::Unregistered).await?;
                     // Streams in flight live as long as the connector keeps the connection.
                     return until_closed(&mut read).await;

@@ -198,6 +198,32 @@ async fn clients_reach_the_origin_and_drain() {
 }
 
 #[tokio::test]
+async fn no_client_is_lost_when_one_of_two_connectors_stops() {
+    let world = World::new().await;
+    origin(world.origin()).await;
+    let clients = world.edge.listen_clients(world.block.address(30, 3306), Some(TUNNEL)).await.unwrap();
+    let _stays = world.run(FAST);
+    world.connections(4).await;
+    // Clients go to the connection that registered last, so it is the second one that they are on when it stops.
+    let mut command = world.command("config.yml", FAST);
+    command.args(["--metrics", &world.block.address(10, 2001).to_string(), "run"]);
+    let stops = Standin::spawn(command);
+    world.connections(8).await;
+    let stopping = tokio::spawn(async move {
+        stops.signal(Signal::SIGTERM);
+        stops.ends().await.0
+    });
+    let mut served = 0;
+    while !stopping.is_finished() || served < 50 {
+        answers(&mut client(clients).await).await;
+        served += 1;
+    }
+    assert_eq!(stopping.await.unwrap().code(), Some(0));
+    let counts = world.edge.clients();
+    assert_eq!((counts.forwarded, counts.refused, counts.cut), (served, 0, 0));
+}
+
+#[tokio::test]
 async fn a_second_signal_or_the_grace_period_cuts_the_drain_short() {
     let world = World::new().await;
     origin(world.origin()).await;
