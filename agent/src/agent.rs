@@ -88,9 +88,12 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
     let mut booting = JoinSet::new();
     booting.spawn(boot::boot(agent.settings.clone(), agent.metadata.clone(), trouble));
     agent.aws.warm_up();
-    while !agent.exiting {
+    loop {
         let now = agent.clock.mono();
         agent.settle(now);
+        if agent.exiting {
+            break;
+        }
         let wait = agent.clock.until(agent.next_wake(now));
         tokio::select! {
             biased;
