@@ -114,18 +114,25 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// The terminal of somebody who runs the agent by hand is gone.
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> Result<Self, Error> {
         let listen = |kind| signal(kind).map_err(|source| Error::Host { doing: "listen to signals", source });
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
     async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => (),
             _ = self.interrupt.recv() => (),
+            _ = self.hangup.recv() => (),
         }
     }
 }
