@@ -88,9 +88,12 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
     let mut booting = JoinSet::new();
     booting.spawn(boot::boot(agent.settings.clone(), agent.metadata.clone(), trouble));
     agent.aws.warm_up();
-    while !agent.exiting {
+    loop {
         let now = agent.clock.mono();
         agent.settle(now);
+        if agent.exiting {
+            break;
+        }
         let wait = agent.clock.until(agent.next_wake(now));
         tokio::select! {
             biased;
@@ -111,18 +114,25 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// The terminal of somebody who runs the agent by hand is gone.
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> Result<Self, Error> {
         let listen = |kind| signal(kind).map_err(|source| Error::Host { doing: "listen to signals", source });
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
     async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => (),
             _ = self.interrupt.recv() => (),
+            _ = self.hangup.recv() => (),
         }
     }
 }

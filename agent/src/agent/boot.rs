@@ -57,7 +57,8 @@ pub async fn boot(
     if let Err(why) = &image_built {
         info!(file = %settings.paths.image_file.display(), why, "the image's age is not known");
     }
-    info!(instance = %instance.id, region = %instance.region, ?environment, "identified");
+    let known = environment.as_ref().map_or("not known yet", Environment::as_str);
+    info!(instance = %instance.id, region = %instance.region, environment = known, "identified");
     Ok(Booted { instance, environment, store, installed, image_built: image_built.ok() })
 }
 

@@ -94,7 +94,6 @@ impl Watched {
         if look.page.is_some() {
             self.page = look.page.clone();
         }
-        let settled = matches!(look.observation.ready, Ready::Yes { .. });
-        self.pace = if settled { interval } else { (self.pace * 2).min(interval) };
+        self.pace = (self.pace * 2).min(interval);
     }
 }

@@ -102,9 +102,11 @@ impl Agent {
                 Failure::new(FailureKind::Unreachable, text)
             };
             let ended = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late()));
-            match ended {
-                Ok((outcome, news)) => Report { id, result: Ok(outcome), news },
-                Err(failure) => Report { id, result: Err(failure), news: News::None },
+            match (ended, order) {
+                (Ok((outcome, news)), _) => Report { id, result: Ok(outcome), news },
+                // What does not end in time is killed by letting go of it.
+                (Err(failure), Order::Drain { run }) => Report { id, result: Err(failure), news: News::Drained(run) },
+                (Err(failure), _) => Report { id, result: Err(failure), news: News::None },
             }
         });
     }

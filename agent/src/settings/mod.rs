@@ -1,6 +1,6 @@
 //! `/etc/cflared-agent/agent.yml`: what an operator may change, and the defaults of everything else.
 //!
-//! A file is read once, at start: [`raw`] is its form on disk with every key optional, [`Settings`] is what the rest of
+//! A file is read once, at start: `raw` is its form on disk with every key optional, [`Settings`] is what the rest of
 //! the agent sees, merged with the defaults and validated. This room knows no other room.
 
 mod duration;

@@ -89,6 +89,9 @@ impl Verdict {
 
     /// Why the health is what it is, for a person.
     pub(crate) fn why(&self, now: Mono) -> String {
+        if self.is_stopping() {
+            return "the agent was told to stop".into();
+        }
         let Some((_, run)) = self.runs.serving() else {
             return match (&self.supply.refused, &self.supply.trouble) {
                 (Some((version, why)), _) => format!("secret version {version} was refused: {why}"),
