@@ -93,6 +93,10 @@ impl Run {
             _ => String::new(),
         };
         match (&self.ready, self.pid) {
+            // It is why ours cannot stay, so it comes before that.
+            (Some(Ready::Foreign { connector }), _) => {
+                format!("another cloudflared (connector {connector}) answers on our metrics port; stop it")
+            }
             (_, None) => match &self.last_exit {
                 Some(how) => format!("cloudflared is not running: {how}"),
                 None => "cloudflared is being started".into(),
@@ -100,9 +104,6 @@ impl Run {
             (None, Some(pid)) => format!("cloudflared (pid {pid}) has not been looked at yet"),
             (Some(Ready::Yes { connections }), _) => format!("/ready: {connections} connections"),
             (Some(Ready::No), _) => format!("/ready: not registered with the edge{contradiction}"),
-            (Some(Ready::Foreign { connector }), _) => {
-                format!("another cloudflared (connector {connector}) answers on our metrics port; stop it")
-            }
             (Some(Ready::Unanswered { why }), _) => format!("/ready does not answer: {why}"),
         }
     }

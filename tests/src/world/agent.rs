@@ -70,6 +70,11 @@ impl Agent {
         notices.iter().map(|(_, notice)| notice.clone()).collect()
     }
 
+    /// The same, each with the time at which it came.
+    pub fn timed_notices(&self) -> Vec<(Instant, String)> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What `status.json` holds; null if there is none.
     pub fn status(&self) -> Value {
         let bytes = fs::read(self.runtime_dir.join("status.json")).unwrap_or_default();
@@ -119,6 +124,12 @@ impl Agent {
     /// The process id of its connector's child.
     pub fn connector_pid(&self) -> Option<u32> {
         self.status()["connectors"][0]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())
+    }
+
+    /// What `state.json` holds; null if there is none.
+    pub fn state(&self) -> Value {
+        let bytes = fs::read(self.runtime_dir.join("state.json")).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
     /// Sends it a signal.

@@ -1,4 +1,5 @@
 //! The whole agent, end to end: the real program against the stand-ins, in scaled-down times.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test may fail, and measures time
 
+mod connector;
 mod life;
