@@ -75,10 +75,11 @@ impl Agent {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What `status.json` holds; null if there is none.
+    /// What `status.json` holds; null if there is none, or only that of an agent before this one.
     pub fn status(&self) -> Value {
         let bytes = fs::read(self.runtime_dir.join("status.json")).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
+        let status: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if status["agent"]["pid"] == self.pid { status } else { Value::Null }
     }
 
     /// The health that it shows.
