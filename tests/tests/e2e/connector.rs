@@ -1,41 +1,15 @@
 //! Trouble with cloudflared itself.
 
+use crate::support::{STARTED, lines_with, lives, nothing_left, registered_pid};
 use anyhow::Context;
 use cflared_tests::aws::time::now_ms;
 use cflared_tests::edge::{Conduct, Order, Scope, What};
-use cflared_tests::world::{Agent, Clock, Host, Payload, SECRET, TUNNEL, World, beside, eventually, tunnel_secret};
+use cflared_tests::world::{Clock, Payload, SECRET, TUNNEL, World, beside, eventually, tunnel_secret};
 use nix::sys::signal::Signal;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use tokio::process::Command;
-
-/// What the agent says each time it has executed a child.
-const STARTED: &str = "connector started";
-
-fn lines_with(agent: &Agent, part: &str) -> usize {
-    agent.log().iter().filter(|line| line.json.to_string().contains(part)).count()
-}
-
-/// Whether a process runs; one that ended and was not reaped does not.
-fn lives(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-}
-
-/// The process id of a child that shows as registered, with all of its connections.
-async fn registered_pid(agent: &mut Agent, not: Option<u32>) -> anyhow::Result<u32> {
-    let another = |status: &serde_json::Value| {
-        let connector = &status["connectors"][0];
-        connector["connections"] == 4 && connector["pid"].as_u64() != not.map(u64::from)
-    };
-    let status = agent.wait_status("a registered connector", another).await?;
-    status["connectors"][0]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).context("no pid")
-}
-
-async fn nothing_left(host: &Host) -> anyhow::Result<()> {
-    eventually("every process to be gone", async || host.processes().ok()?.is_empty().then_some(())).await
-}
 
 #[tokio::test]
 async fn a_program_that_is_missing_or_no_program_is_named_and_taken_up_when_it_is_there() -> anyhow::Result<()> {
