@@ -81,6 +81,11 @@ impl World {
         Ok((world, host))
     }
 
+    /// Where AWS is.
+    pub fn aws_address(&self) -> SocketAddr {
+        self.aws_address
+    }
+
     /// A road to AWS that can be closed, in an agent's way once [`Host::takes`] it.
     ///
     /// # Errors
