@@ -91,7 +91,15 @@ impl World {
     /// # Errors
     /// No address is free.
     pub async fn road(&self) -> anyhow::Result<Road> {
-        Road::build(self.block.address(251, 4443), self.aws_address).await
+        self.road_at(251).await
+    }
+
+    /// Another road, which begins at that host of the world's block.
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub async fn road_at(&self, host: u8) -> anyhow::Result<Road> {
+        Road::build(self.block.address(host, 4443), self.aws_address).await
     }
 
     /// Another instance: its metadata service, its directories, its place in the group.

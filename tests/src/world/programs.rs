@@ -17,7 +17,8 @@ pub fn agent_binary() -> PathBuf {
         build.args(["build", "--quiet", "--workspace", "--bins"]);
         build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         // What cargo tells a test of its package is no setting: build scripts would run again for it, and again without.
-        let of_this_package = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|begin| name.starts_with(begin));
+        let of_this_package =
+            |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|begin| name.starts_with(begin));
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_this_package)) {
             build.env_remove(name);
         }

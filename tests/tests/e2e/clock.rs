@@ -55,8 +55,7 @@ async fn a_clock_that_steps_an_hour_either_way_changes_no_decision_and_doubles_n
     let (stepping, mut other) = World::with_host().await?;
     // Ahead, back, behind, and right in time for the mark: a request from another hour is refused.
     let steps = [(1, HOUR), (2, 0), (4, -HOUR), (6, 0), (7, 1), (8, 0)];
-    let (steady, stepped) =
-        tokio::join!(outage(&steady, &mut host, &[]), outage(&stepping, &mut other, &steps));
+    let (steady, stepped) = tokio::join!(outage(&steady, &mut host, &[]), outage(&stepping, &mut other, &steps));
     let (steady, stepped) = (steady?, stepped?);
     for (one, other) in steady.iter().zip(stepped) {
         assert!(one.abs_diff(other) < Duration::from_millis(900), "{steady:?} {stepped:?}");

@@ -95,9 +95,12 @@ async fn a_stop_before_anything_was_ever_answered_works_at_once() -> anyhow::Res
 
 /// An agent whose tunnel is lost for good, with the times of an outage as short as they may be.
 async fn in_an_outage(host: &mut Host, edge: &Edge) -> anyhow::Result<Agent> {
-    for (key, time) in
-        [("startup_grace", "500ms"), ("recheck_secret_after", "500ms"), ("restart_after", "1s"), ("condemn_after", "2s")]
-    {
+    for (key, time) in [
+        ("startup_grace", "500ms"),
+        ("recheck_secret_after", "500ms"),
+        ("restart_after", "1s"),
+        ("condemn_after", "2s"),
+    ] {
         host.set(&format!("verdict.{key}"), time);
     }
     let mut agent = host.start()?;

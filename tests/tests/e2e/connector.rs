@@ -31,7 +31,8 @@ async fn a_program_that_is_missing_or_no_program_is_named_and_taken_up_when_it_i
     // The same with a bundle that is installed: it is the connector then, that cannot be started.
     fs::remove_file(&path)?;
     let mut agent = host.start()?;
-    let missing = |status: &serde_json::Value| status["connectors"][0]["last_exit"].to_string().contains("no such file");
+    let missing =
+        |status: &serde_json::Value| status["connectors"][0]["last_exit"].to_string().contains("no such file");
     agent.wait_status("a missing program", missing).await?;
     std::os::unix::fs::symlink(beside("cloudflared-standin"), &path)?;
     agent.wait_health("registered").await?;

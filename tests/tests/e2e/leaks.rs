@@ -187,11 +187,9 @@ async fn no_byte_of_a_secret_gets_out_in_a_whole_life() -> anyhow::Result<()> {
 
     let log = agent.log_text();
     assert!(log.contains("\"level\":\"trace\"") || log.contains("\"level\":\"debug\""), "it was at its finest");
-    for (name, text) in [
-        ("log", log.as_bytes()),
-        ("status", &shown.stdout),
-        ("bootstrap", &[refused.stdout, refused.stderr].concat()),
-    ] {
+    for (name, text) in
+        [("log", log.as_bytes()), ("status", &shown.stdout), ("bootstrap", &[refused.stdout, refused.stderr].concat())]
+    {
         assert_eq!(forbidden.found_in(text), None, "{name}");
     }
     assert_eq!(leaks(&host, &forbidden), Vec::<String>::new());

@@ -102,7 +102,8 @@ fn in_own_namespace(mounts: &str) -> Option<[String; 5]> {
     if !geteuid().is_root() {
         words[1] = "-rm".into();
     }
-    let probe = std::process::Command::new("unshare").args([&words[1], "mount", "-t", "tmpfs", "none", "/run"]).status();
+    let probe =
+        std::process::Command::new("unshare").args([&words[1], "mount", "-t", "tmpfs", "none", "/run"]).status();
     if !probe.is_ok_and(|status| status.success()) {
         eprintln!("left out: this host allows no mount namespace");
         return None;

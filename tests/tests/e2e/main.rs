@@ -4,6 +4,7 @@
 mod clock;
 mod cloud;
 mod connector;
+mod datapoints;
 mod leaks;
 mod life;
 mod log;

@@ -145,7 +145,9 @@ async fn a_stop_works_at_once_whatever_goes_on() -> anyhow::Result<()> {
                 let asked = host.directory().join("asked");
                 cflared_tests::world::eventually("the check", async || asked.exists().then_some(())).await?;
             }
-            Registering => drop(agent.wait_status("a child", |status| !status["connectors"][0]["pid"].is_null()).await?),
+            Registering => {
+                drop(agent.wait_status("a child", |status| !status["connectors"][0]["pid"].is_null()).await?)
+            }
             HandingOver => {
                 registered_pid(&mut agent, None).await?;
                 world.edge.accept_any_secret(TUNNEL);
