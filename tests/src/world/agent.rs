@@ -70,6 +70,11 @@ impl Agent {
         notices.iter().map(|(_, notice)| notice.clone()).collect()
     }
 
+    /// The same, each with the time at which it came.
+    pub fn timed_notices(&self) -> Vec<(Instant, String)> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What `status.json` holds; null if there is none.
     pub fn status(&self) -> Value {
         let bytes = fs::read(self.runtime_dir.join("status.json")).unwrap_or_default();
@@ -145,6 +150,11 @@ impl Agent {
     pub async fn crash(&mut self) -> anyhow::Result<ExitStatus> {
         self.signal(Signal::SIGKILL)?;
         self.wait().await
+    }
+
+    /// How it ended; `None` while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Waits for its end.

@@ -60,7 +60,8 @@ last decisions, newest first
 #[test]
 fn what_is_wrong_comes_first() {
     let (text, exit) = shown(&status("broken", json!({"trouble": "denied; grant it"})));
-    let wanted = "broken for 1m 5s: the tunnel is down on this instance\n  the evidence\n  trouble: denied; grant it\n\n";
+    let wanted =
+        "broken for 1m 5s: the tunnel is down on this instance\n  the evidence\n  trouble: denied; grant it\n\n";
     assert!(text.starts_with(wanted), "{text}");
     assert_eq!(exit, Exit::NotFine);
     let told_already = shown(&status("broken", json!({"trouble": "evidence"}))).0;
@@ -70,7 +71,8 @@ fn what_is_wrong_comes_first() {
 #[test]
 fn an_agent_that_does_not_write_any_more_is_unknown() {
     let (text, exit) = shown(&status("registered", json!({"written_at": "2026-01-01T00:00:00Z"})));
-    let wanted = "unknown: the agent stopped writing 2m 0s ago; then it was registered: the evidence\n  next: systemctl status";
+    let wanted =
+        "unknown: the agent stopped writing 2m 0s ago; then it was registered: the evidence\n  next: systemctl status";
     assert!(text.starts_with(wanted), "{text}");
     assert_eq!(exit, Exit::Unknown);
 }
