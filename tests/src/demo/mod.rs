@@ -46,19 +46,27 @@ fn demo(voice: &mut Voice) -> anyhow::Result<()> {
         voice.opening(&stages::opening(&scene))?;
         let told = tokio::select! {
             told = stages::tell(&mut scene, voice) => told,
-            signal = interrupted.next() => Err(anyhow::anyhow!("interrupted by {signal}")),
+            signal = interrupted.next() => Err(Interrupted(signal).into()),
         };
-        if let (Err(_), Some(agent)) = (&told, &scene.agent) {
-            // What it said last is the first thing to look at; told only if anybody listens.
+        if let (Err(error), Some(agent)) = (&told, &scene.agent)
+            && !error.is::<Interrupted>()
+        {
+            // What it said last is the first thing to look at. If nobody listens any more, that is no second failure.
             let _ = voice.quote(&show::last_lines(agent, 8));
         }
         let ended = ending::end(scene).await;
-        told?;
-        voice.fact(&ended?)?;
+        let clean = ended.and_then(|ended| Ok(voice.fact(&ended)?));
+        // Of two failures the first is the cause.
+        told.and(clean)?;
         voice.closing("Every stage was seen, and every line checked against what the stand-ins recorded.", &NEXT)?;
         Ok(())
     })
 }
+
+/// Somebody does not want to see the rest.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted by {0}")]
+struct Interrupted(&'static str);
 
 /// The signals that end the demo early.
 struct Interrupts([(tokio::signal::unix::Signal, &'static str); 3]);
