@@ -165,7 +165,11 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(settings: Arc<Settings>, facts: mpsc::UnboundedSender<(RunId, RunFact)>, lost: log::Lost) -> Result<Self, Error> {
+    fn new(
+        settings: Arc<Settings>,
+        facts: mpsc::UnboundedSender<(RunId, RunFact)>,
+        lost: log::Lost,
+    ) -> Result<Self, Error> {
         let clock = Clock::start();
         let now = clock.mono();
         let host = |doing| move |source| Error::Host { doing, source };
