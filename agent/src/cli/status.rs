@@ -1,12 +1,11 @@
 //! `cflared-agent status`: what is wrong first.
 
-use super::Exit;
+use super::{Exit, complain, say};
 use crate::act::status::{AutoScaling, CloudWatch, Connector, Installed, ReadError, Status};
 use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
 use crate::settings::Settings;
 use std::fmt::Write;
-use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 /// How many of the last decisions are shown.
@@ -29,12 +28,11 @@ pub fn main(settings: &Settings, args: &Args) -> Exit {
             (text, judged.exit)
         }
         Err(error @ (ReadError::Missing(_) | ReadError::Unreadable { .. })) => {
-            eprintln!("cflared-agent: {error}");
+            complain(error);
             return Exit::Unknown;
         }
     };
-    // Whoever closed the pipe has seen enough.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    say(text);
     exit
 }
 

@@ -29,6 +29,9 @@ pub struct Host {
     pub settings: Value,
     /// More variables for its agent's environment.
     pub environment: Vec<(String, String)>,
+    /// A program, with its arguments, that prepares something and then executes the agent, whose command line follows:
+    /// `unshare --mount …`. None: the agent itself.
+    pub launcher: Vec<String>,
     directory: TempDir,
     imds_address: SocketAddr,
     aws_address: SocketAddr,
@@ -57,7 +60,17 @@ impl Host {
         }
         let metrics = [block.address(10 + number, 2000), block.address(10 + number, 2001)];
         let settings = scaled_down(directory.path(), metrics, edge);
-        Ok(Self { imds, id, metrics, settings, environment: vec![], directory, imds_address, aws_address })
+        Ok(Self {
+            imds,
+            id,
+            metrics,
+            settings,
+            environment: vec![],
+            launcher: vec![],
+            directory,
+            imds_address,
+            aws_address,
+        })
     }
 
     /// The directory that holds all of its files.
@@ -91,8 +104,10 @@ impl Host {
     pub fn command(&self) -> anyhow::Result<Command> {
         let settings = self.directory.path().join("agent.yml");
         fs::write(&settings, serde_json::to_string_pretty(&self.settings)?)?;
-        let mut command = Command::new(agent_binary());
+        let mut words = self.launcher.iter().map(Into::into).chain([agent_binary().into_os_string()]);
+        let mut command = Command::new(words.next().expect("the agent is one of the words"));
         command
+            .args(words)
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{}", self.imds_address))

@@ -1,4 +1,11 @@
 //! The whole agent, end to end: the real program against the stand-ins, in scaled-down times.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test may fail, and measures time
+#![allow(clippy::print_stdout)] // it tells what it did, and what it could not do here
 
+mod bad_input;
+mod command_line;
+mod identity;
 mod life;
+mod payload;
+mod secret;
+mod store;
