@@ -283,10 +283,10 @@ impl Agent {
     }
 
     fn looked(&mut self, look: Look) {
-        if let Some(connector) = self.connectors.get_mut(&look.run) {
-            connector.seen(&look, self.settings.observe.interval);
+        let interval = self.settings.observe.interval;
+        if self.connectors.get_mut(&look.run).is_some_and(|connector| connector.seen(&look, interval)) {
+            self.tell(Event::Run(look.run, RunFact::Observed(look.observation)));
         }
-        self.tell(Event::Run(look.run, RunFact::Observed(look.observation)));
     }
 
     fn reported(&mut self, report: Report) {
@@ -318,7 +318,7 @@ impl Agent {
             now + left.min(self.settings.cloudwatch.interval)
         });
         let heartbeat = self.publisher.due() + SLACK;
-        let watchdog = self.watchdog.map(|_| self.next_watchdog + SLACK);
+        let watchdog = self.watchdog.map(|period| self.next_watchdog + SLACK.min(period / 2));
         // Nothing is due for a while only before the boot is over.
         let due = looks.chain(self.verdict.wake_at(now)).chain(grain).chain(watchdog).chain([heartbeat]);
         due.min().unwrap_or(now)

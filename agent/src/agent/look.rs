@@ -25,6 +25,8 @@ pub(super) struct Watched {
     next: Mono,
     /// A look is under way.
     looking: bool,
+    /// It began at another child than the one that there is now.
+    outdated: bool,
     ready: Option<Ready>,
 }
 
@@ -47,6 +49,7 @@ impl Watched {
             pace: FIRST,
             next: Mono::default(),
             looking: false,
+            outdated: false,
             ready: None,
         }
     }
@@ -55,6 +58,7 @@ impl Watched {
     pub fn child_changed(&mut self, now: Mono) {
         self.pace = FIRST;
         self.next = now + FIRST;
+        self.outdated = self.looking;
         self.ready = None;
         self.page = None;
     }
@@ -87,13 +91,18 @@ impl Watched {
         }
     }
 
-    /// Takes what a look saw. The pace slows down to `interval`.
-    pub fn seen(&mut self, look: &Look, interval: Duration) {
+    /// Takes what a look saw, and says whether it is still true of the child that there is. The pace slows down to
+    /// `interval`.
+    pub fn seen(&mut self, look: &Look, interval: Duration) -> bool {
         self.looking = false;
+        if std::mem::take(&mut self.outdated) {
+            return false;
+        }
         self.ready = Some(look.observation.ready.clone());
         if look.page.is_some() {
             self.page = look.page.clone();
         }
         self.pace = (self.pace * 2).min(interval);
+        true
     }
 }

@@ -151,11 +151,11 @@ impl Agent {
 fn state(run: &Run) -> &'static str {
     match (&run.role, run.pid, &run.ready) {
         (Role::Leaving, _, _) => "draining",
+        (_, _, Some(Ready::Foreign { .. })) => "foreign",
         (_, None, _) if run.last_exit.is_some() => "respawning",
         (_, _, None) => "starting",
         (_, _, Some(Ready::Yes { .. })) => "registered",
         (_, _, Some(Ready::No)) => "unregistered",
-        (_, _, Some(Ready::Foreign { .. })) => "foreign",
         (_, _, Some(Ready::Unanswered { .. })) => "unanswered",
     }
 }

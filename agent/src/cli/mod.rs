@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the one place that writes to a person
 
 mod bootstrap;
+mod private;
 mod run;
 mod status;
 
@@ -67,6 +68,9 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
+    if let Err(error) = private::keep_memory_private() {
+        eprintln!("cflared-agent: failed to keep secrets out of core files: {error}; it goes on all the same");
+    }
     let settings = match crate::settings::Settings::load(cli.settings.as_deref()) {
         Ok(settings) => settings,
         Err(error) => {

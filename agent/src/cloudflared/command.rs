@@ -67,13 +67,21 @@ fn isolate(command: &mut Command) {
         // SAFETY: marking a descriptor close-on-exec invalidates no memory. Kernels before 5.11 know no such call; the
         // agent itself opens nothing without the mark, so all that is lost is what the agent's own parent left open.
         unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-        // The second is for an agent whose own hard limit is 0: a limit cannot be raised.
-        setrlimit(Resource::RLIMIT_CORE, CORE_LIMIT, CORE_LIMIT).or_else(|_| setrlimit(Resource::RLIMIT_CORE, 0, 0))?;
+        forbid_core()?;
         umask(Mode::S_IRWXG | Mode::S_IRWXO);
         Ok(())
     };
     // SAFETY: see above.
     unsafe { command.pre_exec(before_exec) };
+}
+
+/// Keeps this process, and what it executes, from leaving a core.
+///
+/// # Errors
+/// The kernel refuses, which no known one does.
+pub fn forbid_core() -> nix::Result<()> {
+    // The second is for a process whose own hard limit is 0: a limit cannot be raised.
+    setrlimit(Resource::RLIMIT_CORE, CORE_LIMIT, CORE_LIMIT).or_else(|_| setrlimit(Resource::RLIMIT_CORE, 0, 0))
 }
 
 #[cfg(test)]

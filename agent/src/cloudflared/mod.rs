@@ -12,7 +12,7 @@ mod version;
 #[cfg(test)]
 pub(crate) mod fake;
 
-pub use command::command;
+pub use command::{command, forbid_core};
 pub use line::Line;
 pub use process::{Process, SpawnError};
 pub use symptom::{Meaning, Row, Source, Symptom, TABLE, When, classify};

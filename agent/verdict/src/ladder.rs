@@ -95,7 +95,7 @@ impl Ladder {
 impl Verdict {
     pub(crate) fn step_ladder(&mut self, now: Mono) {
         let Some((id, run)) = self.runs.serving() else { return };
-        let (registered, alive, evidence) = (run.connections() > 0, run.pid.is_some(), run.evidence());
+        let (registered, evidence) = (run.connections() > 0, run.evidence());
         self.outage.note(now, registered, self.config.recovered_after, self.config.flapping_window);
         if registered {
             self.registered_once = true;
@@ -108,9 +108,9 @@ impl Verdict {
             self.supply.next_read = now;
             self.step_supply(now);
         }
-        let restart_due = self.outage_since(now).map(|since| self.ladder.restart_due(since, self.config.restart_after));
+        let restart_due = self.restart_due();
         let restarting = self.book.is_open(|order| matches!(order, Order::Restart { .. }));
-        if restart_due.is_some_and(|due| now >= due) && alive && !restarting {
+        if restart_due.is_some_and(|due| now >= due) && !restarting {
             self.ladder.restart(now);
             let evidence = format!("unregistered for {}; {evidence}", seconds(lasted));
             self.note(now, DecisionKind::Action, "restart the connector", evidence);
@@ -121,8 +121,11 @@ impl Verdict {
         }
     }
 
-    pub(crate) fn outage_since(&self, now: Mono) -> Option<Mono> {
-        self.outage.lasted(now).and_then(|_| self.outage.reaches(Duration::ZERO))
+    /// When the living child is to be restarted. One that replaced an exited child has its own time to register.
+    fn restart_due(&self) -> Option<Mono> {
+        let (since, (_, run)) = (self.outage.reaches(Duration::ZERO)?, self.runs.serving()?);
+        let due = self.ladder.restart_due(since, self.config.restart_after);
+        Some(due.max(run.since? + self.config.restart_after))
     }
 
     /// The tunnel is registered: nothing is condemned, and a mark that may stand is taken back.
@@ -203,7 +206,7 @@ impl Verdict {
         };
         if let Some(since) = self.outage.reaches(Duration::ZERO) {
             moments.push(since + self.config.recheck_secret_after);
-            moments.push(self.ladder.restart_due(since, self.config.restart_after));
+            moments.extend(self.restart_due());
             moments.push((since + self.config.condemn_after).max(self.started + self.config.startup_grace));
         }
         moments

@@ -15,6 +15,8 @@ pub struct Run {
     pub role: Role,
     /// Its living child's process id.
     pub pid: Option<u32>,
+    /// When that child was executed.
+    pub since: Option<Mono>,
     /// What its living child said last.
     pub ready: Option<Ready>,
     /// The gauge that contradicts `ready` now and then.
@@ -45,7 +47,18 @@ pub enum Role {
 
 impl Run {
     pub(crate) fn new(installed: Installed, slot: usize, role: Role) -> Self {
-        Self { installed, slot, role, pid: None, ready: None, ha_connections: None, most: 0, last_exit: None, exits: 0 }
+        Self {
+            installed,
+            slot,
+            role,
+            pid: None,
+            since: None,
+            ready: None,
+            ha_connections: None,
+            most: 0,
+            last_exit: None,
+            exits: 0,
+        }
     }
 
     /// How many connections it holds.
@@ -56,9 +69,12 @@ impl Run {
         }
     }
 
-    pub(crate) fn learn(&mut self, fact: RunFact) {
+    pub(crate) fn learn(&mut self, now: Mono, fact: RunFact) {
         match fact {
-            RunFact::Spawned { pid } => self.child_is(Some(pid)),
+            RunFact::Spawned { pid } => {
+                self.child_is(Some(pid));
+                self.since = Some(now);
+            }
             RunFact::Exited { how, .. } => {
                 self.child_is(None);
                 self.exits += 1;
@@ -79,6 +95,7 @@ impl Run {
     /// A new child, or none, has said nothing and holds nothing.
     fn child_is(&mut self, pid: Option<u32>) {
         self.pid = pid;
+        self.since = None;
         self.ready = None;
         self.ha_connections = None;
         self.most = 0;
@@ -93,6 +110,10 @@ impl Run {
             _ => String::new(),
         };
         match (&self.ready, self.pid) {
+            // It is why ours cannot stay, so it comes before that.
+            (Some(Ready::Foreign { connector }), _) => {
+                format!("another cloudflared (connector {connector}) answers on our metrics port; stop it")
+            }
             (_, None) => match &self.last_exit {
                 Some(how) => format!("cloudflared is not running: {how}"),
                 None => "cloudflared is being started".into(),
@@ -100,9 +121,6 @@ impl Run {
             (None, Some(pid)) => format!("cloudflared (pid {pid}) has not been looked at yet"),
             (Some(Ready::Yes { connections }), _) => format!("/ready: {connections} connections"),
             (Some(Ready::No), _) => format!("/ready: not registered with the edge{contradiction}"),
-            (Some(Ready::Foreign { connector }), _) => {
-                format!("another cloudflared (connector {connector}) answers on our metrics port; stop it")
-            }
             (Some(Ready::Unanswered { why }), _) => format!("/ready does not answer: {why}"),
         }
     }

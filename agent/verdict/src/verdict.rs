@@ -78,7 +78,7 @@ impl Verdict {
             Event::Identified { installed } => self.identified(now, installed),
             Event::Run(id, fact) => {
                 if let Some(run) = self.runs.get_mut(id) {
-                    run.learn(fact);
+                    run.learn(now, fact);
                 }
             }
             Event::Operator(Request::Stop) => self.life = self.life.max(Life::Stopping),

@@ -138,6 +138,22 @@ mod outage {
     }
 
     #[test]
+    fn a_child_that_replaced_an_exited_one_has_its_own_time_to_register() {
+        let mut world = World::registered();
+        let begin = world.second();
+        world.ready = Ready::No;
+        world.run(80);
+        let run = world.verdict.view(world.now).runs[0].0;
+        let second = Duration::from_secs(1);
+        let exited = RunFact::Exited { how: "exit status: 1".into(), after: second, respawn_in: second };
+        world.tell(Event::Run(run, exited));
+        world.run(1);
+        world.tell(Event::Run(run, RunFact::Spawned { pid: 200 }));
+        world.run(120);
+        assert_eq!(world.when(is_restart).map(|second| second - begin), Some(81 + 90));
+    }
+
+    #[test]
     fn a_short_outage_costs_nothing() {
         let mut world = World::registered();
         world.ready = Ready::No;

@@ -75,10 +75,11 @@ impl Agent {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What `status.json` holds; null if there is none.
+    /// What `status.json` holds; null if there is none, or only that of an agent before this one.
     pub fn status(&self) -> Value {
         let bytes = fs::read(self.runtime_dir.join("status.json")).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
+        let status: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if status["agent"]["pid"] == self.pid { status } else { Value::Null }
     }
 
     /// The health that it shows.
@@ -124,6 +125,12 @@ impl Agent {
     /// The process id of its connector's child.
     pub fn connector_pid(&self) -> Option<u32> {
         self.status()["connectors"][0]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())
+    }
+
+    /// What `state.json` holds; null if there is none.
+    pub fn state(&self) -> Value {
+        let bytes = fs::read(self.runtime_dir.join("state.json")).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
     /// Sends it a signal.

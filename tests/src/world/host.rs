@@ -2,6 +2,7 @@
 
 use super::agent::Agent;
 use super::programs::{agent_binary, beside};
+use super::road::Road;
 use super::{ENVIRONMENT, GROUP};
 use crate::aws::{Aws, Group};
 use crate::edge::{Block, Edge};
@@ -102,10 +103,20 @@ impl Host {
     /// # Errors
     /// The settings cannot be written.
     pub fn command(&self) -> anyhow::Result<Command> {
+        let launcher: Vec<&str> = self.launcher.iter().map(String::as_str).collect();
+        self.command_by(&launcher)
+    }
+
+    /// The same, executed by `launcher`: `["sh", "-c", "umask 0; exec \"$@\"", "sh"]`.
+    ///
+    /// # Errors
+    /// The settings cannot be written.
+    pub fn command_by(&self, launcher: &[&str]) -> anyhow::Result<Command> {
         let settings = self.directory.path().join("agent.yml");
         fs::write(&settings, serde_json::to_string_pretty(&self.settings)?)?;
-        let mut words = self.launcher.iter().map(Into::into).chain([agent_binary().into_os_string()]);
-        let mut command = Command::new(words.next().expect("the agent is one of the words"));
+        let agent = agent_binary();
+        let mut words = launcher.iter().map(std::ffi::OsStr::new).chain([agent.as_os_str()]);
+        let mut command = Command::new(words.next().context("no program")?);
         command
             .args(words)
             .env_clear()
@@ -125,6 +136,61 @@ impl Host {
     /// It cannot be started.
     pub fn start(&self) -> anyhow::Result<Agent> {
         Agent::start(self.command()?, self.runtime_dir())
+    }
+
+    /// Starts `run` through a launcher, which must end in executing what it is given: its process id is the agent's.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_by(&self, launcher: &[&str]) -> anyhow::Result<Agent> {
+        Agent::start(self.command_by(launcher)?, self.runtime_dir())
+    }
+
+    /// From now on its agents reach AWS by `road`.
+    pub fn takes(&mut self, road: &Road) {
+        self.environment.push(("AWS_ENDPOINT_URL".into(), format!("http://{}", road.address())));
+    }
+
+    /// Has its agents execute a shell script for cloudflared, which finds the stand-in as `$STANDIN` and this instance's
+    /// directory as `$DIR`, and accepts every configuration.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn script(&mut self, body: &str) -> anyhow::Result<PathBuf> {
+        let path = self.directory.path().join("cloudflared");
+        let (standin, directory) = (beside("cloudflared-standin"), self.directory.path());
+        let text = format!(
+            "#!/bin/sh\nSTANDIN={}\nDIR={}\ncase \"$*\" in *' validate') exit 0;; esac\n{body}\n",
+            standin.display(),
+            directory.display()
+        );
+        // By another process: a copy of our descriptor, in a child that another thread spawns meanwhile, would make the
+        // file busy.
+        let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
+        let written = std::process::Command::new("sh").args(["-c", write]).arg(&path).arg(text).status()?;
+        anyhow::ensure!(written.success(), "failed to write {}", path.display());
+        self.set("connector.binary", path.display().to_string());
+        Ok(path)
+    }
+
+    /// The processes that have this instance's directory in their command line: its agents and their children.
+    ///
+    /// # Errors
+    /// There is no `/proc`.
+    pub fn processes(&self) -> anyhow::Result<Vec<(u32, String)>> {
+        let directory = self.directory.path().display().to_string();
+        let mut found = vec![];
+        for entry in fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            // It may have ended meanwhile.
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if line.contains(&directory) {
+                found.push((pid, line));
+            }
+        }
+        Ok(found)
     }
 
     /// Runs another command to its end.

@@ -4,14 +4,18 @@
 //! and nothing else, and its metrics, its edge and its metadata service lie in one 127.a.b.0/24 that no other world has.
 
 mod agent;
+mod clock;
 mod host;
 mod payload;
 mod programs;
+mod road;
 
 pub use agent::{Agent, Line};
+pub use clock::Clock;
 pub use host::Host;
 pub use payload::{Payload, TUNNEL, tunnel_secret};
 pub use programs::{agent_binary, beside};
+pub use road::{Road, Traffic};
 
 use crate::aws::{Aws, Group};
 use crate::edge::{Block, Edge};
@@ -75,6 +79,14 @@ impl World {
         let mut world = Self::new().await?;
         let host = world.host().await?;
         Ok((world, host))
+    }
+
+    /// A road to AWS that can be closed, in an agent's way once [`Host::takes`] it.
+    ///
+    /// # Errors
+    /// No address is free.
+    pub async fn road(&self) -> anyhow::Result<Road> {
+        Road::build(self.block.address(251, 4443), self.aws_address).await
     }
 
     /// Another instance: its metadata service, its directories, its place in the group.

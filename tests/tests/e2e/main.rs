@@ -3,9 +3,12 @@
 #![allow(clippy::print_stdout)] // it tells what it did, and what it could not do here
 
 mod bad_input;
+mod cloud;
 mod command_line;
+mod connector;
 mod identity;
 mod life;
 mod payload;
 mod secret;
 mod store;
+mod support;

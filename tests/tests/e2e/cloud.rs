@@ -1,0 +1,238 @@
+//! Trouble with AWS.
+
+use crate::support::{SILENCE, longest_silence, nothing_left, registered_pid, stopped_in, watched};
+use anyhow::Context;
+use cflared_tests::aws::{Aws, Health};
+use cflared_tests::edge::{Conduct, Edge};
+use cflared_tests::http::faults::Trouble;
+use cflared_tests::world::{Agent, Clock, GROUP, Host, TUNNEL, Traffic, World, eventually};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+const HINDRANCES: [Traffic; 3] = [Traffic::Refused, Traffic::BlackHoled, Traffic::Silent];
+
+/// A stop with all of AWS away: 3 s for the last datapoints, 1 s for the last status, and a child that stops at once.
+const STOP: Duration = Duration::from_millis(4800);
+
+/// All of them at once; the first failure is told.
+async fn each<T: std::fmt::Debug + Copy + 'static>(
+    cases: impl IntoIterator<Item = T>,
+    test: impl AsyncFn(T) -> anyhow::Result<()> + Clone + 'static,
+) -> anyhow::Result<()> {
+    let local = tokio::task::LocalSet::new();
+    let mut running = JoinSet::new();
+    for case in cases {
+        let test = test.clone();
+        running.spawn_local_on(async move { test(case).await.with_context(|| format!("{case:?}")) }, &local);
+    }
+    local
+        .run_until(async move {
+            while let Some(ended) = running.join_next().await {
+                ended??;
+            }
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_boot_goes_on_trying_and_the_loop_goes_on() -> anyhow::Result<()> {
+    each(HINDRANCES, async |hindrance| {
+        let (world, mut host) = World::with_host().await?;
+        let road = world.road().await?;
+        road.set(hindrance).await?;
+        host.takes(&road);
+        watched(&mut host);
+        let mut agent = host.start()?;
+        let named = |status: &serde_json::Value| status["trouble"].to_string().contains("GetSecretValue");
+        let status = agent.wait_status("the trouble to be named", named).await?;
+        assert!(status["trouble"].to_string().contains("port 443"), "the next step: {}", status["trouble"]);
+        road.set(Traffic::Flows).await?;
+        agent.wait_notice("READY=1").await?;
+        let began = agent.timed_notices().first().context("nothing was told")?.0;
+        let silence = longest_silence(&agent, began);
+        assert!(silence < SILENCE, "{silence:?}");
+        assert!(agent.stop().await?.success());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn in_mid_life_the_tunnel_and_the_loop_do_not_care_and_a_stop_works_at_once() -> anyhow::Result<()> {
+    each(HINDRANCES, async |hindrance| {
+        let (world, mut host) = World::with_host().await?;
+        host.set("verdict.condemn_after", "60s");
+        host.set("verdict.restart_after", "60s");
+        let road = world.road().await?;
+        host.takes(&road);
+        watched(&mut host);
+        let mut agent = host.start()?;
+        let pid = registered_pid(&mut agent, None).await?;
+        let (from, at_edge) = (Instant::now(), world.edge.now());
+        road.set(hindrance).await?;
+        agent.wait_status("datapoints to fail", |status| !status["cloudwatch"]["last_error"].is_null()).await?;
+        agent.wait_status("the secret to fail", |status| !status["secret"]["last_error"].is_null()).await?;
+        assert_eq!((agent.health().as_str(), agent.connector_pid()), ("registered", Some(pid)));
+        world.edge.never_zero_between(TUNNEL, at_edge, world.edge.now()).map_err(|gap| anyhow::anyhow!("{gap:?}"))?;
+        // It is looked at as before: an outage shows within two looks.
+        world.edge.outage().await?;
+        let cut = Instant::now();
+        agent.wait_health("broken").await?;
+        assert!(cut.elapsed() < Duration::from_millis(1500), "{:?}", cut.elapsed());
+        world.edge.set(Conduct::Accept).await?;
+        agent.wait_health("registered").await?;
+        let silence = longest_silence(&agent, from);
+        assert!(silence < SILENCE, "{silence:?}");
+        host.imds.plant(Trouble::BlackHole.everywhere());
+        let took = stopped_in(&mut agent, &host).await?;
+        assert!(took < STOP, "{took:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_stop_before_anything_was_ever_answered_works_at_once() -> anyhow::Result<()> {
+    each([false, true], async |metadata_answers| {
+        let (world, mut host) = World::with_host().await?;
+        let road = world.road().await?;
+        road.set(Traffic::BlackHoled).await?;
+        host.takes(&road);
+        if !metadata_answers {
+            host.imds.plant(Trouble::BlackHole.everywhere());
+        }
+        let mut agent = host.start()?;
+        agent.wait_notice("STATUS=starting").await?;
+        if metadata_answers {
+            agent.wait_log("identified").await?;
+        }
+        let took = stopped_in(&mut agent, &host).await?;
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// An agent whose tunnel is lost for good, with the times of an outage as short as they may be.
+async fn in_an_outage(host: &mut Host, edge: &Edge) -> anyhow::Result<Agent> {
+    for (key, time) in [
+        ("startup_grace", "500ms"),
+        ("recheck_secret_after", "500ms"),
+        ("restart_after", "1s"),
+        ("condemn_after", "2s"),
+    ] {
+        host.set(&format!("verdict.{key}"), time);
+    }
+    let mut agent = host.start()?;
+    registered_pid(&mut agent, None).await?;
+    edge.outage().await?;
+    Ok(agent)
+}
+
+fn asked(aws: &Aws) -> usize {
+    aws.requests().count("SetInstanceHealth")
+}
+
+/// How a mark is not made, and how many calls one try of it is.
+#[derive(Debug, Clone, Copy)]
+enum No {
+    Denied,
+    Throttled,
+    InNoGroup,
+    Disabled,
+}
+
+#[tokio::test]
+async fn a_mark_that_is_refused_is_held_and_asked_for_again_once_a_minute() -> anyhow::Result<()> {
+    each([No::Denied, No::Throttled, No::InNoGroup, No::Disabled], async |no| {
+        let (world, mut host) = World::with_host().await?;
+        let clock = Clock::of(&mut host)?;
+        let (calls, cause) = match no {
+            No::Denied => {
+                world.aws.plant(Trouble::Denied.on("SetInstanceHealth"));
+                (1, "the instance's role needs autoscaling:SetInstanceHealth")
+            }
+            No::Throttled => {
+                world.aws.plant(Trouble::Throttled.on("SetInstanceHealth"));
+                (3, "Throttling")
+            }
+            No::InNoGroup => {
+                world.aws.edit_group(GROUP, |group| group.instances.clear());
+                (1, "is in no Auto Scaling group")
+            }
+            No::Disabled => {
+                host.set("autoscaling.enabled", false);
+                (0, "autoscaling.enabled is false")
+            }
+        };
+        let mut agent = in_an_outage(&mut host, &world.edge).await?;
+        let status = agent.wait_health("held").await?;
+        assert!(status["health"]["why"].to_string().contains(cause), "{}", status["health"]);
+        agent.wait_notice("STATUS=held: ").await?;
+        let refusals = || agent.log_text().matches("not condemned: a person is needed").count();
+        assert_eq!((asked(&world.aws), refusals()), (calls, 1));
+        // Requests that are a minute ahead of AWS are taken.
+        clock.set_ahead(Duration::from_secs(55))?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!((asked(&world.aws), refusals()), (calls, 1), "within the minute");
+        clock.set_ahead(Duration::from_secs(62))?;
+        eventually("the next refusal", async || (refusals() == 2).then_some(())).await?;
+        assert_eq!(asked(&world.aws), 2 * calls);
+        assert_eq!(agent.health(), "held");
+
+        world.aws.clear_faults();
+        world.edge.set(Conduct::Accept).await?;
+        agent.wait_health("registered").await?;
+        assert!(world.aws.marks().is_empty(), "{:?}", world.aws.marks());
+        assert_eq!(asked(&world.aws), 2 * calls);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_mark_within_the_grace_is_made_again_after_it_and_taken_back_when_the_tunnel_returns() -> anyhow::Result<()> {
+    let (world, mut host) = World::with_host().await?;
+    let clock = Clock::of(&mut host)?;
+    world.aws.edit_group(GROUP, |group| group.grace_period_ms = u64::MAX / 2);
+    let mut agent = in_an_outage(&mut host, &world.edge).await?;
+    agent.wait_log("the group took the mark and does not show it").await?;
+    let effects = || world.aws.marks().iter().map(|mark| (mark.health, mark.took_effect)).collect::<Vec<_>>();
+    assert_eq!(effects(), [(Health::Unhealthy, false)]);
+    assert!(world.aws.marks()[0].respects_grace);
+    assert_eq!(agent.health(), "remediating");
+
+    // The evidence was in the log 5 s before the group was asked.
+    let evidence = agent.wait_log("about to be condemned: the evidence").await?;
+    let last_lines = agent.wait_log("about to be condemned: its last lines").await?;
+    let told = humantime::parse_rfc3339(last_lines.json["time"].as_str().context("no time")?)?;
+    let told_us = told.duration_since(std::time::UNIX_EPOCH)?.as_micros();
+    let asked_us = u128::from(world.aws.requests().of("SetInstanceHealth")[0].began_us);
+    assert!((5_000_000..6_500_000).contains(&(asked_us - told_us)), "{} us", asked_us - told_us);
+    let status: serde_json::Value =
+        serde_json::from_str(evidence.json["fields"]["status"].as_str().context("no status")?)?;
+    assert_eq!(status["instance"]["id"], json!(host.id));
+    assert!(status["journal"].as_array().is_some_and(|journal| journal.len() > 3));
+
+    world.aws.edit_group(GROUP, |group| {
+        group.grace_period_ms = 0;
+        // It would be gone before the tunnel is back.
+        group.suspended.insert("Terminate".into());
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(effects().len(), 1, "not before its time");
+    clock.set_ahead(Duration::from_secs(16))?;
+    agent.wait_health("condemned").await?;
+    assert_eq!(effects(), [(Health::Unhealthy, false), (Health::Unhealthy, true)]);
+    assert_eq!(agent.status()["autoscaling"]["marked"], true);
+
+    world.edge.set(Conduct::Accept).await?;
+    agent.wait_health("registered").await?;
+    agent.wait_log("the mark was taken back").await?;
+    assert_eq!(effects()[2..], [(Health::Healthy, true)]);
+    assert_eq!(agent.status()["autoscaling"]["marked"], false);
+    assert!(agent.stop().await?.success());
+    nothing_left(&host).await
+}

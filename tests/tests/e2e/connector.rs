@@ -1,0 +1,312 @@
+//! Trouble with cloudflared itself.
+
+use crate::support::{STARTED, lines_with, lives, nothing_left, registered_pid};
+use anyhow::Context;
+use cflared_tests::aws::time::now_ms;
+use cflared_tests::edge::{Conduct, Order, Scope, What};
+use cflared_tests::world::{Clock, Payload, SECRET, TUNNEL, World, beside, eventually, tunnel_secret};
+use nix::sys::signal::Signal;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use tokio::process::Command;
+
+#[tokio::test]
+async fn a_program_that_is_missing_or_no_program_is_named_and_taken_up_when_it_is_there() -> anyhow::Result<()> {
+    let (_world, mut host) = World::with_host().await?;
+    let path = host.directory().join("cloudflared");
+    host.set("connector.binary", path.display().to_string());
+    let mut agent = host.start()?;
+    let says = |part: &'static str| move |status: &serde_json::Value| status["trouble"].to_string().contains(part);
+    agent.wait_status("a missing program", says("no such file; install cloudflared there")).await?;
+    fs::write(&path, "")?;
+    fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+    agent.wait_status("a file that is no program", says("check its mode")).await?;
+    assert_eq!(lines_with(&agent, STARTED), 0);
+    fs::remove_file(&path)?;
+    std::os::unix::fs::symlink(beside("cloudflared-standin"), &path)?;
+    agent.wait_health("registered").await?;
+    agent.stop().await?;
+
+    // The same with a bundle that is installed: it is the connector then, that cannot be started.
+    fs::remove_file(&path)?;
+    let mut agent = host.start()?;
+    let missing =
+        |status: &serde_json::Value| status["connectors"][0]["last_exit"].to_string().contains("no such file");
+    agent.wait_status("a missing program", missing).await?;
+    std::os::unix::fs::symlink(beside("cloudflared-standin"), &path)?;
+    agent.wait_health("registered").await?;
+    assert_eq!(lines_with(&agent, STARTED), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_child_that_exits_at_once_is_started_ever_more_slowly() -> anyhow::Result<()> {
+    let (world, mut host) = World::with_host().await?;
+    host.script("[ -e $DIR/mended ] && exec $STANDIN \"$@\"; echo no >&2; exit 3")?;
+    let mut agent = host.start()?;
+    agent.wait_status("exits", |status| status["connectors"][0]["restarts"] == 2).await?;
+    let status = agent.status();
+    assert_eq!(status["connectors"][0]["last_exit"], "exit status: 3");
+    assert_eq!(status["counters"]["connector_restarts"], 2);
+    assert_eq!(world.edge.registered_now(TUNNEL).connections, 0);
+    fs::write(host.directory().join("mended"), "")?;
+    agent.wait_health("registered").await?;
+    let started: Vec<_> = agent.log().into_iter().filter(|line| line.json["message"] == STARTED).collect();
+    let waits: Vec<_> = started.windows(2).map(|pair| (pair[1].at - pair[0].at).as_millis()).collect();
+    // 1 s or up to twice that; the next wait is twice as long.
+    assert!((900..2500).contains(&waits[0]) && (1900..4500).contains(&waits[1]), "{waits:?}");
+    assert_eq!(started.len(), 3, "{}", agent.log_text());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stable_child_that_is_killed_is_replaced_at_once_and_the_next_one_after_a_pause() -> anyhow::Result<()> {
+    let (world, mut host) = World::with_host().await?;
+    let clock = Clock::of(&mut host)?;
+    let mut agent = host.start()?;
+    let first = registered_pid(&mut agent, None).await?;
+    clock.set_ahead(Duration::from_secs(31))?;
+    assert_eq!(world.edge.order(&Scope::default(), &Order::Crash), 1);
+    let exited = agent.wait_log("connector exited").await?;
+    assert_eq!(exited.json["fields"]["respawn_in"], "0ns");
+    let second = registered_pid(&mut agent, Some(first)).await?;
+    let started = agent.log().into_iter().rfind(|line| line.json["message"] == STARTED).context("not started")?;
+    assert!(started.at - exited.at < Duration::from_millis(100), "{:?}", started.at - exited.at);
+
+    world.edge.order(&Scope::default(), &Order::Crash);
+    registered_pid(&mut agent, Some(second)).await?;
+    let times = |message| agent.log().into_iter().filter(move |line| line.json["message"] == message);
+    let exited = times("connector exited").next_back().context("not exited")?;
+    let started = times(STARTED).next_back().context("not started")?;
+    assert!(started.at - exited.at > Duration::from_millis(900), "{:?}", started.at - exited.at);
+    assert_eq!(lines_with(&agent, STARTED), 3);
+    assert_eq!(agent.status()["counters"]["connector_restarts"], 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_megabyte_without_an_end_and_outputs_that_are_closed_do_not_disturb() -> anyhow::Result<()> {
+    let (world, host) = World::with_host().await?;
+    let mut agent = host.start()?;
+    let pid = registered_pid(&mut agent, None).await?;
+    world.edge.order(&Scope::default(), &Order::Flood { bytes: 1 << 20 });
+    world.edge.order(&Scope::default(), &Order::Print { line: "after the flood".into() });
+    let line = agent.wait_log("discarded_bytes").await?;
+    let discarded = line.json["fields"]["discarded_bytes"].as_u64().context("no count")?;
+    assert!(discarded > 1_000_000 && line.json.to_string().len() < 20_000, "{discarded}");
+    world.edge.order(&Scope::default(), &Order::CloseOutput);
+    // It is looked at as before: a lost connection shows.
+    world.edge.set(Conduct::Refuse).await?;
+    world.edge.drop_connections(&Scope { index: Some(1), ..Scope::default() });
+    agent.wait_health("degraded").await?;
+    world.edge.set(Conduct::Accept).await?;
+    agent.wait_health("registered").await?;
+    assert_eq!((agent.connector_pid(), lines_with(&agent, STARTED)), (Some(pid), 1));
+    assert!(agent.stop().await?.success());
+    assert_eq!(world.edge.events().iter().filter(|event| event.what == What::Lost).count(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_frozen_child_is_replaced_after_restart_after() -> anyhow::Result<()> {
+    let (world, mut host) = World::with_host().await?;
+    let clock = Clock::of(&mut host)?;
+    let mut agent = host.start()?;
+    let frozen = registered_pid(&mut agent, None).await?;
+    // The outage that every start is ends after 30 s of good looks; here after two of them.
+    clock.set_ahead(Duration::from_secs(31))?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.edge.order(&Scope::default(), &Order::Freeze);
+    let broken = agent.wait_health("broken").await?;
+    assert!(broken["health"]["why"].to_string().contains("/ready does not answer"), "{}", broken["health"]);
+    let broken = agent.wait_log("→ broken").await?;
+    registered_pid(&mut agent, Some(frozen)).await?;
+    agent.wait_health("registered").await?;
+    let restart = agent.wait_log("restart the connector").await?;
+    // The outage began when a look was not answered, which is what made it broken.
+    let after = (restart.at - broken.at).as_millis();
+    assert!((4300..6000).contains(&after), "{after} ms");
+    assert_eq!((lines_with(&agent, "restart the connector"), lines_with(&agent, STARTED)), (1, 2));
+    assert!(!lives(frozen));
+    assert_eq!(agent.status()["counters"]["connector_restarts"], 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_connector_on_our_port_is_named_and_never_taken_for_ours() -> anyhow::Result<()> {
+    let (world, mut host) = World::with_host().await?;
+    host.set("verdict.condemn_after", "60s");
+    let (config, credentials) = (host.directory().join("squatter.yml"), host.directory().join("squatter.json"));
+    fs::write(&config, Payload::default().config)?;
+    fs::write(&credentials, Payload::default().credentials)?;
+    let mut squatter = Command::new(beside("cloudflared-standin"));
+    squatter.args(["tunnel", "--standin-scale", "0.05", "--output", "json"]).args(world.edge.arguments());
+    squatter.arg("--config").arg(config).arg("--cred-file").arg(credentials);
+    squatter.arg("--metrics").arg(host.metrics[0].to_string()).arg("run");
+    let mut squatter = squatter.stderr(std::process::Stdio::null()).kill_on_drop(true).spawn()?;
+    let registered = world.edge.wait_registered(TUNNEL, Duration::from_secs(20), |now| now.connections == 4).await;
+    registered.map_err(|now| anyhow::anyhow!("{now:?}"))?;
+    let foreign = world.edge.snapshot().connections[0].who.connector.clone();
+
+    let mut agent = host.start()?;
+    let names = |status: &serde_json::Value| {
+        status["connectors"][0]["state"] == "foreign" && status["health"]["why"].to_string().contains(&foreign)
+    };
+    let status = agent.wait_status("the other one to be named", names).await?;
+    assert!(status["health"]["why"].to_string().contains("stop it"));
+    agent.wait_health("broken").await?;
+    agent.wait_notice("READY=1").await?;
+    assert_eq!(lines_with(&agent, "→ registered"), 0);
+    let replicas = world.aws.datapoints();
+    let replicas = replicas.iter().filter(|point| point.metric == "cflared_replica_count_per_tunnel");
+    assert!(replicas.clone().count() > 0);
+    assert!(replicas.clone().all(|point| point.value == 0.0));
+    squatter.kill().await?;
+    registered_pid(&mut agent, None).await?;
+    agent.wait_health("registered").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_living_child_is_not_registered_while_another_answers_in_its_place() -> anyhow::Result<()> {
+    let (world, host) = World::with_host().await?;
+    let mut agent = host.start()?;
+    let ours = registered_pid(&mut agent, None).await?;
+    let foreign = "00000000-1111-4222-8333-444444444444";
+    world.edge.order(&Scope::default(), &Order::ForeignId { connector: foreign.into() });
+    let status = agent.wait_health("broken").await?;
+    assert!(status["health"]["why"].to_string().contains(foreign), "{status:#}");
+    assert_eq!(status["connectors"][0]["connections"], 0);
+    assert_eq!(agent.connector_pid(), Some(ours));
+    Ok(())
+}
+
+#[tokio::test]
+async fn never_registered_is_broken_whatever_ha_connections_says() -> anyhow::Result<()> {
+    let (world, mut host) = World::with_host().await?;
+    host.set("verdict.condemn_after", "60s");
+    world.edge.set(Conduct::Refuse).await?;
+    let mut agent = host.start()?;
+    let status = agent.wait_health("broken").await?;
+    assert_eq!(status["connectors"][0]["ha_connections"], 1, "{status:#}");
+    assert_eq!(status["connectors"][0]["state"], "unregistered");
+    let why = status["health"]["why"].to_string();
+    assert!(why.contains("ha_connections says 1; it counts attempts"), "{why}");
+    let shown = host.run(["status"]).await?;
+    assert_eq!(shown.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&shown.stdout).starts_with("broken for "));
+    assert_eq!(lines_with(&agent, "→ registered"), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_killed_agent_takes_its_child_along_and_the_next_one_takes_over() -> anyhow::Result<()> {
+    let (world, host) = World::with_host().await?;
+    let mut agent = host.start()?;
+    let orphan = registered_pid(&mut agent, None).await?;
+    agent.crash().await?;
+    nothing_left(&host).await?;
+    assert!(!lives(orphan));
+    let nobody = world.edge.wait_registered(TUNNEL, Duration::from_secs(5), |now| now.connections == 0).await;
+    nobody.map_err(|now| anyhow::anyhow!("{now:?}"))?;
+    let began_ms = now_ms();
+    let mut agent = host.start()?;
+    registered_pid(&mut agent, None).await?;
+    assert_eq!(agent.state()["restarts"]["agent"], 1);
+    eventually("the restart to be counted", async || {
+        let points = world.aws.datapoints();
+        let restarts = points.iter().filter(|point| point.metric == "cflared_systemd_restart_count");
+        let sum: f64 = restarts.filter(|point| point.received_at_ms >= began_ms).map(|point| point.value).sum();
+        (sum == 1.0).then_some(())
+    })
+    .await?;
+    assert!(agent.stop().await?.success());
+    nothing_left(&host).await?;
+    // A stop is no crash.
+    let mut agent = host.start()?;
+    registered_pid(&mut agent, None).await?;
+    assert_eq!(agent.state()["restarts"]["agent"], 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_version_takes_over_without_a_moment_of_nobody() -> anyhow::Result<()> {
+    let (world, host) = World::with_host().await?;
+    let mut agent = host.start()?;
+    let old = registered_pid(&mut agent, None).await?;
+    let from = world.edge.now();
+    world.edge.accept_any_secret(TUNNEL);
+    let version = world.aws.put_secret(SECRET, &Payload::numbered(2).text());
+    let serves = |status: &serde_json::Value| {
+        let connectors = status["connectors"].as_array();
+        status["installed"]["version"] == version.as_str() && connectors.is_some_and(|all| all.len() == 1)
+    };
+    let status = agent.wait_status("the new version to serve alone", serves).await?;
+    assert_eq!(status["connectors"][0]["secret_version"], version.as_str());
+    world.edge.never_zero_between(TUNNEL, from, world.edge.now()).map_err(|gap| anyhow::anyhow!("{gap:?}"))?;
+    assert!(!lives(old), "it was drained");
+    assert_eq!(world.edge.events().iter().filter(|event| event.what == What::Lost).count(), 0);
+    assert_eq!(status["counters"]["connector_restarts"], 0, "a hand-over is none");
+    let config = fs::read_to_string(host.config_dir().join("config.yml"))?;
+    assert!(config.contains("db-2.example.dev"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_successor_that_cannot_register_leaves_the_old_one_in_place_and_is_tried_again() -> anyhow::Result<()> {
+    let (world, mut host) = World::with_host().await?;
+    host.set("handover.register_timeout", "2s");
+    let mut agent = host.start()?;
+    let old = registered_pid(&mut agent, None).await?;
+    let before = agent.status()["installed"].clone();
+    let from = world.edge.now();
+    let version = world.aws.put_secret(SECRET, &Payload::numbered(2).text());
+    agent.wait_log("the successor did not register in time").await?;
+    let status = agent.wait_status("the old one alone", |status| status["connectors"][1].is_null()).await?;
+    assert_eq!((&status["installed"], agent.connector_pid()), (&before, Some(old)));
+    let config = fs::read_to_string(host.config_dir().join("config.yml"))?;
+    assert!(config.contains("db-1.example.dev"));
+    // Now the edge has the new secret too, and the old connector cannot come back if it is lost: it must not be.
+    world.edge.require_secret(TUNNEL, &tunnel_secret(2));
+    agent.wait_status("the new version", |status| status["installed"]["version"] == version.as_str()).await?;
+    world.edge.never_zero_between(TUNNEL, from, world.edge.now()).map_err(|gap| anyhow::anyhow!("{gap:?}"))?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn unauthorized_after_a_rotation_brings_the_new_secret_at_the_recheck() -> anyhow::Result<()> {
+    let (world, mut host) = World::with_host().await?;
+    host.set("secret.poll_interval", "1h");
+    let mut agent = host.start()?;
+    let old = registered_pid(&mut agent, None).await?;
+    // The time bomb: nothing shows until the connections are lost.
+    world.edge.require_secret(TUNNEL, &tunnel_secret(2));
+    let version = world.aws.put_secret(SECRET, &Payload::numbered(2).text());
+    assert_eq!(world.aws.requests().count("GetSecretValue"), 1);
+    world.edge.drop_connections(&Scope::default());
+    agent.wait_log("Unauthorized").await?;
+    registered_pid(&mut agent, Some(old)).await?;
+    let status = agent.wait_status("the old one to be gone", |status| status["connectors"][1].is_null()).await?;
+    assert_eq!(status["installed"]["version"], version.as_str());
+    assert_eq!(world.aws.requests().count("GetSecretValue"), 2);
+    assert!(!lives(old));
+    assert!(world.aws.marks().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn signals_that_a_child_does_not_obey_end_in_a_kill() -> anyhow::Result<()> {
+    let (_world, mut host) = World::with_host().await?;
+    // The group is asked too: what it forked must not stay either.
+    host.script("trap '' TERM; $STANDIN \"$@\" & while :; do sleep 0.2; done")?;
+    let mut agent = host.start()?;
+    agent.wait_health("registered").await?;
+    let began = std::time::Instant::now();
+    assert!(agent.signal(Signal::SIGTERM).is_ok());
+    assert!(agent.wait().await?.success());
+    // The grace period, and 1 s more for a child that uses all of it.
+    let took = began.elapsed().as_millis();
+    assert!((2900..5000).contains(&took), "{took} ms");
+    nothing_left(&host).await
+}
