@@ -1,6 +1,9 @@
 # Each target does its own set-up: `tests/setup.sh` installs what it can and names what it cannot.
 
 MUSL := x86_64-unknown-linux-musl
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# The first build takes minutes, and shows that it goes on; later ones are quiet.
+BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace --bins
 
 .PHONY: help demo test check dist bench sim clean
 
@@ -9,8 +12,8 @@ help: ## List the targets
 
 demo: ## The main job on stand-ins, told step by step, in about a minute
 	@tests/setup.sh demo
-	@cargo build --quiet --workspace --bins
-	@target/debug/demo
+	@$(BINS)
+	@$(TARGET)/debug/demo
 
 test: ## Every test
 	@tests/setup.sh test
@@ -27,13 +30,13 @@ check: ## Formatting, lints, docs, licences, bans and sources
 dist: ## The static binary, and proof that it is static
 	@tests/setup.sh dist
 	cargo build --release --target $(MUSL) -p cflared-agent
-	tests/static.sh target/$(MUSL)/release/cflared-agent
+	tests/static.sh $(TARGET)/$(MUSL)/release/cflared-agent
 
 bench: ## The agent next to a correct bash script, side by side
 	@tests/setup.sh bench
 	@$(MAKE) --no-print-directory dist
-	@cargo build --quiet --workspace --bins
-	@target/debug/bench
+	@$(BINS)
+	@$(TARGET)/debug/bench
 
 sim: ## The verdict under random lives, more of them than `make test` has
 	PROPTEST_CASES=20000 cargo test -p cflared-verdict --test properties

@@ -1,31 +1,168 @@
 #!/bin/sh
-# Installs what the tests need from PyPI into target/venv. Does nothing when that is done already.
+# tests/setup.sh demo|test|check|dist|bench
+# Installs what that make target needs, or names what it cannot install. Says and does nothing when all of it is there.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-wanted=$root/tests/requirements.txt
-venv=$root/target/venv
-# A copy of what was installed; written last, so that half an installation does not pass for a whole one.
-installed=$venv/installed-requirements.txt
+musl=x86_64-unknown-linux-musl
+deny=0.20.2
+missing=
+packages=
 
-if cmp -s "$wanted" "$installed" && "$venv/bin/python" -c '' 2>/dev/null; then
-    exit 0
-fi
+say() { echo "setup: $*" >&2; }
+has() { command -v "$1" >/dev/null 2>&1; }
 
-if ! command -v python3 >/dev/null; then
-    echo "setup.sh: python3 is missing; install it: sudo apt-get install python3 python3-venv" >&2
-    exit 1
-fi
-if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
-    echo "setup.sh: python3 cannot make virtual environments; install that part: sudo apt-get install python3-venv" >&2
-    exit 1
-fi
+# lack TEXT: what cannot be installed from here.
+lack() {
+    missing="$missing
+  $*"
+}
 
-echo "setup.sh: installing $(grep -v '^#' "$wanted" | tr '\n' ' ')into $venv"
-mkdir -p "$root/target"
-python3 -m venv --clear "$venv"
-if ! "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"; then
-    echo "setup.sh: failed to install from PyPI (see above); check the network or pip's settings, then run it again" >&2
+# need COMMAND PACKAGE...: a program that Debian packages.
+need() {
+    command=$1
+    shift
+    has "$command" || packages="$packages $*"
+}
+
+# Installs the Debian packages that are missing, which takes root. All of them are named at once if that cannot be.
+install_packages() {
+    [ -n "$packages" ] || return 0
+    if [ "$(id -u)" != 0 ] || ! has apt-get; then
+        lack "Debian packages: sudo apt-get install$packages"
+        return 0
+    fi
+    say "installing$packages"
+    # shellcheck disable=SC2086 # a list of words
+    if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $packages; } >&2
+    then
+        lack "Debian packages (see above): apt-get install$packages"
+    fi
+}
+
+# The toolchain of rust-toolchain.toml, without what only other targets need. rustup does not always do this by itself.
+need_rust() {
+    channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$root/rust-toolchain.toml")
+    need cc gcc libc6-dev
+    if ! has cargo && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+        lack "cargo is installed and not in PATH: . \"${CARGO_HOME:-$HOME/.cargo}/env\""
+    elif ! has cargo; then
+        lack "cargo: install rustup as https://rustup.rs says"
+    elif ! has rustup; then
+        # A cargo of another kind may do; it says what it lacks.
+        :
+    elif ! rustup run "$channel" rustc --version >/dev/null 2>&1; then
+        say "installing Rust $channel"
+        rustup toolchain install "$channel" --profile minimal --no-self-update >&2 ||
+            lack "Rust $channel (see above): rustup toolchain install $channel"
+    fi
+}
+
+# need_component NAME COMMAND...: a part of the toolchain.
+need_component() {
+    name=$1
+    shift
+    (cd "$root" && "$@") >/dev/null 2>&1 && return 0
+    if has rustup; then
+        say "installing $name"
+        rustup component add --toolchain "$channel" "$name" >&2 && return 0
+    fi
+    lack "$name: rustup component add --toolchain $channel $name"
+}
+
+need_musl() {
+    sysroot=$(cd "$root" && rustc --print sysroot 2>/dev/null) || return 0
+    [ -d "$sysroot/lib/rustlib/$musl/lib" ] && return 0
+    if has rustup; then
+        say "installing the target $musl"
+        rustup target add --toolchain "$channel" "$musl" >&2 && return 0
+    fi
+    lack "the target $musl: rustup target add --toolchain $channel $musl"
+}
+
+# need_python: to be asked for before install_packages.
+need_python() {
+    # ensurepip is a package of its own on Debian, and `venv` is not enough without it.
+    has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3 python3-venv"
+}
+
+# need_venv NAME REQUIREMENTS: what is wanted from PyPI, in target/NAME.
+need_venv() {
+    venv=$root/target/$1
+    wanted=$2
+    # A copy of what was installed; written last, so that half an installation does not pass for a whole one.
+    installed=$venv/installed-requirements.txt
+    if cmp -s "$wanted" "$installed" && "$venv/bin/python" -c '' 2>/dev/null; then
+        return 0
+    fi
+    say "installing $(grep -v '^#' "$wanted" | tr '\n' ' ')into $venv"
+    mkdir -p "$root/target"
+    if ! { python3 -m venv --clear "$venv" &&
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"; } >&2
+    then
+        lack "$wanted (see above): check the network and pip's settings"
+        return 0
+    fi
+    cp "$wanted" "$installed"
+}
+
+need_deny() {
+    [ "$("$root/target/tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $deny" ] && return 0
+    say "building cargo-deny $deny, which takes some minutes, once"
+    (cd "$root" && cargo install cargo-deny --version "$deny" --locked --quiet --root "$root/target/tools") >&2 ||
+        lack "cargo-deny (see above): cargo install cargo-deny --version $deny --locked --root target/tools"
+}
+
+# What is missing is told at once, not one by one.
+finish() {
+    [ -z "$missing" ] && return 0
+    say "not everything is there. Do this, then run it again:$missing"
     exit 1
-fi
-cp "$wanted" "$installed"
+}
+
+case ${1-} in
+demo)
+    need_rust
+    install_packages
+    ;;
+test)
+    need_rust
+    need strace strace
+    need_python
+    install_packages
+    finish
+    need_venv venv "$root/tests/requirements.txt"
+    ;;
+check)
+    need_rust
+    need systemd-analyze systemd
+    install_packages
+    finish
+    need_component rustfmt cargo fmt --version
+    need_component clippy cargo clippy --version
+    need_deny
+    ;;
+dist)
+    need_rust
+    need musl-gcc musl-tools
+    need readelf binutils
+    install_packages
+    finish
+    need_musl
+    ;;
+bench)
+    need_rust
+    need strace strace
+    need_python
+    install_packages
+    finish
+    if [ -f "$root/tests/bench/requirements.txt" ]; then
+        need_venv bench-venv "$root/tests/bench/requirements.txt"
+    fi
+    ;;
+*)
+    say "usage: tests/setup.sh demo|test|check|dist|bench"
+    exit 64
+    ;;
+esac
+finish

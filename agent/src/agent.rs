@@ -81,12 +81,15 @@ pub enum Error {
 /// # Errors
 /// It could not begin, or another agent holds the store.
 pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
+    let settings = Arc::new(settings);
+    // Before anything is written: the runtime directory belongs to whoever holds the store.
+    let opened = boot::open_store(&settings).await?;
     let (facts, mut told_facts) = mpsc::unbounded_channel();
     let (trouble, mut told_trouble) = mpsc::unbounded_channel();
     let mut signals = Signals::new()?;
     let mut agent = Agent::new(settings, facts, log.lost())?;
     let mut booting = JoinSet::new();
-    booting.spawn(boot::boot(agent.settings.clone(), agent.metadata.clone(), trouble));
+    booting.spawn(boot::boot(agent.settings.clone(), opened, agent.metadata.clone(), trouble));
     agent.aws.warm_up();
     loop {
         let now = agent.clock.mono();
@@ -99,7 +102,7 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
             biased;
             () = signals.stop() => agent.stop(),
             Some(booted) = booting.join_next() => agent.booted(booted.expect("booting does not panic"))?,
-            Some(text) = told_trouble.recv() => agent.told.boot_trouble = Some(text),
+            Some(text) = told_trouble.recv() => agent.told.boot_trouble = agent.host.is_none().then_some(text),
             Some((run, fact)) = told_facts.recv() => agent.fact(run, fact),
             Some(report) = agent.reports.join_next() => agent.reported(report.expect("carrying out an order does not panic")),
             Some(look) = agent.looks.join_next() => agent.looked(look.expect("a look does not panic")),
@@ -169,10 +172,13 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(settings: Settings, facts: mpsc::UnboundedSender<(RunId, RunFact)>, lost: log::Lost) -> Result<Self, Error> {
+    fn new(
+        settings: Arc<Settings>,
+        facts: mpsc::UnboundedSender<(RunId, RunFact)>,
+        lost: log::Lost,
+    ) -> Result<Self, Error> {
         let clock = Clock::start();
         let now = clock.mono();
-        let settings = Arc::new(settings);
         let host = |doing| move |source| Error::Host { doing, source };
         let notifier = Notifier::from_env().map_err(host("use NOTIFY_SOCKET"))?;
         let watchdog = notifier.watchdog_period();

@@ -15,3 +15,5 @@ pub mod edge;
 pub mod cloudflared;
 
 pub mod world;
+
+pub mod demo;

@@ -1,6 +1,6 @@
 //! What Auto Scaling is told about this instance, and what it says.
 
-use super::aws;
+use crate::identity::{Call, failure};
 use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::config::Config;
 use aws_sdk_autoscaling::config::retry::RetryConfig;
@@ -56,23 +56,16 @@ pub struct Membership {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Nobody would replace it.
-    #[error("failed to {doing}: {instance} is in no Auto Scaling group, so nothing would replace it; attach it to one")]
+    #[error(
+        "failed to find the Auto Scaling group of {instance}: it is in none, so nothing would replace it; attach it to one"
+    )]
     NotInGroup {
-        /// What was to be done.
-        doing: &'static str,
         /// The instance.
         instance: String,
     },
     /// The call failed.
-    #[error("failed to {doing}: {cause}{}", next_step(*.kind))]
-    Call {
-        /// What was to be done.
-        doing: &'static str,
-        /// What kind of trouble it is.
-        kind: FailureKind,
-        /// What AWS answered, or why it did not.
-        cause: String,
-    },
+    #[error("{}", .0.text)]
+    Call(Failure),
 }
 
 impl Error {
@@ -80,7 +73,7 @@ impl Error {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::NotInGroup { .. } => FailureKind::Missing,
-            Self::Call { kind, .. } => *kind,
+            Self::Call(failure) => failure.kind,
         }
     }
 }
@@ -91,18 +84,9 @@ impl From<Error> for Failure {
     }
 }
 
-fn next_step(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Denied => {
-            "; the instance's role needs autoscaling:SetInstanceHealth and autoscaling:DescribeAutoScalingInstances"
-        }
-        FailureKind::Unreachable => "; is there a way out to Auto Scaling on port 443?",
-        _ => "",
-    }
-}
-
-const MARKING: &str = "mark this instance";
-const READING: &str = "read this instance's Auto Scaling group";
+/// What is called: the permissions that it needs.
+const MARK: &str = "autoscaling:SetInstanceHealth";
+const READ: &str = "autoscaling:DescribeAutoScalingInstances";
 
 /// Auto Scaling, as far as this instance is concerned.
 #[derive(Debug)]
@@ -145,9 +129,9 @@ impl AutoScaling {
     /// The instance is in no group, or the call failed.
     pub async fn membership(&self) -> Result<Membership, Error> {
         let request = self.client.describe_auto_scaling_instances().instance_ids(&self.instance);
-        let answer = request.send().await.map_err(|error| self.failed(READING, &error))?;
+        let answer = request.send().await.map_err(|error| self.failed(READ, &error))?;
         let entry = answer.auto_scaling_instances().iter().find(|entry| entry.instance_id() == Some(&self.instance));
-        let entry = entry.ok_or_else(|| self.not_in_group(READING))?;
+        let entry = entry.ok_or_else(|| self.not_in_group())?;
         Ok(Membership {
             group: entry.auto_scaling_group_name().unwrap_or_default().into(),
             lifecycle: entry.lifecycle_state().unwrap_or_default().into(),
@@ -168,14 +152,14 @@ impl AutoScaling {
             let Err(error) = request.send().await else { return Ok(()) };
             let contended = error.as_service_error().is_some_and(|error| error.is_resource_contention_fault());
             if !contended || tries == TRIES {
-                return Err(self.failed(MARKING, &error));
+                return Err(self.failed(MARK, &error));
             }
             tries += 1;
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    fn failed<E>(&self, doing: &'static str, error: &SdkError<E, HttpResponse>) -> Error
+    fn failed<E>(&self, action: &'static str, error: &SdkError<E, HttpResponse>) -> Error
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
@@ -183,13 +167,13 @@ impl AutoScaling {
         let unmanaged = error.code() == Some("ValidationError")
             && error.message().is_some_and(|text| text.to_ascii_lowercase().contains("no managed instance"));
         if unmanaged {
-            return self.not_in_group(doing);
+            return self.not_in_group();
         }
-        Error::Call { doing, kind: aws::kind(error), cause: aws::cause(error) }
+        Error::Call(failure(error, Call { action, object: &self.instance }))
     }
 
-    fn not_in_group(&self, doing: &'static str) -> Error {
-        Error::NotInGroup { doing, instance: self.instance.clone() }
+    fn not_in_group(&self) -> Error {
+        Error::NotInGroup { instance: self.instance.clone() }
     }
 }
 

@@ -10,7 +10,6 @@ pub mod state;
 pub mod status;
 pub mod writer;
 
-mod aws;
 mod file;
 mod timestamp;
 

@@ -28,17 +28,19 @@ pub struct Booted {
     pub image_built: Option<SystemTime>,
 }
 
-/// Takes the store and learns the identity, side by side, for as long as it takes. `trouble` hears what is in the way.
+/// Takes the store and learns the identity, side by side, for as long as it takes. `opened` is what the first try at
+/// the store came to; `trouble` hears what is in the way.
 ///
 /// # Errors
 /// Another agent holds the store.
 pub async fn boot(
     settings: Arc<Settings>,
+    opened: Opened,
     metadata: Metadata,
     trouble: mpsc::UnboundedSender<String>,
 ) -> Result<Booted, bundle::Error> {
     let learnt = async { Ok(learn(&settings, &metadata, &trouble).await) };
-    let (store, (instance, environment)) = tokio::try_join!(take_store(&settings, &trouble), learnt)?;
+    let (store, (instance, environment)) = tokio::try_join!(take_store(opened, &settings, &trouble), learnt)?;
     let (id, known) = (instance.id.clone(), environment.clone());
     let image_file = settings.paths.image_file.clone();
     let on_disk = tokio::task::spawn_blocking(move || {
@@ -62,28 +64,54 @@ pub async fn boot(
     Ok(Booted { instance, environment, store, installed, image_built: image_built.ok() })
 }
 
-/// A directory that is ours and cannot be written to, as on a disk that failed, is read all the same.
+/// What came of a try to take the store.
+#[derive(Debug)]
+pub enum Opened {
+    /// It is ours until the agent ends.
+    Taken(Arc<Writer>),
+    /// It cannot be written to, as on a disk that failed; it is read all the same.
+    ReadOnly(Arc<Writer>, bundle::Error),
+    /// It cannot be used.
+    Unusable(bundle::Error),
+}
+
+/// Tries once to take the store.
+///
+/// # Errors
+/// Another agent holds it.
+pub async fn open_store(settings: &Settings) -> Result<Opened, bundle::Error> {
+    let dir = settings.paths.config_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let writer = match Store::open(dir) {
+            Ok(store) => Writer::new(store),
+            Err(error) => return Ok(Opened::Unusable(error)),
+        };
+        match writer.lock() {
+            Ok(()) => Ok(Opened::Taken(Arc::new(writer))),
+            Err(busy @ bundle::Error::Busy { .. }) => Err(busy),
+            Err(error) => Ok(Opened::ReadOnly(Arc::new(writer), error)),
+        }
+    });
+    opened.await.expect("opening a store does not panic")
+}
+
+/// Goes on until the store can at least be read.
 async fn take_store(
+    mut opened: Opened,
     settings: &Settings,
     trouble: &mpsc::UnboundedSender<String>,
 ) -> Result<Arc<Writer>, bundle::Error> {
     loop {
-        let dir = settings.paths.config_dir.clone();
-        let opened = tokio::task::spawn_blocking(move || {
-            let writer = Writer::new(Store::open(dir)?);
-            let locked = writer.lock();
-            Ok((Arc::new(writer), locked))
-        });
-        match opened.await.expect("opening a store does not panic") {
-            Ok((writer, Ok(()))) => return Ok(writer),
-            Ok((_, Err(busy @ bundle::Error::Busy { .. }))) => return Err(busy),
-            Ok((writer, Err(error))) => {
+        match opened {
+            Opened::Taken(writer) => return Ok(writer),
+            Opened::ReadOnly(writer, error) => {
                 report(trouble, error.to_string());
                 return Ok(writer);
             }
-            Err(error) => report(trouble, bundle::Error::to_string(&error)),
+            Opened::Unusable(error) => report(trouble, error.to_string()),
         }
         tokio::time::sleep(STORE_AGAIN).await;
+        opened = open_store(settings).await?;
     }
 }
 

@@ -1,6 +1,6 @@
 //! `cflared-agent bootstrap`: a drop-in for a boot script.
 
-use super::Exit;
+use super::{Exit, complain, say};
 use crate::agent::Clock;
 use crate::bundle::{self, Found, Intake, Store, Writer};
 use crate::identity::{self, Aws, Discovered, Environment, Metadata, Network};
@@ -40,13 +40,13 @@ struct Failed {
 
 pub fn main(settings: Settings, args: &Args) -> Exit {
     if let Err(error) = become_owner(&settings.paths.config_dir) {
-        eprintln!("cflared-agent: {error:#}");
+        complain(format_args!("{error:#}"));
         return Exit::TryAgain;
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("cflared-agent: failed to start the runtime: {error}");
+            complain(format_args!("failed to start the runtime: {error}"));
             return Exit::TryAgain;
         }
     };
@@ -55,15 +55,15 @@ pub fn main(settings: Settings, args: &Args) -> Exit {
     runtime.shutdown_background();
     match result {
         Ok(Outcome::Installed(installed)) => {
-            println!("installed {} in {}", describe(&installed), dir.display());
+            say(format_args!("installed {} in {}\n", describe(&installed), dir.display()));
             Exit::Fine
         }
         Ok(Outcome::NothingNew(installed)) => {
-            println!("nothing new: {} is installed in {}", describe(&installed), dir.display());
+            say(format_args!("nothing new: {} is installed in {}\n", describe(&installed), dir.display()));
             Exit::Fine
         }
         Err(Failed { exit, text }) => {
-            eprintln!("cflared-agent: {text}");
+            complain(text);
             exit
         }
     }
@@ -156,7 +156,7 @@ fn installed(store: &Store, discovered: &Discovered) -> Option<Installed> {
         Found::Whole(installed) => Some(installed),
         Found::Nothing => None,
         Found::Unusable { why, .. } => {
-            eprintln!("cflared-agent: the installed bundle is not used: {why}");
+            complain(format_args!("the installed bundle is not used: {why}"));
             None
         }
     }

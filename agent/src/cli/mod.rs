@@ -7,6 +7,8 @@ mod run;
 mod status;
 
 use clap::{Parser, Subcommand};
+use std::fmt::Display;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -72,7 +74,7 @@ pub fn main() -> ExitCode {
     let settings = match crate::settings::Settings::load(cli.settings.as_deref()) {
         Ok(settings) => settings,
         Err(error) => {
-            eprintln!("cflared-agent: {error}");
+            complain(&error);
             return Exit::Config.into();
         }
     };
@@ -82,4 +84,14 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::main(&settings, &args),
     }
     .into()
+}
+
+/// Tells a person the outcome. Whoever closed the pipe has seen enough: that changes no exit status.
+fn say(text: impl Display) {
+    let _ = write!(std::io::stdout(), "{text}");
+}
+
+/// Tells a person what is wrong, likewise.
+fn complain(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "cflared-agent: {text}");
 }

@@ -1,6 +1,6 @@
 //! `cflared-agent run`.
 
-use super::Exit;
+use super::{Exit, complain};
 use crate::settings::Settings;
 use crate::{agent, log};
 
@@ -8,7 +8,7 @@ pub fn main(settings: Settings) -> Exit {
     let log = match log::init(settings.log.format) {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("cflared-agent: failed to start the log: {error}");
+            complain(format_args!("failed to start the log: {error}"));
             return Exit::TryAgain;
         }
     };

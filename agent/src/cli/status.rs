@@ -1,12 +1,11 @@
 //! `cflared-agent status`: what is wrong first.
 
-use super::Exit;
-use crate::act::status::{ReadError, Status};
+use super::{Exit, complain, say};
+use crate::act::status::{AutoScaling, CloudWatch, Connector, Installed, ReadError, Status};
 use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
 use crate::settings::Settings;
 use std::fmt::Write;
-use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 /// How many of the last decisions are shown.
@@ -29,12 +28,11 @@ pub fn main(settings: &Settings, args: &Args) -> Exit {
             (text, judged.exit)
         }
         Err(error @ (ReadError::Missing(_) | ReadError::Unreadable { .. })) => {
-            eprintln!("cflared-agent: {error}");
+            complain(error);
             return Exit::Unknown;
         }
     };
-    // Whoever closed the pipe has seen enough.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    say(text);
     exit
 }
 
@@ -44,7 +42,7 @@ fn json(status: &Status) -> String {
     text
 }
 
-/// The first line, and what it comes to.
+/// What is wrong, or that nothing is, and what that comes to.
 struct Judged {
     headline: String,
     exit: Exit,
@@ -55,36 +53,50 @@ fn judge(status: &Status, now: SystemTime) -> Judged {
     if status.is_stale(now) {
         let age = span(status.written_at.age(now));
         let headline = format!(
-            "unknown: the agent stopped writing {age} ago; then it was {state}: {why}\n  next: systemctl status cflared-agent; journalctl -u cflared-agent"
+            "unknown: the agent stopped writing {age} ago; then it was {state}: {why}\n  \
+             next: systemctl status cflared-agent; journalctl -u cflared-agent"
         );
         return Judged { headline, exit: Exit::Unknown };
     }
     let registered = matches!(state.as_str(), "registered" | "degraded");
     let exit = if registered { Exit::Fine } else { Exit::NotFine };
     let since = span(status.health.since.age(now));
-    Judged { headline: format!("{state} for {since}: {why}"), exit }
+    Judged { headline: format!("{state} for {since}{}\n  {why}", meaning(state)), exit }
+}
+
+/// What a state means, for who sees it for the first time.
+fn meaning(state: &str) -> &'static str {
+    match state {
+        "starting" => ": the tunnel is not up yet, and it is too early to worry",
+        "registered" => ": the tunnel is up",
+        "degraded" => ": the tunnel is up, with fewer connections than it had",
+        "broken" => ": the tunnel is down on this instance",
+        "remediating" => ": the tunnel is down on this instance; the agent has acted, and it has not helped yet",
+        "condemned" => ": the tunnel is down on this instance; Auto Scaling was told to replace it",
+        "held" => ": the tunnel is down on this instance; it should be replaced, and that takes a person",
+        "draining" => ": the tunnel is being closed on this instance",
+        // A newer agent may know more of them.
+        _ => "",
+    }
 }
 
 fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
     let mut text = format!("{}\n", judged.headline);
     if let Some(trouble) = status.trouble.as_ref().filter(|trouble| !judged.headline.contains(trouble.as_str())) {
-        line(&mut text, "trouble", trouble);
+        let _ = writeln!(text, "  trouble: {trouble}");
     }
     text.push('\n');
     if let Some(instance) = &status.instance {
         let environment = instance.environment.as_deref().unwrap_or("environment not known");
-        let place = format!("{} · {environment} · {} · {}", instance.id, instance.zone, instance.image);
+        let place = format!("{}, {environment}, {}, {}", instance.id, instance.zone, instance.image);
         line(&mut text, "instance", &place);
     }
     if let Some(tunnel) = &status.tunnel {
         line(&mut text, "tunnel", tunnel);
     }
     if let Some(installed) = &status.installed {
-        line(
-            &mut text,
-            "installed",
-            &format!("generation {}, secret version {}", installed.generation, installed.version),
-        );
+        let Installed { generation, version } = installed;
+        line(&mut text, "installed", &format!("generation {generation}, from secret version {version}"));
     }
     if let Some(read_at) = status.secret.read_at {
         line(&mut text, "secret", &format!("read {} ago", span(read_at.age(now))));
@@ -100,7 +112,7 @@ fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
     }
     let agent = &status.agent;
     let running = span(agent.started_at.age(now));
-    line(&mut text, "agent", &format!("{} (pid {}), running for {running}", agent.version, agent.pid));
+    line(&mut text, "agent", &format!("{}, pid {}, running for {running}", agent.version, agent.pid));
     if status.counters.log_lines_lost > 0 {
         line(
             &mut text,
@@ -112,29 +124,27 @@ fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
     text
 }
 
-fn connector_lines(text: &mut String, connector: &crate::act::status::Connector) {
+fn connector_lines(text: &mut String, connector: &Connector) {
     let connections = match connector.connections {
         0 => String::new(),
         1 => ", 1 connection".into(),
         many => format!(", {many} connections"),
     };
-    let version = connector.version.as_deref().map(|version| format!(" · cloudflared {version}")).unwrap_or_default();
-    let pid = connector.pid.map(|pid| format!(" · pid {pid}")).unwrap_or_default();
-    line(
-        text,
-        "connector",
-        &format!("{}{connections} · generation {}{version}{pid}", connector.state, connector.generation),
-    );
+    let version = connector.version.as_deref().map(|version| format!(", cloudflared {version}")).unwrap_or_default();
+    let pid = connector.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
+    let facts = format!("{}{connections}, generation {}{version}{pid}", connector.state, connector.generation);
+    line(text, "connector", &facts);
     if let Some(id) = &connector.connector_id {
-        line(text, "", &format!("id {id} · metrics {}", connector.metrics));
+        line(text, "", &format!("id {id}, metrics on {}", connector.metrics));
     }
     if connector.restarts > 0 {
         let last = connector.last_exit.as_deref().unwrap_or("not known");
-        line(text, "", &format!("exited {} times; last: {last}", connector.restarts));
+        let times = if connector.restarts == 1 { "once".into() } else { format!("{} times", connector.restarts) };
+        line(text, "", &format!("exited {times}; last: {last}"));
     }
 }
 
-fn pushes(cloudwatch: &crate::act::status::CloudWatch, now: SystemTime) -> String {
+fn pushes(cloudwatch: &CloudWatch, now: SystemTime) -> String {
     let last = cloudwatch.last_push_at.map(|at| format!("pushed {} ago", span(at.age(now))));
     let mut text = last.unwrap_or_else(|| "nothing pushed yet".into());
     for (count, what) in [(cloudwatch.waiting, "waiting"), (cloudwatch.lost, "lost"), (cloudwatch.dropped, "dropped")] {
@@ -148,11 +158,11 @@ fn pushes(cloudwatch: &crate::act::status::CloudWatch, now: SystemTime) -> Strin
     text
 }
 
-fn group(autoscaling: &crate::act::status::AutoScaling) -> String {
-    let mark = if autoscaling.marked { "marked unhealthy by this agent" } else { "not marked" };
+fn group(autoscaling: &AutoScaling) -> String {
+    let mark = if autoscaling.marked { "marked unhealthy by this agent" } else { "not marked unhealthy" };
     match (&autoscaling.group, &autoscaling.last_error) {
         (_, Some(error)) => format!("{mark}; {error}"),
-        (Some(group), None) => format!("{mark} · group {group}"),
+        (Some(group), None) => format!("{mark}, group {group}"),
         (None, None) => mark.into(),
     }
 }
@@ -161,7 +171,7 @@ fn journal(text: &mut String, status: &Status, now: SystemTime) {
     if status.journal.is_empty() {
         return;
     }
-    text.push_str("\nlast decisions\n");
+    text.push_str("\nlast decisions, newest first\n");
     for entry in status.journal.iter().rev().take(TAIL) {
         let _ = writeln!(text, "  {:>8} ago  {}: {}", span(entry.at.age(now)), entry.what, entry.evidence);
     }
@@ -182,3 +192,6 @@ fn span(time: Duration) -> String {
         _ => format!("{days}d {hours}h"),
     }
 }
+
+#[cfg(test)]
+mod tests;

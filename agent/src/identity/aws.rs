@@ -7,12 +7,13 @@ use super::roots;
 use super::transport::{BadProxy, Transport};
 use super::types::Region;
 use crate::settings;
-use aws_config::identity::IdentityCache;
-use aws_config::retry::RetryConfig;
-use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime::client::identity::IdentityCache;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -173,7 +174,7 @@ impl Aws {
     }
 
     fn in_region(&self, region: &Region) -> SdkConfig {
-        let region = aws_config::Region::new(region.as_str().to_owned());
+        let region = aws_types::region::Region::new(region.as_str().to_owned());
         self.config.to_builder().region(region).build()
     }
 }

@@ -60,7 +60,8 @@ where
 fn refused<E: ProvideErrorMetadata>(error: &E, status: u16, call: Call<'_>) -> (FailureKind, String) {
     let (code, message) = (error.code().unwrap_or_default(), error.message().unwrap_or_default());
     let said = said(code, status, message);
-    let is_denied = code.starts_with("AccessDenied") || code == "UnauthorizedOperation" || code == "AuthorizationError";
+    let is_denied = code.starts_with("AccessDenied")
+        || matches!(code, "AuthorizationError" | "NotAuthorized" | "UnauthorizedOperation");
     match code {
         // The key's refusal comes as the service's own ("Access to KMS is not allowed").
         _ if code == "DecryptionFailure" || is_denied && message.contains("KMS") => {
@@ -93,6 +94,10 @@ fn refused<E: ProvideErrorMetadata>(error: &E, status: u16, call: Call<'_>) -> (
         }
         "" => not_its_answer(status),
         "ResourceNotFoundException" | "ResourceNotFound" => (FailureKind::Missing, format!("it is not there ({said})")),
+        _ if matches!(status, 401 | 403) => {
+            let next = "see the policies of the role, of the account and of the VPC endpoint";
+            (FailureKind::Denied, format!("access denied ({said}); {next}"))
+        }
         _ => (FailureKind::Invalid, format!("{said}; correct what it names")),
     }
 }
@@ -112,6 +117,7 @@ fn is_later(code: &str) -> bool {
                 | "RequestLimitExceeded"
                 | "LimitExceeded"
                 | "LimitExceededException"
+                | "ResourceContention"
                 | "SlowDown"
                 | "RequestThrottled"
                 | "ServiceUnavailable"

@@ -10,6 +10,7 @@ mod diag;
 mod fetch;
 mod page;
 mod ready;
+mod sample;
 
 pub use diag::{Diag, EdgeConnection};
 pub use page::Page;

@@ -1,7 +1,7 @@
 //! The few numbers of `/metrics` that are reported.
 
 use super::printable;
-use prometheus_parse::{Sample, Scrape, Value};
+use super::sample::Sample;
 use std::collections::BTreeMap;
 
 /// What a page of cloudflared's `/metrics` says; `None` where it does not (a counter appears with its first event).
@@ -33,8 +33,7 @@ pub struct Page {
     pub resident_memory: Option<u64>,
 }
 
-/// How the lines that are read begin: 60 of the 217 of a real page. Not the `# TYPE` ones, so every value is untyped.
-const READ: [&str; 3] = ["build_info{", OWN, "process_resident_memory_bytes"];
+/// How the metrics of cloudflared's own begin.
 const OWN: &str = "cloudflared_";
 
 impl Page {
@@ -45,22 +44,18 @@ impl Page {
         if !text.lines().any(|line| line.starts_with(OWN)) {
             return Err("it holds no metric of cloudflared".into());
         }
-        let lines = text.lines().filter(|line| READ.iter().any(|begin| line.starts_with(begin)));
-        // The page has no timestamps and none is used, so the parser need not ask the clock.
-        let scrape = Scrape::parse_at(lines.map(|line| Ok(line.to_owned())), Default::default())
-            .map_err(|error| error.to_string())?;
         let mut page = Self::default();
-        for sample in &scrape.samples {
-            page.take(sample);
+        for sample in text.lines().filter_map(Sample::parse) {
+            page.take(&sample);
         }
         Ok(page)
     }
 
-    fn take(&mut self, sample: &Sample) {
-        let Some(value) = whole(&sample.value) else { return };
+    fn take(&mut self, sample: &Sample<'_>) {
+        let Some(value) = whole(sample.value) else { return };
         let add = |total: &mut Option<u64>| *total = Some(total.unwrap_or(0).saturating_add(value));
-        match sample.metric.as_str() {
-            "build_info" => self.version = sample.labels.get("version").map(|version| printable(version, 64)),
+        match sample.name {
+            "build_info" => self.version = sample.label("version").map(|version| printable(version, 64)),
             "cloudflared_tunnel_ha_connections" => self.ha_connections = u32::try_from(value).ok(),
             "cloudflared_tunnel_tunnel_register_success" => add(&mut self.registered),
             "cloudflared_tunnel_tunnel_register_fail" => add(&mut self.register_failures),
@@ -74,19 +69,16 @@ impl Page {
         }
     }
 
-    fn take_location(&mut self, sample: &Sample) {
-        let connection = sample.labels.get("connection_id").and_then(|id| id.parse().ok());
-        if let (Some(connection), Some(location)) = (connection, sample.labels.get("edge_location")) {
+    fn take_location(&mut self, sample: &Sample<'_>) {
+        let connection = sample.label("connection_id").and_then(|id| id.parse().ok());
+        if let (Some(connection), Some(location)) = (connection, sample.label("edge_location")) {
             self.edge_locations.insert(connection, printable(location, 32));
         }
     }
 }
 
 /// A sample's value as a count; none if it is no count (negative, NaN, infinite, or larger than 2^53).
-fn whole(value: &Value) -> Option<u64> {
-    match value {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range; only a fraction is cut")]
-        Value::Untyped(number) if (0.0..=9_007_199_254_740_992.0).contains(number) => Some(*number as u64),
-        _ => None,
-    }
+fn whole(value: f64) -> Option<u64> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range; only a fraction is cut")]
+    (0.0..=9_007_199_254_740_992.0).contains(&value).then_some(value as u64)
 }

@@ -1,3 +1,4 @@
+use super::sample::Sample;
 use super::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -329,6 +330,44 @@ fn lines_that_make_no_sense_are_passed_over() {
         ..Page::default()
     };
     assert_eq!(page, expected);
+}
+
+#[test]
+fn a_line_is_read_with_whatever_its_labels_hold() {
+    let read =
+        |line| Sample::parse(line).map(|sample| (sample.name, sample.value, sample.label("l").map(str::to_owned)));
+    assert_eq!(read("up 1"), Some(("up", 1.0, None)));
+    assert_eq!(read("up\t1.5e3 1395066363000"), Some(("up", 1500.0, None)));
+    assert_eq!(read("up{} +Inf"), Some(("up", f64::INFINITY, None)));
+    assert_eq!(read(r#"up{a="1",l="2026-08-14, 11:22 = {UTC}",} 1"#).unwrap().2.unwrap(), "2026-08-14, 11:22 = {UTC}");
+    assert_eq!(read(r#"up{ l = "C:\\dir\n\"x\"" , a="" }2"#).unwrap().2.unwrap(), "C:\\dir\n\"x\"");
+    for line in
+        ["", "up", "up ", "up one", "# HELP up x", "up{", "up{l", "up{l=", "up{l=1} 1", r#"up{l="1} 1"#, r#"up{l="\"#]
+    {
+        assert_eq!(read(line), None, "{line}");
+    }
+    let many = |count| format!("up{{{}}} 1", r#"l="1","#.repeat(count));
+    assert!(Sample::parse(&many(16)).is_some() && Sample::parse(&many(17)).is_none(), "labels are bounded");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_page_makes_the_reader_panic(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
+        let _ = Page::parse(&[b"cloudflared_a", body.as_slice()].concat());
+    }
+
+    #[test]
+    fn nor_one_that_looks_like_a_page(lines in r#"(cloudflared_x|build_info)?([{}=,"\\ a1\n]{0,9}){0,20}"#) {
+        let _ = Page::parse(lines.as_bytes());
+    }
+
+    #[test]
+    fn a_label_says_what_was_written(value in "(?s).*") {
+        let escaped = value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n");
+        let line = format!(r#"cloudflared_x{{a="1",l="{escaped}",z=""}} 7"#);
+        let sample = Sample::parse(&line).unwrap();
+        proptest::prop_assert_eq!((sample.label("l"), sample.value), (Some(value.as_str()), 7.0));
+    }
 }
 
 #[test]

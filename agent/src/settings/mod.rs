@@ -165,7 +165,7 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file is there and cannot be read, or was named and is not there.
-    #[error("failed to read the settings {}: {source}", path.display())]
+    #[error("failed to read the settings {}: {source}; every key is optional: an empty file will do", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -181,8 +181,13 @@ pub enum Error {
         cause: String,
     },
     /// A value is out of its range.
-    #[error("{key} is {value}; allowed: {allowed}")]
+    #[error(
+        "failed to use the settings {}: {key} is {value}; allowed: {allowed}; correct that key, or remove it to get its \
+         default", path.display()
+    )]
     Value {
+        /// The file.
+        path: PathBuf,
         /// The key, with its section.
         key: &'static str,
         /// What was given.
@@ -190,6 +195,15 @@ pub enum Error {
         /// What may be given.
         allowed: String,
     },
+}
+
+impl Error {
+    fn of_file(mut self, file: &Path) -> Self {
+        match &mut self {
+            Self::Read { path, .. } | Self::Parse { path, .. } | Self::Value { path, .. } => *path = file.into(),
+        }
+        self
+    }
 }
 
 impl Default for Settings {
@@ -213,10 +227,7 @@ impl Settings {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => String::new(),
             Err(source) => return Err(Error::Read { path: path.into(), source }),
         };
-        Self::parse(&text).map_err(|error| match error {
-            Error::Parse { cause, .. } => Error::Parse { path: path.into(), cause },
-            other => other,
-        })
+        Self::parse(&text).map_err(|error| error.of_file(path))
     }
 
     /// The settings that `text` gives.

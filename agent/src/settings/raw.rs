@@ -266,7 +266,8 @@ fn check(
     value: impl std::fmt::Display,
     allowed: impl Into<String>,
 ) -> Result<(), Error> {
-    if holds { Ok(()) } else { Err(Error::Value { key, value: format!("`{value}`"), allowed: allowed.into() }) }
+    let wrong = || Error::Value { path: PathBuf::new(), key, value: format!("`{value}`"), allowed: allowed.into() };
+    if holds { Ok(()) } else { Err(wrong()) }
 }
 
 fn within(key: &'static str, value: Duration, range: RangeInclusive<Duration>) -> Result<(), Error> {
@@ -312,7 +313,7 @@ fn metrics_addresses(given: Vec<SocketAddr>) -> Result<[SocketAddr; 2], Error> {
     check(given.iter().all(|address| address.ip().is_loopback() && address.port() != 0), key, &text, allowed)?;
     match <[SocketAddr; 2]>::try_from(given) {
         Ok([serving, successor]) if serving != successor => Ok([serving, successor]),
-        _ => Err(Error::Value { key, value: text, allowed: allowed.into() }),
+        _ => Err(Error::Value { path: PathBuf::new(), key, value: text, allowed: allowed.into() }),
     }
 }
 

@@ -64,6 +64,14 @@ fn a_named_file_must_exist_and_the_default_one_need_not() {
 }
 
 #[test]
+fn every_error_names_its_file() {
+    for text in ["a: [", "observe: { interval: 0s }", "connector: { metrics: [] }"] {
+        let error = Settings::parse(text).unwrap_err().of_file(Path::new("/etc/some.yml")).to_string();
+        assert!(error.contains(" the settings /etc/some.yml: "), "{error}");
+    }
+}
+
+#[test]
 fn environments() {
     for name in ["a", "dev", "prd-2", &"a".repeat(32)] {
         assert!(is_environment(name), "{name}");

@@ -152,6 +152,12 @@ impl Aws {
         self.lock().secrets.put(name, SecretValue::binary(bytes))
     }
 
+    /// Makes a version that is there already the current one again, as `UpdateSecretVersionStage` does. Gives false if
+    /// there is none of that id.
+    pub fn make_current(&self, name: &str, version: &str) -> bool {
+        self.lock().secrets.make_current(name, version)
+    }
+
     /// Schedules a secret for deletion. Gives false if there is none.
     pub fn delete_secret(&self, name: &str) -> bool {
         self.lock().secrets.schedule_deletion(name)

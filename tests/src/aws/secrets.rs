@@ -85,6 +85,15 @@ impl Secrets {
         id
     }
 
+    /// Moves AWSCURRENT to a version that is there. Gives false if there is none of that id.
+    pub fn make_current(&mut self, name: &str, id: &str) -> bool {
+        let Some(secret) = self.by_name.get_mut(name) else { return false };
+        let Some(to) = secret.versions.iter().position(|version| version.id == id) else { return false };
+        secret.take_labels(&[CURRENT.to_owned()]);
+        secret.versions[to].stages.insert(CURRENT.to_owned());
+        true
+    }
+
     /// Schedules a secret for deletion. Gives false if there is none.
     pub fn schedule_deletion(&mut self, name: &str) -> bool {
         self.by_name
@@ -222,7 +231,7 @@ impl Secret {
     }
 
     /// Each label is on one version; where AWSCURRENT leaves, AWSPREVIOUS comes.
-    fn add_version(&mut self, id: String, value: SecretValue, stages: &[String]) {
+    fn take_labels(&mut self, stages: &[String]) {
         for stage in stages {
             let Some(from) = self.versions.iter().position(|version| version.stages.contains(stage)) else {
                 continue;
@@ -235,6 +244,10 @@ impl Secret {
                 self.versions[from].stages.insert(PREVIOUS.to_owned());
             }
         }
+    }
+
+    fn add_version(&mut self, id: String, value: SecretValue, stages: &[String]) {
+        self.take_labels(stages);
         // The very first version is current whatever it was labelled.
         let first = self.versions.is_empty().then(|| CURRENT.to_owned());
         let stages = stages.iter().cloned().chain(first).collect();

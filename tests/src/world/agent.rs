@@ -159,6 +159,11 @@ impl Agent {
         self.wait().await
     }
 
+    /// How it ended; `None` while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// Waits for its end.
     ///
     /// # Errors

@@ -30,6 +30,9 @@ pub struct Host {
     pub settings: Value,
     /// More variables for its agent's environment.
     pub environment: Vec<(String, String)>,
+    /// A program, with its arguments, that prepares something and then executes the agent, whose command line follows:
+    /// `unshare --mount …`. None: the agent itself.
+    pub launcher: Vec<String>,
     directory: TempDir,
     imds_address: SocketAddr,
     aws_address: SocketAddr,
@@ -58,7 +61,17 @@ impl Host {
         }
         let metrics = [block.address(10 + number, 2000), block.address(10 + number, 2001)];
         let settings = scaled_down(directory.path(), metrics, edge);
-        Ok(Self { imds, id, metrics, settings, environment: vec![], directory, imds_address, aws_address })
+        Ok(Self {
+            imds,
+            id,
+            metrics,
+            settings,
+            environment: vec![],
+            launcher: vec![],
+            directory,
+            imds_address,
+            aws_address,
+        })
     }
 
     /// The directory that holds all of its files.
@@ -90,7 +103,8 @@ impl Host {
     /// # Errors
     /// The settings cannot be written.
     pub fn command(&self) -> anyhow::Result<Command> {
-        self.command_by(&[])
+        let launcher: Vec<&str> = self.launcher.iter().map(String::as_str).collect();
+        self.command_by(&launcher)
     }
 
     /// The same, executed by `launcher`: `["sh", "-c", "umask 0; exec \"$@\"", "sh"]`.

@@ -5,11 +5,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The agent, built once by whoever asks first: what is tested is what the sources say.
+/// The agent. A test builds it, once: what is tested is what the sources say. The programs of this workspace are built
+/// along with it.
 ///
 /// # Panics
 /// It does not build: there is nothing to test.
 pub fn agent_binary() -> PathBuf {
+    if !is_test() {
+        return beside("cflared-agent");
+    }
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -34,10 +38,20 @@ pub fn agent_binary() -> PathBuf {
 /// # Panics
 /// This program does not know where it is.
 pub fn beside(name: &str) -> PathBuf {
-    let mut directory = env::current_exe().expect("Linux tells where a program is");
-    directory.pop();
-    if directory.ends_with("deps") {
+    let mut directory = own_directory();
+    if is_test() {
         directory.pop();
     }
     directory.join(name)
+}
+
+/// Whether this program is a test, which cargo puts into a directory of their own.
+fn is_test() -> bool {
+    own_directory().ends_with("deps")
+}
+
+fn own_directory() -> PathBuf {
+    let mut path = env::current_exe().expect("Linux tells where a program is");
+    path.pop();
+    path
 }

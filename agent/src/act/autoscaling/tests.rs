@@ -119,7 +119,7 @@ fn an_instance_outside_a_group_is_told_apart() {
         ] {
             let error = result.unwrap_err();
             assert!(matches!(&error, Error::NotInGroup { .. }));
-            assert!(error.to_string().contains("is in no Auto Scaling group"), "{error}");
+            assert!(error.to_string().contains("it is in none, so nothing would replace it"), "{error}");
             assert_eq!(Failure::from(error).kind, FailureKind::Missing);
         }
         assert_eq!(http.asked().len(), 2);
@@ -160,10 +160,12 @@ fn each_trouble_has_its_kind() {
             let http = Http::start(move |_, _| error(status, code, "made up")).await;
             let error = autoscaling(&http.url).mark(Health::Unhealthy).await.unwrap_err();
             assert_eq!(error.kind(), kind, "{code}: {error}");
+            let text = error.to_string();
             assert!(
-                error.to_string().starts_with(&format!("failed to mark this instance: {code}: made up")),
-                "{error}"
+                text.starts_with(&format!("failed to call autoscaling:SetInstanceHealth on {INSTANCE}: ")),
+                "{text}"
             );
+            assert!(text.contains(&format!("{code}: made up")), "{text}");
         }
         let error = autoscaling(&refusing().await).membership().await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Unreachable);

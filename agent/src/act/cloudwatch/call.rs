@@ -1,7 +1,7 @@
 //! One `PutMetricData`: how it is bounded, and what its failure means.
 
 use super::buffer::Outcome;
-use crate::act::aws;
+use crate::identity::{Call, failure, was_not_sent};
 use aws_sdk_cloudwatch::config::retry::RetryConfig;
 use aws_sdk_cloudwatch::config::timeout::TimeoutConfig;
 use aws_sdk_cloudwatch::config::{Builder, Config};
@@ -30,31 +30,24 @@ pub fn once() -> Builder {
     Config::builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts)
 }
 
-/// What a failed call means for its values.
-pub fn outcome(error: &Error) -> Outcome {
-    match error {
+/// What a failed call means for its values, and the cause in words with what a person can do.
+pub fn outcome(error: &Error, namespace: &str) -> (Outcome, String) {
+    let object = format!("the namespace {namespace}");
+    let failure = failure(error, Call { action: "cloudwatch:PutMetricData", object: &object });
+    let outcome = match error {
         SdkError::ServiceError(answer) => match answer.raw().status().as_u16() {
             // From something in between, which cannot know what became of the request behind it.
             502 | 504 => Outcome::Unknown,
-            _ if aws::kind(error) == FailureKind::Invalid => Outcome::Invalid,
+            _ if matches!(failure.kind, FailureKind::Invalid | FailureKind::Missing) => Outcome::Invalid,
             _ => Outcome::NotTaken,
         },
-        error if aws::was_not_sent(error) => Outcome::NotTaken,
+        error if was_not_sent(error) => Outcome::NotTaken,
         _ => Outcome::Unknown,
-    }
-}
-
-/// The cause, what it means for the values, and what a person can do.
-pub fn explain(error: &Error, outcome: Outcome) -> String {
+    };
     let fate = match outcome {
-        Outcome::Unknown => "they count as lost",
-        Outcome::Invalid => "they are given up",
-        Outcome::NotTaken | Outcome::Delivered => "they go with the next push",
+        Outcome::Unknown => "count as lost",
+        Outcome::Invalid => "are given up",
+        Outcome::NotTaken | Outcome::Delivered => "go with the next push",
     };
-    let step = match aws::kind(error) {
-        FailureKind::Denied => "; the instance's role needs cloudwatch:PutMetricData",
-        FailureKind::Unreachable => "; is there a way out to CloudWatch on port 443?",
-        _ => "",
-    };
-    format!("failed to push datapoints: {}; {fate}{step}", aws::cause(error))
+    (outcome, format!("{}; the datapoints {fate}", failure.text))
 }

@@ -181,13 +181,16 @@ where
 
     /// Takes note of what came of the push; true if it was accepted.
     fn settle(&mut self, (ended, at): (Ended, Duration)) -> bool {
-        let outcome = match &ended {
-            Ok(()) => Outcome::Delivered,
-            Err(error) => call::outcome(error),
+        let (outcome, trouble) = match &ended {
+            Ok(()) => (Outcome::Delivered, None),
+            Err(error) => {
+                let (outcome, trouble) = call::outcome(error, &self.namespace);
+                (outcome, Some(trouble))
+            }
         };
         self.buffer.settle(outcome);
-        match &ended {
-            Ok(()) => {
+        match trouble {
+            None => {
                 let recovered = self.view.borrow().last_error.is_some();
                 if recovered {
                     info!("datapoints reach CloudWatch again");
@@ -197,7 +200,7 @@ where
                     view.last_error = None;
                 });
             }
-            Err(error) => self.failed(call::explain(error, outcome)),
+            Some(trouble) => self.failed(trouble),
         }
         outcome == Outcome::Delivered
     }

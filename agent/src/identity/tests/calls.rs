@@ -127,6 +127,7 @@ async fn a_refusal_is_told_by_its_kind_and_with_the_next_step() {
         ),
         (400, "UnrecognizedClientException", FailureKind::Denied, "does not accept the role's credentials", 1),
         (400, "ExpiredTokenException", FailureKind::Denied, "fresh credentials", 1),
+        (403, "NeverHeardOf", FailureKind::Denied, "access denied (NeverHeardOf", 1),
         (400, "DecryptionFailure", FailureKind::Denied, "kms:Decrypt", 1),
         (400, "ResourceNotFoundException", FailureKind::Missing, "not there", 1),
         (400, "ValidationException", FailureKind::Invalid, "ValidationException", 1),

@@ -31,8 +31,8 @@ pub enum FieldsError {
         /// Likewise.
         column: usize,
     },
-    /// The text is JSON and not an object.
-    #[error("it is JSON, but not an object")]
+    /// The text begins as JSON of another kind; whether the rest is JSON at all was not looked at.
+    #[error("it is not a JSON object")]
     NotAnObject,
     /// A key is not there.
     #[error("its key `{key}` is missing")]

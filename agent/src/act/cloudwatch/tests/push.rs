@@ -125,7 +125,7 @@ fn an_unknown_outcome_is_lost_and_never_sent_again() {
         let cloudwatch = start(&http.url);
         cloudwatch.sample(at(1000), sample());
         until("it is lost", || tally(&cloudwatch.view()) == [0, 1, 0, 0]).await;
-        assert!(cloudwatch.view().last_error.unwrap().contains("they count as lost"));
+        assert!(cloudwatch.view().last_error.unwrap().contains("the datapoints count as lost"));
         cloudwatch.sample(at(1001), sample());
         until("the next is delivered", || tally(&cloudwatch.view()) == [1, 1, 0, 0]).await;
         let seen: Vec<_> = http.asked().iter().map(|asked| grains(asked).0).collect();
@@ -181,8 +181,9 @@ fn a_denied_push_says_what_the_role_needs() {
         cloudwatch.sample(at(1000), sample());
         until("it failed", || cloudwatch.view().last_error.is_some()).await;
         let text = cloudwatch.view().last_error.unwrap();
-        let expected = "failed to push datapoints: AccessDeniedException: made up; they go with the next push; \
-                        the instance's role needs cloudwatch:PutMetricData";
+        let expected = "failed to call cloudwatch:PutMetricData on the namespace Cflared: access denied: the role needs \
+                        cloudwatch:PutMetricData on the namespace Cflared (AccessDeniedException: made up); \
+                        the datapoints go with the next push";
         assert_eq!(text, expected);
     });
 }

@@ -1,0 +1,99 @@
+use super::*;
+use serde_json::{Value, json};
+
+/// 2026-01-01T00:02:00Z.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_720)
+}
+
+/// A status that was written just now, with the health changed 65 s ago.
+fn status(state: &str, changes: Value) -> Status {
+    let mut json = json!({
+        "schema": 1,
+        "written_at": "2026-01-01T00:02:00Z",
+        "agent": {"version": "0.1.0", "pid": 42, "started_at": "2026-01-01T00:00:00Z"},
+        "instance": {"id": "i-1", "region": "us-east-1", "zone": "us-east-1a", "image": "ami-1", "environment": "dev"},
+        "tunnel": "6ff42ae2-765d-4adf-8112-31c55c1551ef",
+        "health": {"state": state, "since": "2026-01-01T00:00:55Z", "why": "the evidence"},
+        "connectors": [{"run": 1, "generation": 3, "secret_version": "v3", "version": "2026.8.2", "pid": 43,
+            "connector_id": "c-1", "metrics": "127.0.0.1:2000", "state": "registered", "connections": 4}],
+        "installed": {"generation": 3, "version": "v3"},
+        "secret": {"read_at": "2026-01-01T00:01:50Z"},
+        "cloudwatch": {"last_push_at": "2026-01-01T00:01:40Z", "waiting": 2},
+        "autoscaling": {"group": "dev", "marked": false},
+    });
+    for (key, value) in changes.as_object().into_iter().flatten() {
+        json[key] = value.clone();
+    }
+    serde_json::from_value(json).unwrap()
+}
+
+fn shown(status: &Status) -> (String, Exit) {
+    let judged = judge(status, now());
+    (render(status, &judged, now()), judged.exit)
+}
+
+#[test]
+fn the_whole_of_a_good_status() {
+    let decision = json!([{"at": "2026-01-01T00:00:55Z", "kind": "transition", "what": "up", "evidence": "/ready"}]);
+    let (text, exit) = shown(&status("registered", json!({ "journal": decision })));
+    let wanted = "\
+registered for 1m 5s: the tunnel is up
+  the evidence
+
+instance    i-1, dev, us-east-1a, ami-1
+tunnel      6ff42ae2-765d-4adf-8112-31c55c1551ef
+installed   generation 3, from secret version v3
+secret      read 10s ago
+connector   registered, 4 connections, generation 3, cloudflared 2026.8.2, pid 43
+            id c-1, metrics on 127.0.0.1:2000
+cloudwatch  pushed 20s ago, 2 waiting
+autoscaling not marked unhealthy, group dev
+agent       0.1.0, pid 42, running for 2m 0s
+
+last decisions, newest first
+     1m 5s ago  up: /ready
+";
+    assert_eq!((text.as_str(), exit), (wanted, Exit::Fine));
+}
+
+#[test]
+fn what_is_wrong_comes_first() {
+    let (text, exit) = shown(&status("broken", json!({"trouble": "denied; grant it"})));
+    let wanted =
+        "broken for 1m 5s: the tunnel is down on this instance\n  the evidence\n  trouble: denied; grant it\n\n";
+    assert!(text.starts_with(wanted), "{text}");
+    assert_eq!(exit, Exit::NotFine);
+    let told_already = shown(&status("broken", json!({"trouble": "evidence"}))).0;
+    assert!(!told_already.contains("trouble"), "{told_already}");
+}
+
+#[test]
+fn an_agent_that_does_not_write_any_more_is_unknown() {
+    let (text, exit) = shown(&status("registered", json!({"written_at": "2026-01-01T00:00:00Z"})));
+    let wanted =
+        "unknown: the agent stopped writing 2m 0s ago; then it was registered: the evidence\n  next: systemctl status";
+    assert!(text.starts_with(wanted), "{text}");
+    assert_eq!(exit, Exit::Unknown);
+}
+
+#[test]
+fn every_state_has_its_exit_and_fits_on_a_screen() {
+    let decision = json!({"at": "2026-01-01T00:00:55Z", "kind": "action", "what": "a", "evidence": "b"});
+    let journal: Vec<Value> = vec![decision; 50];
+    for (state, fine) in [
+        ("starting", false),
+        ("registered", true),
+        ("degraded", true),
+        ("broken", false),
+        ("remediating", false),
+        ("condemned", false),
+        ("held", false),
+        ("draining", false),
+        ("of a newer agent", false),
+    ] {
+        let (text, exit) = shown(&status(state, json!({ "journal": journal })));
+        assert_eq!(exit == Exit::Fine, fine, "{state}");
+        assert!(text.lines().count() <= 24, "{state}: {text}");
+    }
+}
