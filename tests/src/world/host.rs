@@ -31,7 +31,7 @@ pub struct Host {
     /// More variables for its agent's environment.
     pub environment: Vec<(String, String)>,
     /// A program, with its arguments, that prepares something and then executes the agent, whose command line follows:
-    /// `unshare --mount …`. None: the agent itself.
+    /// `unshare --mount …`, `sh -c 'umask 0; exec "$@"' sh`. None: the agent itself.
     pub launcher: Vec<String>,
     directory: TempDir,
     imds_address: SocketAddr,
@@ -103,19 +103,10 @@ impl Host {
     /// # Errors
     /// The settings cannot be written.
     pub fn command(&self) -> anyhow::Result<Command> {
-        let launcher: Vec<&str> = self.launcher.iter().map(String::as_str).collect();
-        self.command_by(&launcher)
-    }
-
-    /// The same, executed by `launcher`: `["sh", "-c", "umask 0; exec \"$@\"", "sh"]`.
-    ///
-    /// # Errors
-    /// The settings cannot be written.
-    pub fn command_by(&self, launcher: &[&str]) -> anyhow::Result<Command> {
         let settings = self.directory.path().join("agent.yml");
         fs::write(&settings, serde_json::to_string_pretty(&self.settings)?)?;
         let agent = agent_binary();
-        let mut words = launcher.iter().map(std::ffi::OsStr::new).chain([agent.as_os_str()]);
+        let mut words = self.launcher.iter().map(std::ffi::OsStr::new).chain([agent.as_os_str()]);
         let mut command = Command::new(words.next().context("no program")?);
         command
             .args(words)
@@ -136,14 +127,6 @@ impl Host {
     /// It cannot be started.
     pub fn start(&self) -> anyhow::Result<Agent> {
         Agent::start(self.command()?, self.runtime_dir())
-    }
-
-    /// Starts `run` through a launcher, which must end in executing what it is given: its process id is the agent's.
-    ///
-    /// # Errors
-    /// It cannot be started.
-    pub fn start_by(&self, launcher: &[&str]) -> anyhow::Result<Agent> {
-        Agent::start(self.command_by(launcher)?, self.runtime_dir())
     }
 
     /// From now on its agents reach AWS by `road`.

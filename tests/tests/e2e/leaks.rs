@@ -215,12 +215,13 @@ fn no_core(agent: &Agent, host: &Host) {
 
 #[tokio::test]
 async fn no_core_is_left_by_the_agent_or_its_child() -> anyhow::Result<()> {
-    let (_world, host) = World::with_host().await?;
+    let (_world, mut host) = World::with_host().await?;
     // As generous as a host can be.
     let launcher = format!("ulimit -c unlimited; cd '{}' && exec \"$@\"", host.directory().display());
+    host.launcher = ["sh", "-c", &launcher, "sh"].map(String::from).into();
     // SIGSEGV and SIGBUS have a handler in every Rust program, which lets the first one pass.
     for signal in [Signal::SIGABRT, Signal::SIGTRAP] {
-        let mut agent = host.start_by(&["sh", "-c", &launcher, "sh"])?;
+        let mut agent = host.start()?;
         let child = registered_pid(&mut agent, None).await?;
         for pid in [agent.pid(), child] {
             let limit = core_limit(pid)?;

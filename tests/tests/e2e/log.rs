@@ -48,7 +48,8 @@ async fn a_log_that_nobody_reads_costs_lines_which_are_counted_and_nothing_else(
     // Read and write, as a pipe without a reader breaks.
     let _never_read = OpenOptions::new().read(true).write(true).custom_flags(nix::libc::O_NONBLOCK).open(&pipe)?;
     let onto_the_pipe = format!("exec \"$@\" 2>'{}'", pipe.display());
-    let mut agent = host.start_by(&["sh", "-c", &onto_the_pipe, "sh"])?;
+    host.launcher = ["sh", "-c", &onto_the_pipe, "sh"].map(String::from).into();
+    let mut agent = host.start()?;
     let pid = registered_pid(&mut agent, None).await?;
     let from = Instant::now();
     flood(&world.edge);
@@ -97,7 +98,7 @@ impl Journal {
 }
 
 /// Executes what follows in a mount namespace of its own, after `mounts`; none if this host does not allow it.
-fn in_own_namespace(mounts: &str) -> Option<[String; 5]> {
+fn in_own_namespace(mounts: &str) -> Option<Vec<String>> {
     let mut words = ["unshare", "-m", "sh", "-c", ""].map(String::from);
     if !geteuid().is_root() {
         words[1] = "-rm".into();
@@ -109,7 +110,7 @@ fn in_own_namespace(mounts: &str) -> Option<[String; 5]> {
         return None;
     }
     words[4] = format!("set -e; {mounts}; exec \"$0\" \"$@\"");
-    Some(words)
+    Some(words.into())
 }
 
 #[tokio::test]
@@ -126,7 +127,8 @@ async fn a_journal_that_stops_reading_for_a_while_costs_lines_and_is_written_to_
         directory.display()
     );
     let Some(launcher) = in_own_namespace(&mounts) else { return Ok(()) };
-    let mut agent = host.start_by(&launcher.each_ref().map(String::as_str))?;
+    host.launcher = launcher;
+    let mut agent = host.start()?;
     registered_pid(&mut agent, None).await?;
     let entry = journal.wait_for("MESSAGE=connector started").await?;
     assert!(entry.contains("SYSLOG_IDENTIFIER=cflared-agent") && entry.contains("PRIORITY=6"), "{entry}");
@@ -192,12 +194,12 @@ async fn a_name_server_that_never_answers_does_not_stall_the_loop() -> anyhow::R
     fs::write(&resolv_conf, format!("nameserver {}\n", address.ip()))?;
     let mounts = format!("mount --bind '{}' /etc/resolv.conf", resolv_conf.display());
     let Some(launcher) = in_own_namespace(&mounts) else { return Ok(()) };
-    let launcher = launcher.each_ref().map(String::as_str);
+    host.launcher = launcher;
     watched(&mut host);
     let by_name = format!("http://aws.example.test:{}", world.aws_address().port());
     host.environment.push(("AWS_ENDPOINT_URL".into(), by_name));
 
-    let mut agent = host.start_by(&launcher)?;
+    let mut agent = host.start()?;
     agent.wait_status("the trouble", |status| status["trouble"].to_string().contains("GetSecretValue")).await?;
     let began = agent.timed_notices()[0].0;
     assert!(longest_silence(&agent, began) < SILENCE, "{:?}", longest_silence(&agent, began));
