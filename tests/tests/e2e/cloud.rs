@@ -152,7 +152,7 @@ async fn a_mark_that_is_refused_is_held_and_asked_for_again_once_a_minute() -> a
         let (calls, cause) = match no {
             No::Denied => {
                 world.aws.plant(Trouble::Denied.on("SetInstanceHealth"));
-                (1, "the instance's role needs autoscaling:SetInstanceHealth")
+                (1, "the role needs autoscaling:SetInstanceHealth")
             }
             No::Throttled => {
                 world.aws.plant(Trouble::Throttled.on("SetInstanceHealth"));
