@@ -312,7 +312,8 @@ mod rotation {
         let installs = world.count(|order| matches!(order, Order::Install { .. }));
         assert!((3..=8).contains(&installs), "{installs}");
         let discards = world.count(|order| matches!(order, Order::Discard { .. }));
-        assert!(installs - discards <= 2, "{installs} installed, {discards} discarded");
+        // Those that were replaced before they had time to register wait for the next commit's clearing up.
+        assert!(installs - discards <= 3, "{installs} installed, {discards} discarded");
         assert_eq!(world.verdict.health(), Health::Registered);
         world.bad_disk = false;
         world.run(400);
