@@ -81,12 +81,25 @@ impl World {
         Ok((world, host))
     }
 
+    /// Where AWS is.
+    pub fn aws_address(&self) -> SocketAddr {
+        self.aws_address
+    }
+
     /// A road to AWS that can be closed, in an agent's way once [`Host::takes`] it.
     ///
     /// # Errors
     /// No address is free.
     pub async fn road(&self) -> anyhow::Result<Road> {
-        Road::build(self.block.address(251, 4443), self.aws_address).await
+        self.road_at(251).await
+    }
+
+    /// Another road, which begins at that host of the world's block.
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub async fn road_at(&self, host: u8) -> anyhow::Result<Road> {
+        Road::build(self.block.address(host, 4443), self.aws_address).await
     }
 
     /// Another instance: its metadata service, its directories, its place in the group.

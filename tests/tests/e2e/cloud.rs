@@ -1,6 +1,6 @@
 //! Trouble with AWS.
 
-use crate::support::{SILENCE, longest_silence, nothing_left, registered_pid, stopped_in, watched};
+use crate::support::{SILENCE, each, longest_silence, nothing_left, registered_pid, stopped_in, watched};
 use anyhow::Context;
 use cflared_tests::aws::{Aws, Health};
 use cflared_tests::edge::{Conduct, Edge};
@@ -8,33 +8,11 @@ use cflared_tests::http::faults::Trouble;
 use cflared_tests::world::{Agent, Clock, GROUP, Host, TUNNEL, Traffic, World, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
 
 const HINDRANCES: [Traffic; 3] = [Traffic::Refused, Traffic::BlackHoled, Traffic::Silent];
 
 /// A stop with all of AWS away: 3 s for the last datapoints, 1 s for the last status, and a child that stops at once.
 const STOP: Duration = Duration::from_millis(4800);
-
-/// All of them at once; the first failure is told.
-async fn each<T: std::fmt::Debug + Copy + 'static>(
-    cases: impl IntoIterator<Item = T>,
-    test: impl AsyncFn(T) -> anyhow::Result<()> + Clone + 'static,
-) -> anyhow::Result<()> {
-    let local = tokio::task::LocalSet::new();
-    let mut running = JoinSet::new();
-    for case in cases {
-        let test = test.clone();
-        running.spawn_local_on(async move { test(case).await.with_context(|| format!("{case:?}")) }, &local);
-    }
-    local
-        .run_until(async move {
-            while let Some(ended) = running.join_next().await {
-                ended??;
-            }
-            Ok(())
-        })
-        .await
-}
 
 #[tokio::test]
 async fn a_boot_goes_on_trying_and_the_loop_goes_on() -> anyhow::Result<()> {

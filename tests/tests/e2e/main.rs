@@ -1,14 +1,19 @@
 //! The whole agent, end to end: the real program against the stand-ins, in scaled-down times.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test may fail, and measures time
-#![allow(clippy::print_stdout)] // it tells what it did, and what it could not do here
+#![allow(clippy::print_stdout, clippy::print_stderr)] // it tells what it did, and what it could not do here
 
 mod bad_input;
+mod clock;
 mod cloud;
 mod command_line;
 mod connector;
+mod datapoints;
 mod identity;
+mod leaks;
 mod life;
+mod log;
 mod payload;
 mod secret;
 mod store;
 mod support;
+mod systemd;

@@ -5,6 +5,7 @@ use cflared_tests::world::{Agent, Host, eventually};
 use serde_json::Value;
 use std::fs;
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 
 /// What the agent says each time it has executed a child.
 pub const STARTED: &str = "connector started";
@@ -57,4 +58,25 @@ pub async fn stopped_in(agent: &mut Agent, host: &Host) -> anyhow::Result<Durati
     anyhow::ensure!(status.success(), "{status}");
     nothing_left(host).await?;
     Ok(took)
+}
+
+/// Tests every case, all at once; the first failure is told.
+pub async fn each<T: std::fmt::Debug + Copy + 'static>(
+    cases: impl IntoIterator<Item = T>,
+    test: impl AsyncFn(T) -> anyhow::Result<()> + Clone + 'static,
+) -> anyhow::Result<()> {
+    let local = tokio::task::LocalSet::new();
+    let mut running = JoinSet::new();
+    for case in cases {
+        let test = test.clone();
+        running.spawn_local_on(async move { test(case).await.with_context(|| format!("{case:?}")) }, &local);
+    }
+    local
+        .run_until(async move {
+            while let Some(ended) = running.join_next().await {
+                ended??;
+            }
+            Ok(())
+        })
+        .await
 }
