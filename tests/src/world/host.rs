@@ -27,6 +27,8 @@ pub struct Host {
     pub metrics: [SocketAddr; 2],
     /// The settings of its agent; to be changed before the agent starts.
     pub settings: Value,
+    /// The agent's program; none: what the sources make.
+    pub program: Option<PathBuf>,
     /// More variables for its agent's environment.
     pub environment: Vec<(String, String)>,
     directory: TempDir,
@@ -57,7 +59,8 @@ impl Host {
         }
         let metrics = [block.address(10 + number, 2000), block.address(10 + number, 2001)];
         let settings = scaled_down(directory.path(), metrics, edge);
-        Ok(Self { imds, id, metrics, settings, environment: vec![], directory, imds_address, aws_address })
+        let (program, environment) = (None, vec![]);
+        Ok(Self { imds, id, metrics, settings, program, environment, directory, imds_address, aws_address })
     }
 
     /// The directory that holds all of its files.
@@ -91,7 +94,7 @@ impl Host {
     pub fn command(&self) -> anyhow::Result<Command> {
         let settings = self.directory.path().join("agent.yml");
         fs::write(&settings, serde_json::to_string_pretty(&self.settings)?)?;
-        let mut command = Command::new(agent_binary());
+        let mut command = Command::new(self.program.clone().unwrap_or_else(agent_binary));
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
