@@ -1,0 +1,49 @@
+//! The loop's only timer.
+
+use cflared_verdict::Mono;
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Rings once at a moment. It is a timer of the kernel, because tokio's wheel wakes up to twice on the way to a moment
+/// that is seconds away, each time for nothing.
+#[derive(Debug)]
+pub(super) struct Alarm(AsyncFd<Timer>);
+
+#[derive(Debug)]
+struct Timer(TimerFd);
+
+impl AsRawFd for Timer {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl Alarm {
+    /// One that is not set. Must be made on the runtime.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn new() -> io::Result<Self> {
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        Ok(Self(AsyncFd::with_interest(Timer(timer), Interest::READABLE)?))
+    }
+
+    /// Done at `moment`, at once if it has passed. Waiting can be given up, and the alarm set anew.
+    ///
+    /// # Errors
+    /// The kernel refuses the timer.
+    pub async fn ring(&self, moment: Mono) -> io::Result<()> {
+        // Zero would switch the timer off.
+        let moment = TimeSpec::from_duration(moment.since_boot().max(Duration::from_nanos(1)));
+        self.0.get_ref().0.set(Expiration::OneShot(moment), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        self.0.async_io(Interest::READABLE, |timer| Ok(timer.0.wait()?)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;
