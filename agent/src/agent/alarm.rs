@@ -12,15 +12,10 @@ use tokio::io::unix::AsyncFd;
 /// Rings once at a moment. It is a timer of the kernel, because tokio's wheel wakes up to twice on the way to a moment
 /// that is seconds away, each time for nothing.
 #[derive(Debug)]
-pub(super) struct Alarm(AsyncFd<Timer>);
-
-#[derive(Debug)]
-struct Timer(TimerFd);
-
-impl AsRawFd for Timer {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
+pub(super) struct Alarm {
+    /// The descriptor of `timer`. Fields are dropped in this order, so it is given up before it is closed.
+    ready: AsyncFd<RawFd>,
+    timer: TimerFd,
 }
 
 impl Alarm {
@@ -30,7 +25,11 @@ impl Alarm {
     /// No descriptor is left.
     pub fn new() -> io::Result<Self> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
-        Ok(Self(AsyncFd::with_interest(Timer(timer), Interest::READABLE)?))
+        let descriptor = timer.as_fd().as_raw_fd();
+        // SAFETY: the timer stays in `Self` and keeps the descriptor open for longer than it is registered.
+        #[allow(unsafe_code)]
+        let ready = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE)? };
+        Ok(Self { ready, timer })
     }
 
     /// Done at `moment`, at once if it has passed. Waiting can be given up, and the alarm set anew.
@@ -40,8 +39,8 @@ impl Alarm {
     pub async fn ring(&self, moment: Mono) -> io::Result<()> {
         // Zero would switch the timer off.
         let moment = TimeSpec::from_duration(moment.since_boot().max(Duration::from_nanos(1)));
-        self.0.get_ref().0.set(Expiration::OneShot(moment), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
-        self.0.async_io(Interest::READABLE, |timer| Ok(timer.0.wait()?)).await
+        self.timer.set(Expiration::OneShot(moment), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        self.ready.async_io(Interest::READABLE, |_| Ok(self.timer.wait()?)).await
     }
 }
 
