@@ -3,6 +3,7 @@
 //! Reports of the rooms and the time go into the verdict, its orders are carried out as tasks, its decisions are logged.
 //! The loop waits for events and for nothing else, so it always has time for the next one.
 
+mod alarm;
 mod boot;
 mod clock;
 mod host;
@@ -22,6 +23,7 @@ use crate::observe::Observer;
 use crate::secret::payload::Payload;
 use crate::settings::Settings;
 use crate::{bundle, identity, log, observe};
+use alarm::Alarm;
 use boot::Booted;
 use cflared_verdict::{
     Carried, Config, Decision, DecisionKind, Event, Health, Mark, Mono, Request, RunFact, RunId, Verdict,
@@ -87,6 +89,7 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
     let (facts, mut told_facts) = mpsc::unbounded_channel();
     let (trouble, mut told_trouble) = mpsc::unbounded_channel();
     let mut signals = Signals::new()?;
+    let alarm = Alarm::new().map_err(|source| Error::Host { doing: "make a timer", source })?;
     let mut agent = Agent::new(settings, facts, log.lost())?;
     let mut booting = JoinSet::new();
     booting.spawn(boot::boot(agent.settings.clone(), opened, agent.metadata.clone(), trouble));
@@ -97,7 +100,7 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
         if agent.exiting {
             break;
         }
-        let wait = agent.clock.until(agent.next_wake(now));
+        let wake = agent.next_wake(now);
         tokio::select! {
             biased;
             () = signals.stop() => agent.stop(),
@@ -106,7 +109,10 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
             Some((run, fact)) = told_facts.recv() => agent.fact(run, fact),
             Some(report) = agent.reports.join_next() => agent.reported(report.expect("carrying out an order does not panic")),
             Some(look) = agent.looks.join_next() => agent.looked(look.expect("a look does not panic")),
-            () = tokio::time::sleep(wait) => agent.tick(),
+            rung = alarm.ring(wake) => {
+                rung.map_err(|source| Error::Host { doing: "set the timer", source })?;
+                agent.tick();
+            }
         }
     }
     agent.exit().await;

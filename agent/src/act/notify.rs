@@ -26,7 +26,7 @@ pub enum Notice {
     Watchdog,
     /// Starting or stopping may take this much longer, counted from now.
     ExtendTimeout(Duration),
-    /// What is going on, in a line. Sent only if it differs from the last one that was.
+    /// What is going on, in a line. Sent only if it differs from the last one.
     Status(String),
 }
 
@@ -112,17 +112,6 @@ impl Pending {
         self.watchdog |= unsent.watchdog;
         self.extend = self.extend.or(unsent.extend);
         self.status = self.status.take().or(unsent.status);
-    }
-
-    /// Forgets the status text if systemd has it already.
-    pub fn without_known_status(mut self, known: Option<&str>) -> Self {
-        self.status = self.status.filter(|text| Some(text.as_str()) != known);
-        self
-    }
-
-    /// The status text to be sent.
-    pub fn status(&self) -> Option<&str> {
-        self.status.as_deref()
     }
 
     /// Whether there is nothing to tell.

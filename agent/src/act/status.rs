@@ -223,7 +223,10 @@ pub enum ReadError {
     #[error("failed to read the status {0}: there is none; is cflared-agent running? systemctl status cflared-agent")]
     Missing(String),
     /// It is there and cannot be read.
-    #[error("failed to read the status {path}: {cause}")]
+    #[error(
+        "failed to read the status {path}: {cause}; a running agent writes it anew within 30 s: systemctl status \
+         cflared-agent"
+    )]
     Unreadable {
         /// The file.
         path: String,

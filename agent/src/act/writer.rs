@@ -65,8 +65,23 @@ struct Jobs {
     state: Option<Vec<u8>>,
     state_waiters: Vec<oneshot::Sender<Result<(), Error>>>,
     notices: Pending,
+    /// The status text that systemd has, or is to get.
+    status_text: Option<String>,
     closed: bool,
     closed_waiters: Vec<oneshot::Sender<()>>,
+}
+
+impl Jobs {
+    /// Whether there is nothing to do.
+    fn is_empty(&self) -> bool {
+        self.status.is_none() && self.state.is_none() && self.notices.is_empty() && !self.closed
+    }
+
+    /// Takes all that is to be done.
+    fn take(&mut self) -> Self {
+        let (closed, status_text) = (self.closed, self.status_text.clone());
+        mem::replace(self, Self { closed, status_text, ..Self::default() })
+    }
 }
 
 /// The kinds of work: indices of [`Shared::trouble`].
@@ -96,7 +111,6 @@ impl Writer {
             status_path: runtime_dir.join(STATUS_FILE),
             state_path: runtime_dir.join(STATE_FILE),
             notifier,
-            known_status: None,
         };
         std::thread::Builder::new().name("writer".into()).spawn(move || thread.run())?;
         Ok(Self { shared })
@@ -121,9 +135,16 @@ impl Writer {
         async { wait.await.unwrap_or(Err(Error::Closed)) }
     }
 
-    /// Has systemd told, some time soon.
+    /// Has systemd told, some time soon. A status text that it was told last costs nothing, not even a wake-up.
     pub fn notify(&self, notice: Notice) {
-        self.ask(|jobs| jobs.notices.add(notice));
+        self.ask(|jobs| match &notice {
+            Notice::Status(text) if jobs.status_text.as_ref() == Some(text) => {}
+            Notice::Status(text) => {
+                jobs.status_text = Some(text.clone());
+                jobs.notices.add(notice);
+            }
+            _ => jobs.notices.add(notice),
+        });
     }
 
     /// Lets the thread do what it was asked for, and end. What is asked for afterwards is not done.
@@ -150,7 +171,9 @@ impl Writer {
         let mut jobs = lock(&self.shared.jobs);
         if !jobs.closed {
             job(&mut jobs);
-            self.shared.wake.notify_one();
+            if !jobs.is_empty() {
+                self.shared.wake.notify_one();
+            }
         }
     }
 }
@@ -166,11 +189,10 @@ struct Thread {
     status_path: PathBuf,
     state_path: PathBuf,
     notifier: Notifier,
-    known_status: Option<String>,
 }
 
 impl Thread {
-    fn run(mut self) {
+    fn run(self) {
         loop {
             let jobs = self.next();
             let last = jobs.closed;
@@ -192,11 +214,10 @@ impl Thread {
     /// Waits for something to do, and takes all of it.
     fn next(&self) -> Jobs {
         let mut jobs = lock(&self.shared.jobs);
-        while jobs.status.is_none() && jobs.state.is_none() && jobs.notices.is_empty() && !jobs.closed {
+        while jobs.is_empty() {
             jobs = self.shared.wake.wait(jobs).unwrap_or_else(PoisonError::into_inner);
         }
-        let closed = jobs.closed;
-        mem::replace(&mut *jobs, Jobs { closed, ..Jobs::default() })
+        jobs.take()
     }
 
     fn write_state(&self, json: Option<Vec<u8>>, waiters: Vec<oneshot::Sender<Result<(), Error>>>) {
@@ -216,18 +237,12 @@ impl Thread {
         result
     }
 
-    fn notify(&mut self, notices: Pending, last: bool) {
-        let notices = notices.without_known_status(self.known_status.as_deref());
+    fn notify(&self, notices: Pending, last: bool) {
         if notices.is_empty() {
             return;
         }
         match self.notifier.send(&notices) {
-            Ok(()) => {
-                if let Some(status) = notices.status() {
-                    self.known_status = Some(status.to_owned());
-                }
-                self.report(Work::Notify, None);
-            }
+            Ok(()) => self.report(Work::Notify, None),
             Err(error) => {
                 self.report(Work::Notify, Some(format!("failed to notify systemd: {error}")));
                 self.notify_later(notices, last);

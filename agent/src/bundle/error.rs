@@ -48,7 +48,8 @@ pub enum Error {
     },
     /// Another process installs, or is the agent.
     #[error(
-        "failed to lock {}: {} holds it; wait until that process has ended, or stop it",
+        "failed to lock {}: {} holds it; a running agent takes up a new version by itself, so leave it, or wait \
+         until that process has ended",
         path.display(),
         holder.map_or("another process".to_owned(), |pid| format!("process {pid}"))
     )]

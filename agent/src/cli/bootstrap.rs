@@ -2,7 +2,7 @@
 
 use super::{Exit, complain, say};
 use crate::agent::Clock;
-use crate::bundle::{self, Found, Intake, Store, Writer};
+use crate::bundle::{Found, Intake, NotTaken, Store, Writer};
 use crate::identity::{self, Aws, Discovered, Environment, Metadata, Network};
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
@@ -91,7 +91,7 @@ async fn bootstrap(settings: Settings, limit: Duration) -> Result<Outcome, Faile
     let metadata = Metadata::from_env(&network.resolver).map_err(misconfigured)?;
     let aws = Aws::new(&settings.aws, &metadata, network).map_err(misconfigured)?;
     // A directory that cannot be used is told before anything is asked for.
-    let store = Store::open(&settings.paths.config_dir).map_err(not_stored)?;
+    let store = Store::open(&settings.paths.config_dir).map_err(try_again)?;
     aws.warm_up();
     let discovered = identify(&settings, &metadata, clock, deadline).await?;
     let client = aws.secrets_manager(&discovered.instance.region);
@@ -118,7 +118,14 @@ async fn bootstrap(settings: Settings, limit: Duration) -> Result<Outcome, Faile
         }
     };
     match (read, installed) {
-        (Read::New(payload), _) => install(settings, store, discovered, payload, clock).await,
+        (Read::New(payload), _) => {
+            let version = payload.version.clone();
+            let refused = |text| misconfigured(format!("failed to use the secret {name}, version {version}: {text}"));
+            install(settings, store, discovered, payload, clock).await.map_err(|failure| match failure {
+                Failure { kind: FailureKind::Invalid, text } => refused(text),
+                Failure { text, .. } => try_again(text),
+            })
+        }
         (Read::Unchanged, Some(installed)) => Ok(Outcome::NothingNew(installed)),
         (Read::Unchanged, None) => Err(try_again("the secret was called unchanged, and nothing was known")),
     }
@@ -168,7 +175,7 @@ async fn install(
     discovered: Discovered,
     payload: Payload,
     clock: Clock,
-) -> Result<Outcome, Failed> {
+) -> Result<Outcome, Failure> {
     let store = Arc::new(Writer::new(store));
     let Discovered { instance, environment } = discovered;
     let intake = Intake {
@@ -178,10 +185,7 @@ async fn install(
         now: clock.wall(),
         binary: settings.connector.binary,
     };
-    let installed = intake.take(payload).await.map_err(|error| match Failure::from(error) {
-        Failure { kind: FailureKind::Invalid, text } => misconfigured(text),
-        Failure { text, .. } => try_again(text),
-    })?;
+    let installed = intake.take(payload).await?;
     let generation = installed.generation;
     let committed = tokio::task::spawn_blocking(move || {
         store.with(|store| {
@@ -189,7 +193,7 @@ async fn install(
             store.prune(&[generation])
         })
     });
-    committed.await.map_err(try_again)?.map_err(not_stored)?;
+    committed.await.map_err(NotTaken::from)??;
     Ok(Outcome::Installed(installed))
 }
 
@@ -199,8 +203,4 @@ fn misconfigured(error: impl std::fmt::Display) -> Failed {
 
 fn try_again(error: impl std::fmt::Display) -> Failed {
     Failed { exit: Exit::TryAgain, text: error.to_string() }
-}
-
-fn not_stored(error: bundle::Error) -> Failed {
-    try_again(error)
 }

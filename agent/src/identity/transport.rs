@@ -23,9 +23,6 @@ use tokio::sync::OnceCell;
 
 /// How long a connection may take to be there: name, TCP and TLS.
 const CONNECT: Duration = Duration::from_millis(1500);
-/// How long a connection may wait for its next request. A minute's push gets a new one: a connection that the other
-/// side closed meanwhile would leave it unknown whether the push was accepted.
-const IDLE: Duration = Duration::from_secs(20);
 /// What is never sent to a proxy: this host, and the link-local services of an instance.
 const DIRECT: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fd00:ec2::/32";
 
@@ -83,7 +80,9 @@ impl Recipe {
         let context = TlsContext::builder().with_trust_store(trusted).build();
         let mut builder: ConnectorBuilder = Connector::builder()
             .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT).build())
-            .pool_idle_timeout(IDLE);
+            // Calls are minutes apart. A connection that waits for the next one wakes us up to be closed, or is found
+            // closed by the other side, which leaves it unknown whether a push was accepted.
+            .pool_max_idle_per_host(0);
         builder.set_proxy_config(self.proxy.clone());
         builder
             .tls_provider(Provider::Rustls(CryptoMode::Ring))

@@ -247,7 +247,7 @@ impl Secret {
 }
 
 /// What an environment's name looks like; it is put into the secret's name.
-pub const ENVIRONMENT: &str = "a small letter, then up to 31 small letters, digits or hyphens";
+pub const ENVIRONMENT: &str = "a lower-case letter, then up to 31 lower-case letters, digits or hyphens";
 
 /// Whether `name` is `^[a-z][a-z0-9-]{0,31}$`.
 pub fn is_environment(name: &str) -> bool {

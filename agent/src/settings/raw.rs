@@ -16,7 +16,7 @@ macro_rules! sections {
     ($($(#[$section:meta])* $name:ident { $($(#[$key:meta])* $field:ident: $kind:ty = $default:expr,)* })*) => {$(
         $(#[$section])*
         #[derive(Debug, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
+        #[serde(default, deny_unknown_fields, expecting = "keys with values")]
         pub struct $name { $($(#[$key])* $field: $kind,)* }
 
         impl Default for $name {
@@ -126,10 +126,9 @@ impl Raw {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let parsed: Result<Option<Self>, _> =
             serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text));
-        parsed.map(Option::unwrap_or_default).map_err(|error| Error::Parse {
-            path: PathBuf::new(),
-            cause: format!("{}: {}; correct that key, or remove it to get its default", error.path(), error.inner()),
-        })
+        parsed
+            .map(Option::unwrap_or_default)
+            .map_err(|error| Error::Parse { path: PathBuf::new(), cause: cause(&error) })
     }
 
     /// Checks every value against its range.
@@ -258,6 +257,19 @@ impl Raw {
         .filter_map(|(key, set)| set.then_some(key))
         .collect()
     }
+}
+
+/// The line, the key, what is wrong with it, and what to do.
+fn cause(error: &serde_path_to_error::Error<serde_yaml::Error>) -> String {
+    let (key, text) = (error.path().to_string(), error.inner().to_string());
+    let line = error.inner().location().map(|at| format!("line {}: ", at.line())).unwrap_or_default();
+    if key == "." {
+        return format!("{line}{text}; correct that line");
+    }
+    // The parser names the section and the place as well.
+    let what = text.split_once(": ").filter(|(section, _)| key.starts_with(section)).map_or(&*text, |(_, what)| what);
+    let what = what.rsplit_once(" at line ").map_or(what, |(what, _)| what);
+    format!("{line}{key}: {what}; correct that key, or remove it to get its default")
 }
 
 fn check(

@@ -34,15 +34,17 @@ fn a_wrong_setting_names_its_key_and_what_is_allowed() {
         ("connector: { binary: cloudflared }", &["connector.binary", "absolute"]),
         ("identity: { env_tag: 'adv env' }", &["identity.env_tag", "0-9 a-z"]),
         ("identity: { env_tag: '..' }", &["identity.env_tag", "not `.`"]),
-        ("identity: { allowed_environments: [Dev] }", &["identity.allowed_environments", "small letter"]),
+        ("identity: { allowed_environments: [Dev] }", &["identity.allowed_environments", "lower-case letter"]),
         ("secret: { name: '/x y/{env}' }", &["secret.name", "{env}"]),
         ("cloudwatch: { interval: 15s }", &["cloudwatch.interval", "30s or 60s"]),
         ("cloudwatch: { namespace: AWS/EC2 }", &["cloudwatch.namespace", "AWS/"]),
         ("verdict: { condemn_after: 30s }", &["verdict.condemn_after", "restart_after"]),
         ("aws: { proxy: 'proxy:3128x' }", &["aws.proxy", "http://"]),
         ("log: { format: xml }", &["log.format", "xml", "json"]),
-        ("a: [", &["failed to parse"]),
-        ("- 1", &["failed to parse"]),
+        ("\n\tlog: {}", &["failed to parse", ": line 2: "]),
+        ("- 1", &["failed to parse", "line 1: ", "sequence, expected keys with values"]),
+        ("log: 5", &["line 1: log: invalid type: integer `5`, expected keys with values; correct"]),
+        ("\nlog:\n  formt: xml", &["line 3: log.formt: unknown field `formt`, expected `format`; correct"]),
     ] {
         let error = Settings::parse(text).expect_err(text).to_string();
         for part in mentions {

@@ -24,6 +24,7 @@ impl Verdict {
     }
 
     pub(crate) fn committed(&mut self, now: Mono, generation: Generation) {
+        self.supply.succeeded();
         let Some((new, run)) = self.runs.successor() else { return };
         if run.installed.generation != generation {
             return;
@@ -60,8 +61,10 @@ impl Verdict {
 
     pub(crate) fn drained(&mut self, id: RunId) {
         let Some(run) = self.runs.remove(id) else { return };
-        // Older bundles are kept as the last that worked; a newer one never came into use.
-        let newest = self.supply.installed.as_ref().map(|installed| installed.generation);
+        // Older bundles are kept as the last that worked; a newer one never came into use. What serves is not installed if
+        // it could not be made current.
+        let serving = || self.runs.serving().map(|(_, run)| &run.installed);
+        let newest = self.supply.installed.as_ref().or_else(serving).map(|installed| installed.generation);
         if newest.is_some_and(|newest| run.installed.generation > newest) && !self.is_stopping() {
             self.book.give(Order::Discard { generation: run.installed.generation });
         }

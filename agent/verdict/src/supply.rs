@@ -31,11 +31,9 @@ impl Supply {
         refused.or(self.installed.as_ref().map(|installed| &installed.version)).cloned()
     }
 
-    /// The secret was read, and nothing is in the way.
-    pub fn succeeded(&mut self, now: Mono, wait: Duration) {
-        self.trouble = None;
+    /// What the secret holds is in use. A read alone is no success: what it brought may fail to be installed each time.
+    pub fn succeeded(&mut self) {
         self.failures = 0;
-        self.next_read = now + wait;
     }
 
     /// It could not be read, or not be installed. Says whether that is news.
@@ -72,9 +70,9 @@ impl Verdict {
     }
 
     pub(crate) fn secret_read(&mut self, now: Mono, read: SecretRead) {
-        let wait = self.jitter.around(self.config.poll_interval);
-        self.supply.succeeded(now, wait);
-        let SecretRead::New(version) = read else { return };
+        self.supply.next_read = now + self.jitter.around(self.config.poll_interval);
+        self.supply.trouble = None;
+        let SecretRead::New(version) = read else { return self.supply.succeeded() };
         self.supply.refused = None;
         // The secret may have gone back from a refused version to the one that runs.
         if self.supply.installed.as_ref().is_none_or(|installed| installed.version != version) {

@@ -320,6 +320,23 @@ mod rotation {
     }
 
     #[test]
+    fn bundles_that_cannot_be_made_current_do_not_pile_up() {
+        let mut world = World::new(Carried::default());
+        world.bad_disk = true;
+        world.tell(Event::Identified { installed: None });
+        world.run(1500);
+        let installs = world.count(|order| matches!(order, Order::Install { .. }));
+        assert!((3..=8).contains(&installs), "{installs}");
+        let discards = world.count(|order| matches!(order, Order::Discard { .. }));
+        // Those that were replaced before they had time to register wait for the next commit's clearing up.
+        assert!(installs - discards <= 3, "{installs} installed, {discards} discarded");
+        assert_eq!(world.verdict.health(), Health::Registered);
+        world.bad_disk = false;
+        world.run(400);
+        assert_eq!(world.verdict.view(world.now).trouble, None);
+    }
+
+    #[test]
     fn an_unregistered_connector_is_replaced_at_once() {
         let mut world = World::registered();
         world.ready_of.insert("v1", Ready::No);

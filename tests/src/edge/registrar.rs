@@ -70,6 +70,10 @@ impl Visit {
         let (_task, task) = watch::channel(());
         {
             let mut state = state::lock(&self.state);
+            // It came before the address refused. Registered now, it would be left out by the drop that an outage is.
+            if self.conduct() == Conduct::Refuse {
+                return Ok(());
+            }
             let connection = Connection { who, connection: id.clone(), edge: self.edge, since: state.now() };
             state.register(connection, tell, task);
         }

@@ -28,6 +28,8 @@ pub struct Host {
     pub metrics: [SocketAddr; 2],
     /// The settings of its agent; to be changed before the agent starts.
     pub settings: Value,
+    /// The agent's program; none: what the sources make.
+    pub program: Option<PathBuf>,
     /// More variables for its agent's environment.
     pub environment: Vec<(String, String)>,
     /// A program, with its arguments, that prepares something and then executes the agent, whose command line follows:
@@ -66,6 +68,7 @@ impl Host {
             id,
             metrics,
             settings,
+            program: None,
             environment: vec![],
             launcher: vec![],
             directory,
@@ -105,7 +108,7 @@ impl Host {
     pub fn command(&self) -> anyhow::Result<Command> {
         let settings = self.directory.path().join("agent.yml");
         fs::write(&settings, serde_json::to_string_pretty(&self.settings)?)?;
-        let agent = agent_binary();
+        let agent = self.program.clone().unwrap_or_else(agent_binary);
         let mut words = self.launcher.iter().map(std::ffi::OsStr::new).chain([agent.as_os_str()]);
         let mut command = Command::new(words.next().context("no program")?);
         command

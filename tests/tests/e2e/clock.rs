@@ -82,7 +82,11 @@ async fn values_that_are_refused_for_their_hour_go_with_the_next_push() -> anyho
         eventually("pushes", async || (pushed(&agent) > before).then_some(())).await?;
     }
     let refused = agent.wait_log("datapoints do not reach CloudWatch").await?;
-    assert!(refused.json["fields"]["error"].to_string().contains("they go with the next push"), "{}", refused.json);
+    assert!(
+        refused.json["fields"]["error"].to_string().contains("the datapoints go with the next push"),
+        "{}",
+        refused.json
+    );
     assert_eq!(agent.health(), "registered");
     assert!(agent.stop().await?.success());
     let counts = &agent.state()["cloudwatch"]["counts"];

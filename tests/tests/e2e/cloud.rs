@@ -130,7 +130,7 @@ async fn a_mark_that_is_refused_is_held_and_asked_for_again_once_a_minute() -> a
         let (calls, cause) = match no {
             No::Denied => {
                 world.aws.plant(Trouble::Denied.on("SetInstanceHealth"));
-                (1, "the instance's role needs autoscaling:SetInstanceHealth")
+                (1, "the role needs autoscaling:SetInstanceHealth")
             }
             No::Throttled => {
                 world.aws.plant(Trouble::Throttled.on("SetInstanceHealth"));
@@ -138,7 +138,7 @@ async fn a_mark_that_is_refused_is_held_and_asked_for_again_once_a_minute() -> a
             }
             No::InNoGroup => {
                 world.aws.edit_group(GROUP, |group| group.instances.clear());
-                (1, "is in no Auto Scaling group")
+                (1, "it is in none, so nothing would replace it")
             }
             No::Disabled => {
                 host.set("autoscaling.enabled", false);

@@ -42,7 +42,7 @@ async fn wrong_settings_are_78_and_name_the_key() -> anyhow::Result<()> {
     let file = host.directory().join("wrong.yml");
     let path = file.to_str().unwrap();
     for (text, told) in [
-        ("secret: { poll_intervall: 5m }", vec!["poll_intervall", "poll_interval", path]),
+        ("secret: { poll_intervall: 5m }", vec!["secret.poll_intervall: unknown field", "`poll_interval`", path]),
         ("secrets: {}", vec!["secrets", "identity", path]),
         ("secret: { poll_interval: 5 }", vec!["poll_interval", path]),
         ("secret: { poll_interval: 5 parsecs }", vec!["poll_interval", "30s or 5m", path]),
@@ -121,7 +121,8 @@ async fn status_tells_registered_from_not_registered_from_not_known() -> anyhow:
         &["unknown: the agent stopped writing", "then it was registered", "journalctl -u cflared-agent"],
     );
     fs::write(&path, "{")?;
-    assert_ended(&host.run(["status"]).await?, 2, &["failed to read the status", path.to_str().unwrap()]);
+    let told = ["failed to read the status", path.to_str().unwrap(), "systemctl status cflared-agent"];
+    assert_ended(&host.run(["status"]).await?, 2, &told);
     Ok(())
 }
 

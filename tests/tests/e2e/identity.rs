@@ -1,6 +1,6 @@
 //! The metadata service: tags that are missing, off or hostile; a service that is away, slow, or refuses.
 
-use crate::bad_input::{assert_ended, bootstrap, files, installed, said, wait_told, whole};
+use crate::bad_input::{assert_ended, bootstrap, fifth, files, installed, said, wait_told, whole};
 use cflared_agent::bundle::Found;
 use cflared_tests::aws::Credentials;
 use cflared_tests::http::faults::Trouble;
@@ -13,8 +13,10 @@ const TAG: &str = "adv:env";
 const TOKEN: &str = "PUT /latest/api/token";
 const READ: &str = "secretsmanager.GetSecretValue";
 
-/// What somebody may do to the tag, and what the agent says about it: the cause, and the next step.
-fn bad_tags() -> Vec<(&'static str, Option<String>, [&'static str; 2])> {
+/// What somebody did to the tag, its value then, and what the agent says about it: the cause, and the next step.
+type BadTag = (&'static str, Option<String>, [&'static str; 2]);
+
+fn bad_tags() -> Vec<BadTag> {
     let malformed = "correct the tag";
     vec![
         ("missing", None, ["the instance does not have it", "add it"]),
@@ -46,12 +48,17 @@ async fn world() -> anyhow::Result<(World, Host)> {
 
 #[tokio::test]
 async fn run_waits_for_a_tag_that_names_an_environment_and_takes_it_up_live() -> anyhow::Result<()> {
+    let waits = |number| waits_for_a_good_tag(fifth(bad_tags(), number));
+    tokio::try_join!(waits(0), waits(1), waits(2), waits(3), waits(4)).map(drop)
+}
+
+async fn waits_for_a_good_tag(bad: impl Iterator<Item = BadTag>) -> anyhow::Result<()> {
     let (world, host) = world().await?;
     host.imds.edit(|instance| instance.tags = None);
     let mut agent = host.start()?;
     let told = wait_told(&mut agent, &["shows no tags", "set InstanceMetadataTags=enabled"]).await?;
     assert_eq!(told["instance"]["id"], host.id.as_str(), "the rest of the identity is known");
-    for (what, value, told) in bad_tags() {
+    for (what, value, told) in bad {
         host.imds.edit(|instance| {
             instance.tags.get_or_insert_default();
             set(instance, value.as_deref());
@@ -138,8 +145,26 @@ async fn a_metadata_service_that_fails_ten_times_and_then_refuses_is_asked_again
     wait_told(&mut agent, &["HTTP 403", "set HttpEndpoint=enabled"]).await?;
     assert_ended(&bootstrap(&host, "300ms").await?, 75, &["HTTP 403", "set HttpEndpoint=enabled"]);
     host.imds.clear_faults();
+    host.imds.plant(Trouble::bad_body("<html>hotel wifi</html>").on("/latest/"));
+    let told = ["`<html>hotel wifi</html>` is not", "something else answers at that address"];
+    wait_told(&mut agent, &told).await?;
+    host.imds.clear_faults();
     agent.wait_health("registered").await?;
     assert!(agent.stop().await?.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_boot_that_waits_ends_at_once_when_told_to_stop() -> anyhow::Result<()> {
+    for trouble in [Trouble::BlackHole, Trouble::Denied] {
+        let (_world, host) = world().await?;
+        host.imds.plant(trouble.everywhere());
+        let mut agent = host.start()?;
+        agent.wait_notice("STATUS=").await?;
+        let began = Instant::now();
+        assert!(agent.stop().await?.success());
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
     Ok(())
 }
 
@@ -154,7 +179,7 @@ async fn ten_errors_of_the_metadata_service_do_not_end_a_bootstrap() -> anyhow::
 #[tokio::test]
 async fn a_slow_metadata_service_is_waited_for() -> anyhow::Result<()> {
     let (_world, host) = world().await?;
-    host.imds.plant(Trouble::delay(Duration::from_millis(1200)).everywhere());
+    host.imds.plant(Trouble::delay(Duration::from_millis(700)).everywhere());
     let mut agent = host.start()?;
     agent.wait_health("registered").await?;
     assert_eq!(host.imds.requests().count(TOKEN), 1);
@@ -183,36 +208,41 @@ async fn tokens_that_expire_early_are_replaced_once_and_nobody_notices() -> anyh
 
 #[tokio::test]
 async fn an_installed_bundle_starts_without_its_tag_and_without_aws() -> anyhow::Result<()> {
+    let expired = Trouble::error(403, "ExpiredTokenException", "The security token is expired");
+    tokio::try_join!(
+        starts_all_the_same(
+            |_, host| host.imds.plant(Trouble::Status(503).on("/latest/meta-data/tags")),
+            ["/latest/meta-data/tags/instance/adv:env", "HTTP 503"],
+        ),
+        starts_all_the_same(|_, host| host.imds.edit(|instance| instance.tags = None), ["shows no tags", "set Inst"]),
+        starts_all_the_same(|_, host| host.imds.edit(|i| i.set_tag(TAG, "../x")), ["`../x` is not", "correct the tag"]),
+        starts_all_the_same(
+            |world, _| world.aws.plant(Trouble::BlackHole.everywhere()),
+            ["no answer in time", "check the route"]
+        ),
+        starts_all_the_same(
+            |world, _| world.aws.plant(expired.clone().everywhere()),
+            ["does not accept the role's", "see that"],
+        ),
+    )
+    .map(drop)
+}
+
+async fn starts_all_the_same(spoil: impl FnOnce(&World, &Host), told: [&str; 2]) -> anyhow::Result<()> {
     let (world, host) = world().await?;
     assert_ended(&bootstrap(&host, "60s").await?, 0, &["installed generation 1"]);
     let before = whole(&host);
-
-    host.imds.plant(Trouble::Status(503).on("/latest/meta-data/tags"));
+    spoil(&world, &host);
     let mut agent = host.start()?;
     agent.wait_health("registered").await?;
-    let status = wait_told(&mut agent, &["/latest/meta-data/tags/instance/adv:env", "HTTP 503"]).await?;
+    let status = wait_told(&mut agent, &told).await?;
     assert_eq!(status["health"]["state"], "registered");
     assert_eq!((&status["installed"]["generation"], &status["connectors"][0]["generation"]), (&1.into(), &1.into()));
+    world.aws.clear_faults();
     host.imds.clear_faults();
+    host.imds.edit(|instance| instance.set_tag(TAG, ENVIRONMENT));
     agent.wait_status("no trouble left", |status| status["trouble"].is_null()).await?;
     assert!(agent.stop().await?.success());
-
-    // The same with the tag there, and AWS not: one service that says nothing, one that knows the keys no more.
-    for (trouble, told) in [
-        (Trouble::BlackHole, ["no answer in time", "check the route"]),
-        (
-            Trouble::error(403, "ExpiredTokenException", "The security token is expired"),
-            ["does not accept the role's", "see that"],
-        ),
-    ] {
-        world.aws.plant(trouble.everywhere());
-        let mut agent = host.start()?;
-        agent.wait_health("registered").await?;
-        wait_told(&mut agent, &told).await?;
-        world.aws.clear_faults();
-        agent.wait_status("no trouble left", |status| status["trouble"].is_null()).await?;
-        assert!(agent.stop().await?.success());
-    }
     assert_eq!(whole(&host), before);
     Ok(())
 }
@@ -248,6 +278,10 @@ async fn keys_that_aws_does_not_know_are_told_apart_from_a_missing_permission() 
     let (_world, host) = world().await?;
     host.imds.edit(|instance| instance.credentials = Credentials::made_up("stranger"));
     let told = ["does not accept the role's credentials", "see that the role still exists"];
+    assert_ended(&bootstrap(&host, "300ms").await?, 75, &told);
+    host.imds
+        .plant(Trouble::bad_body("{\"Code\": \"Failed\"}").on("/latest/meta-data/iam/security-credentials/cflared"));
+    let told = ["failed to read credentials of the role cflared", "see that the role exists"];
     assert_ended(&bootstrap(&host, "300ms").await?, 75, &told);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The payload: every rule of a bundle, at first boot and over a bundle that serves.
 
-use crate::bad_input::{assert_ended, bootstrap, installed, said, wait_told, whole};
+use crate::bad_input::{assert_ended, bootstrap, fifth, installed, said, wait_told, whole};
 use cflared_agent::bundle::Found;
 use cflared_tests::world::{Host, Payload, SECRET, TUNNEL, World, tunnel_secret};
 use std::fs;
@@ -121,10 +121,10 @@ fn generations(host: &Host) -> usize {
 async fn bootstrap_refuses_each_at_once_and_installs_nothing() -> anyhow::Result<()> {
     let (world, host) = world().await?;
     for Bad { what, payload, told } in bad_payloads() {
-        world.aws.put_secret(SECRET, &payload.text());
+        let version = world.aws.put_secret(SECRET, &payload.text());
         world.aws.requests().forget();
         let output = bootstrap(&host, "60s").await?;
-        assert_ended(&output, 78, &told);
+        assert_ended(&output, 78, &[told[0], told[1], "failed to use the secret", SECRET, &version]);
         assert_quiet(&said(&output));
         assert_eq!(world.aws.requests().count("GetSecretValue"), 1, "{what}");
         assert_eq!((installed(&host), generations(&host)), (Found::Nothing, 0), "{what}");
@@ -157,7 +157,7 @@ async fn run_says_what_is_wrong_at_first_boot_and_takes_up_the_repair() -> anyho
     // Given its time, the start is over all the same: systemd must not restart what waits for a person.
     agent.wait_notice("READY=1").await?;
     agent.wait_health("broken").await?;
-    for Bad { what, payload, told } in bad.take(4) {
+    for Bad { what, payload, told } in bad.take(2) {
         let version = world.aws.put_secret(SECRET, &payload.text());
         let told = [told[0], told[1], &version];
         let status = wait_told(&mut agent, &told).await.map_err(|error| error.context(what))?;
@@ -173,11 +173,16 @@ async fn run_says_what_is_wrong_at_first_boot_and_takes_up_the_repair() -> anyho
 
 #[tokio::test]
 async fn over_a_good_bundle_each_is_refused_and_the_good_one_serves_on() -> anyhow::Result<()> {
+    let over = |number| over_a_good_bundle(fifth(bad_payloads(), number));
+    tokio::try_join!(over(0), over(1), over(2), over(3), over(4)).map(drop)
+}
+
+async fn over_a_good_bundle(bad: impl Iterator<Item = Bad>) -> anyhow::Result<()> {
     let (world, host) = world().await?;
     let mut agent = host.start()?;
     let before = agent.wait_health("registered").await?;
     let (registered, good) = (world.edge.now(), whole(&host));
-    for Bad { what, payload, told } in bad_payloads() {
+    for Bad { what, payload, told } in bad {
         let version = world.aws.put_secret(SECRET, &payload.text());
         let told = [told[0], told[1], &version];
         let status = wait_told(&mut agent, &told).await.map_err(|error| error.context(what))?;

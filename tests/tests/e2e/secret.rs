@@ -1,6 +1,6 @@
 //! The secret: not readable, not there, or not a payload. Each is repaired live.
 
-use crate::bad_input::{assert_ended, bootstrap, files, installed, said, wait_told, whole};
+use crate::bad_input::{assert_ended, bootstrap, fifth, files, installed, said, wait_told, whole};
 use cflared_agent::bundle::Found;
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::world::{Host, Payload, TUNNEL, World, tunnel_secret};
@@ -8,7 +8,7 @@ use cflared_tests::world::{Host, Payload, TUNNEL, World, tunnel_secret};
 const NAME: &str = "/made-up/dev";
 const READ: &str = "GetSecretValue";
 
-type Make = Box<dyn Fn(&World, &Host) -> Option<String>>;
+type Make = Box<dyn Fn(&World) -> Option<String>>;
 
 /// Something that is wrong with the secret.
 struct Case {
@@ -25,14 +25,14 @@ fn case(
     what: &'static str,
     passes: bool,
     told: &[&'static str],
-    make: impl Fn(&World, &Host) -> Option<String> + 'static,
+    make: impl Fn(&World) -> Option<String> + 'static,
 ) -> Case {
     Case { what, make: Box::new(make), passes, told: told.to_vec() }
 }
 
 fn text(what: &'static str, told: &[&'static str], text: String) -> Case {
     let told: Vec<_> = told.iter().copied().chain([NAME, "store a corrected version"]).collect();
-    case(what, false, &told, move |world, _| Some(world.aws.put_secret(NAME, &text)))
+    case(what, false, &told, move |world| Some(world.aws.put_secret(NAME, &text)))
 }
 
 fn cases() -> Vec<Case> {
@@ -42,31 +42,22 @@ fn cases() -> Vec<Case> {
         serde_json::json!({ "config_yaml": config, "credentials_json": good.credentials }).to_string()
     };
     vec![
-        case("no role", true, &["the instance has no role", "attach an instance profile"], |_, host| {
-            host.imds.edit(|instance| instance.role = None);
+        case("no permission", true, &["access denied", "the role needs secretsmanager:GetSecretValue on", NAME], |w| {
+            w.aws.plant(Trouble::Denied.on(READ));
             None
         }),
-        case(
-            "no permission",
-            true,
-            &["access denied", "the role needs secretsmanager:GetSecretValue on", NAME],
-            |w, _| {
-                w.aws.plant(Trouble::Denied.on(READ));
-                None
-            },
-        ),
-        case("throttled", true, &["Rate exceeded", "it is tried again", NAME], |world, _| {
+        case("throttled", true, &["Rate exceeded", "it is tried again", NAME], |world| {
             world.aws.plant(Trouble::Throttled.on(READ));
             None
         }),
-        case("scheduled for deletion", true, &["scheduled for deletion", "restore it", NAME], |world, _| {
+        case("scheduled for deletion", true, &["scheduled for deletion", "restore it", NAME], |world| {
             assert!(world.aws.delete_secret(NAME));
             None
         }),
-        case("binary", false, &["is binary (SecretBinary)", "store the payload as text", NAME], |world, _| {
+        case("binary", false, &["is binary (SecretBinary)", "store the payload as text", NAME], |world| {
             Some(world.aws.put_binary_secret(NAME, Payload::default().text().as_bytes()))
         }),
-        case("too long", false, &["has 65537 bytes, more than 65536", NAME], |world, _| {
+        case("too long", false, &["has 65537 bytes, more than 65536", NAME], |world| {
             Some(world.aws.put_secret(NAME, &padded(65_537)))
         }),
         text("not JSON", &["it is not JSON: line 1, column"], good.config.clone()),
@@ -100,10 +91,9 @@ async fn world() -> anyhow::Result<(World, Host)> {
 }
 
 /// Everything but the secret's value is as it should be again.
-fn mend(world: &World, host: &Host) {
+fn mend(world: &World) {
     world.aws.clear_faults();
     world.aws.restore_secret(NAME);
-    host.imds.edit(|instance| instance.role = Some("cflared".into()));
 }
 
 /// No message may quote the payload.
@@ -113,26 +103,25 @@ fn assert_quiet(text: &str) {
 
 #[tokio::test]
 async fn run_says_what_is_wrong_with_the_secret_and_takes_up_the_repair() -> anyhow::Result<()> {
+    let from_nothing = |number| from_nothing(fifth(cases(), number));
+    tokio::try_join!(from_nothing(0), from_nothing(1), from_nothing(2), from_nothing(3), from_nothing(4)).map(drop)
+}
+
+async fn from_nothing(cases: impl Iterator<Item = Case>) -> anyhow::Result<()> {
     let (world, host) = world().await?;
-    // Credentials that are over at once are fetched again for each read, so that a role may go and come.
-    host.imds.edit(|instance| instance.credentials_valid_for_s = 60);
-    let mut cases = cases().into_iter();
-    let no_role = cases.next().unwrap();
-    (no_role.make)(&world, &host);
     let mut agent = host.start()?;
-    wait_told(&mut agent, &no_role.told).await?;
-    mend(&world, &host);
     wait_told(&mut agent, &["there is none of that name", NAME, "us-east-1", "create it"]).await?;
     world.aws.put_secret(NAME, "{}");
     for case in cases {
-        mend(&world, &host);
-        let version = (case.make)(&world, &host);
+        mend(&world);
+        let version = (case.make)(&world);
         let told: Vec<&str> = case.told.iter().copied().chain(version.as_deref()).collect();
         let status = wait_told(&mut agent, &told).await.map_err(|error| error.context(case.what))?;
         assert_eq!(status["installed"], serde_json::Value::Null);
         assert_quiet(&status.to_string());
     }
     assert_eq!(installed(&host), Found::Nothing);
+    mend(&world);
     world.aws.put_secret(NAME, &padded(65_536));
     let status = agent.wait_health("registered").await?;
     assert_eq!(status["trouble"], serde_json::Value::Null);
@@ -142,16 +131,40 @@ async fn run_says_what_is_wrong_with_the_secret_and_takes_up_the_repair() -> any
 }
 
 #[tokio::test]
+async fn a_role_is_waited_for_and_later_kept() -> anyhow::Result<()> {
+    let (world, host) = world().await?;
+    world.aws.put_secret(NAME, &Payload::default().text());
+    let role = |role: Option<&str>| host.imds.edit(|instance| instance.role = role.map(String::from));
+    let told = ["the instance has no role", "attach an instance profile"];
+    role(None);
+    assert_ended(&bootstrap(&host, "300ms").await?, 75, &told);
+    let mut agent = host.start()?;
+    wait_told(&mut agent, &told).await?;
+    role(Some("cflared"));
+    agent.wait_health("registered").await?;
+    // Its credentials are good for hours yet, so a role that goes away is not missed.
+    role(None);
+    let version = world.aws.put_secret(NAME, &Payload::default().text());
+    agent.wait_status("the new version", |status| status["installed"]["version"] == version.as_str()).await?;
+    assert!(agent.stop().await?.success());
+    Ok(())
+}
+
+#[tokio::test]
 async fn bad_secrets_after_a_good_one_cost_nothing() -> anyhow::Result<()> {
+    let after = |number| after_a_good_one(fifth(cases(), number));
+    tokio::try_join!(after(0), after(1), after(2), after(3), after(4)).map(drop)
+}
+
+async fn after_a_good_one(cases: impl Iterator<Item = Case>) -> anyhow::Result<()> {
     let (world, host) = world().await?;
     world.aws.put_secret(NAME, &Payload::default().text());
     let mut agent = host.start()?;
     let before = agent.wait_health("registered").await?;
     let (registered, on_disk) = (world.edge.now(), files(&host.config_dir()));
-    // Without a role the agent goes on with the credentials that it has.
-    for case in cases().into_iter().skip(1) {
-        mend(&world, &host);
-        let version = (case.make)(&world, &host);
+    for case in cases {
+        mend(&world);
+        let version = (case.make)(&world);
         let told: Vec<&str> = case.told.iter().copied().chain(version.as_deref()).collect();
         let status = wait_told(&mut agent, &told).await.map_err(|error| error.context(case.what))?;
         assert_eq!(status["health"]["state"], "registered", "{}", case.what);
@@ -160,6 +173,7 @@ async fn bad_secrets_after_a_good_one_cost_nothing() -> anyhow::Result<()> {
     }
     assert_eq!(files(&host.config_dir()), on_disk, "nothing was touched");
 
+    mend(&world);
     let version = world.aws.put_secret(NAME, &padded(65_536));
     let status = agent.wait_status("the repair", |status| status["installed"]["version"] == version.as_str()).await?;
     assert_eq!(status["trouble"], serde_json::Value::Null);
@@ -174,8 +188,8 @@ async fn bootstrap_gives_up_at_once_only_on_what_a_wait_does_not_mend() -> anyho
     assert_ended(&bootstrap(&host, "300ms").await?, 75, &["there is none of that name", NAME, "create it"]);
     world.aws.put_secret(NAME, "{}");
     for case in cases() {
-        mend(&world, &host);
-        (case.make)(&world, &host);
+        mend(&world);
+        (case.make)(&world);
         let (timeout, exit) = if case.passes { ("300ms", 75) } else { ("60s", 78) };
         world.aws.requests().forget();
         let output = bootstrap(&host, timeout).await?;

@@ -142,8 +142,7 @@ async fn what_is_installed_runs_from_a_read_only_disk() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_directory_of_somebody_else_is_not_used() -> anyhow::Result<()> {
+async fn foreign_directory() -> anyhow::Result<()> {
     let (_world, mut host) = world().await?;
     if !is_root() {
         // Root's: another user cannot give anything away.
@@ -163,7 +162,12 @@ async fn a_directory_of_somebody_else_is_not_used() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_missing_or_open_to_others_is_told_and_mended_live() -> anyhow::Result<()> {
+async fn a_directory_that_is_missing_or_open_to_others_or_somebody_elses_is_told_and_mended_live() -> anyhow::Result<()>
+{
+    tokio::try_join!(missing_directory(), open_directory(), foreign_directory()).map(drop)
+}
+
+async fn missing_directory() -> anyhow::Result<()> {
     let (_world, host) = world().await?;
     let dir = host.config_dir();
     fs::remove_dir(&dir)?;
@@ -172,7 +176,16 @@ async fn a_directory_that_is_missing_or_open_to_others_is_told_and_mended_live()
     let mut agent = host.start()?;
     wait_told(&mut agent, &missing).await?;
     fs::create_dir(&dir)?;
+    agent.wait_health("registered").await?;
+    assert!(agent.stop().await?.success());
+    Ok(())
+}
+
+async fn open_directory() -> anyhow::Result<()> {
+    let (_world, host) = world().await?;
+    let dir = host.config_dir();
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o777))?;
+    let mut agent = host.start()?;
     let open = ["others may write to it (mode 0777)", "run `chmod go-w"];
     wait_told(&mut agent, &open).await?;
     assert_ended(&bootstrap(&host, "60s").await?, 75, &open);
@@ -206,6 +219,76 @@ async fn root_installs_as_the_owner_of_the_directory() -> anyhow::Result<()> {
     assert_ended(&bootstrap(&host, "60s").await?, 0, &["nothing new: generation 1"]);
     world.aws.put_secret(SECRET, &Payload::default().text());
     assert_ended(&bootstrap(&host, "60s").await?, 0, &["installed generation 2"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_an_older_script_left_is_replaced_by_links() -> anyhow::Result<()> {
+    let (_world, host) = world().await?;
+    let credentials = format!("{TUNNEL}.json");
+    for name in ["config.yml", &credentials] {
+        fs::write(host.config_dir().join(name), "of the old script")?;
+    }
+    assert_ended(&bootstrap(&host, "60s").await?, 0, &["installed generation 1"]);
+    for name in ["config.yml", &credentials] {
+        assert_eq!(fs::read_link(host.config_dir().join(name))?, Path::new("current").join(name));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_is_told_and_fills_no_disk() -> anyhow::Result<()> {
+    let (_world, host) = world().await?;
+    let current = host.config_dir().join("current");
+    fs::create_dir(&current)?;
+    let told = ["failed to link", "current", "move what is there aside"];
+    assert_ended(&bootstrap(&host, "60s").await?, 75, &told);
+    let mut agent = host.start()?;
+    // The tunnel serves all the same: the bundle is whole, and only its link is not there.
+    agent.wait_health("registered").await?;
+    for _ in 0..4 {
+        let read_at = wait_told(&mut agent, &told).await?["secret"]["read_at"].clone();
+        agent.wait_status("another read", |status| status["secret"]["read_at"] != read_at).await?;
+    }
+    let generations = fs::read_dir(host.config_dir().join("generations"))?.count();
+    assert!(generations <= 3, "{generations} generations");
+    fs::remove_dir(&current)?;
+    agent.wait_status("no trouble left", |status| status["trouble"].is_null()).await?;
+    eventually("a link", async || matches!(installed(&host), Found::Whole(_)).then_some(())).await?;
+    assert!(agent.stop().await?.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_runtime_directory_that_cannot_be_written_to_costs_the_status_and_no_more() -> anyhow::Result<()> {
+    let (world, mut host) = world().await?;
+    let runtime = host.directory().join("in-the-way");
+    fs::write(&runtime, "")?;
+    host.set("paths.runtime_dir", runtime.to_str().unwrap());
+    let mut agent = host.start()?;
+    agent.wait_notice("READY=1").await?;
+    agent.wait_notice("STATUS=registered").await?;
+    assert_ended(&host.run(["status"]).await?, 2, &["failed to read the status"]);
+    fs::remove_file(&runtime)?;
+    fs::create_dir(&runtime)?;
+    // The next change is written again.
+    world.edge.outage().await?;
+    eventually("a status", async || runtime.join("status.json").exists().then_some(())).await?;
+    assert!(agent.stop().await?.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_read_is_left_behind() -> anyhow::Result<()> {
+    for garbage in [&b"{"[..], b"", b"[]", &[0xff; 4096], br#"{"schema": 99}"#] {
+        let (_world, host) = world().await?;
+        fs::write(host.runtime_dir().join("state.json"), garbage)?;
+        fs::write(host.runtime_dir().join("status.json"), garbage)?;
+        let mut agent = host.start()?;
+        agent.wait_health("registered").await?;
+        agent.wait_log("state not taken up").await?;
+        assert!(agent.stop().await?.success());
+    }
     Ok(())
 }
 
@@ -276,7 +359,7 @@ async fn a_second_agent_leaves_at_once_and_touches_nothing_of_the_first() -> any
     let holder = format!("process {} holds it", agent.pid());
     let state: Value = serde_json::from_slice(&fs::read(host.runtime_dir().join("state.json"))?)?;
 
-    assert_ended(&host.run(["run"]).await?, 75, &[&holder, "wait until that process has ended, or stop it"]);
+    assert_ended(&host.run(["run"]).await?, 75, &[&holder, "a running agent takes up a new version by itself"]);
     assert_eq!(agent.status()["agent"]["pid"], agent.pid());
     let after: Value = serde_json::from_slice(&fs::read(host.runtime_dir().join("state.json"))?)?;
     assert_eq!(after["restarts"], state["restarts"]);
@@ -345,7 +428,7 @@ async fn a_killed_bootstrap_leaves_a_whole_bundle_at_every_moment() -> anyhow::R
     let (world, host) = world().await?;
     let began = Instant::now();
     assert_ended(&bootstrap(&host, "60s").await?, 0, &["installed generation 1"]);
-    let longest = began.elapsed();
+    let longest = began.elapsed() * 2;
     let mut seen = std::collections::BTreeSet::new();
     for moment in 1..=MOMENTS {
         world.aws.put_secret(SECRET, &Payload::default().text());
@@ -356,6 +439,7 @@ async fn a_killed_bootstrap_leaves_a_whole_bundle_at_every_moment() -> anyhow::R
         seen.insert(whole(&host).version);
     }
     println!("killed at {MOMENTS} moments of {longest:?}; {} different versions were found whole", seen.len());
+    assert!(seen.len() > 1, "some were killed after an install, or nothing was tried");
     world.aws.put_secret(SECRET, &Payload::default().text());
     assert_ended(&bootstrap(&host, "60s").await?, 0, &["installed generation"]);
     assert_eq!(leftovers(&host), Vec::<PathBuf>::new());

@@ -47,7 +47,7 @@ fn an_error_shows_hostile_text_escaped_and_cut() {
     assert_eq!(error.shown, r"dev\n\u{1b}[2J");
     let long = Environment::parse(&"x".repeat(300)).unwrap_err();
     assert_eq!(long.shown.chars().count(), 41);
-    assert!(long.to_string().contains("is not an environment (a small letter"), "{long}");
+    assert!(long.to_string().contains("is not an environment (a lower-case letter"), "{long}");
 }
 
 proptest! {

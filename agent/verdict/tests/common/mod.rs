@@ -21,6 +21,8 @@ pub struct World {
     pub mark: Result<bool, FailureKind>,
     /// Whether the version that is installed breaks a rule.
     pub bad_bundle: bool,
+    /// Whether nothing can be made current.
+    pub bad_disk: bool,
     /// Every order with its second.
     pub given: Vec<(u64, Order)>,
     /// Every decision.
@@ -46,6 +48,7 @@ impl World {
             ready_of: BTreeMap::new(),
             mark: Ok(true),
             bad_bundle: false,
+            bad_disk: false,
             given: vec![],
             decisions: vec![],
             runs: BTreeMap::new(),
@@ -113,6 +116,9 @@ impl World {
                 let generation = Generation(self.versions.len() as u64 + 1);
                 self.versions.insert(generation, version.0.clone());
                 Outcome::Installed(installed(generation.0, &version.0))
+            }
+            Order::Commit { .. } if self.bad_disk => {
+                return Some(Err(Failure::new(FailureKind::Host, "`current` is a directory")));
             }
             Order::Start { run, generation, .. } => {
                 self.runs.insert(*run, *generation);
