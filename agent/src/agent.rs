@@ -88,9 +88,9 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     let alarm = Alarm::new().map_err(|source| Error::Host { doing: "make a timer", source })?;
     let mut agent = Agent::new(settings, facts, log.lost())?;
+    agent.aws.warm_up().await;
     let mut booting = JoinSet::new();
     booting.spawn(boot::boot(agent.settings.clone(), agent.metadata.clone(), trouble));
-    agent.aws.warm_up();
     while !agent.exiting {
         let now = agent.clock.mono();
         agent.settle(now);
