@@ -91,16 +91,22 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     let alarm = Alarm::new().map_err(|source| Error::Host { doing: "make a timer", source })?;
     let mut agent = Agent::new(settings, facts, log.lost())?;
+    agent.aws.warm_up().await;
     let mut booting = JoinSet::new();
+<<<<<<< HEAD
     booting.spawn(boot::boot(agent.settings.clone(), opened, agent.metadata.clone(), trouble));
     agent.aws.warm_up();
     loop {
+=======
+    booting.spawn(boot::boot(agent.settings.clone(), agent.metadata.clone(), trouble));
+    while !agent.exiting {
+>>>>>>> t-bench
         let now = agent.clock.mono();
         agent.settle(now);
         if agent.exiting {
             break;
         }
-        let wake = agent.next_wake(now);
+        let wait = agent.clock.until(agent.next_wake(now));
         tokio::select! {
             biased;
             () = signals.stop() => agent.stop(),
@@ -109,7 +115,7 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
             Some((run, fact)) = told_facts.recv() => agent.fact(run, fact),
             Some(report) = agent.reports.join_next() => agent.reported(report.expect("carrying out an order does not panic")),
             Some(look) = agent.looks.join_next() => agent.looked(look.expect("a look does not panic")),
-            rung = alarm.ring(wake) => {
+            rung = alarm.ring(wait) => {
                 rung.map_err(|source| Error::Host { doing: "set the timer", source })?;
                 agent.tick();
             }

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::Future;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// A request with its body read.
 pub type Asked = Request<Bytes>;
@@ -30,9 +30,21 @@ where
     F: Future<Output = Answer> + Send + 'static,
 {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = accept(&listener).await?;
         tokio::spawn(serve_connection(stream, handler.clone()));
     }
+}
+
+/// The next connection. What is written to it goes out at once: else the end of an answer in two parts waits 40 ms for
+/// the client to acknowledge the first.
+///
+/// # Errors
+/// Accepting failed.
+pub async fn accept(listener: &TcpListener) -> std::io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    // A client that is gone already shows when it is served.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
 }
 
 /// Serves one connection, which may be a TLS one, until either side closes it.

@@ -1,6 +1,5 @@
 //! The loop's only timer.
 
-use cflared_verdict::Mono;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::io;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Rings once at a moment. It is a timer of the kernel, because tokio's wheel wakes up to twice on the way to a moment
+/// Rings once. It is a timer of the kernel, because tokio's wheel wakes up to twice on the way to a moment
 /// that is seconds away, each time for nothing.
 #[derive(Debug)]
 pub(super) struct Alarm {
@@ -32,14 +31,14 @@ impl Alarm {
         Ok(Self { ready, timer })
     }
 
-    /// Done at `moment`, at once if it has passed. Waiting can be given up, and the alarm set anew.
+    /// Done after `wait`. Waiting can be given up, and the alarm set anew.
     ///
     /// # Errors
     /// The kernel refuses the timer.
-    pub async fn ring(&self, moment: Mono) -> io::Result<()> {
+    pub async fn ring(&self, wait: Duration) -> io::Result<()> {
         // Zero would switch the timer off.
-        let moment = TimeSpec::from_duration(moment.since_boot().max(Duration::from_nanos(1)));
-        self.timer.set(Expiration::OneShot(moment), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        let wait = TimeSpec::from_duration(wait.max(Duration::from_nanos(1)));
+        self.timer.set(Expiration::OneShot(wait), TimerSetTimeFlags::empty())?;
         self.ready.async_io(Interest::READABLE, |_| Ok(self.timer.wait()?)).await
     }
 }

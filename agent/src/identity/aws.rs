@@ -139,15 +139,17 @@ impl Aws {
         Ok(Self { endpoints, transport, role, config: config.build() })
     }
 
-    /// Fetches the role's credentials and parses the root certificates beside whatever the caller does next. Nothing
-    /// is reported: the first call that needs what is missing tries again, and says so. Must be called on the runtime.
-    pub fn warm_up(&self) {
+    /// Fetches the role's credentials and parses the root certificates beside whatever the caller does next, and gets
+    /// ahead of that: the credentials take three questions, one after the other, and what else is asked takes two.
+    /// Nothing is reported: the first call that needs what is missing tries again, and says so.
+    pub async fn warm_up(&self) {
         let role = self.role.clone();
         tokio::spawn(async move { role.prefetch().await });
         if self.endpoints.need_roots() {
             let transport = self.transport.clone();
             tokio::spawn(async move { transport.secure().await.map(drop) });
         }
+        tokio::task::yield_now().await;
     }
 
     /// A client of Secrets Manager in that region.

@@ -21,7 +21,7 @@ pub use secrets::{Secret, SecretValue, Version};
 
 use crate::http::faults::{Fault, Faults, Refusal};
 use crate::http::requests::Requests;
-use crate::http::{Answer, Asked, control as http_control, serve, serve_connection};
+use crate::http::{Answer, Asked, accept, control as http_control, serve, serve_connection};
 use cloudwatch::Metrics;
 use hyper::StatusCode;
 use hyper::header::{DATE, HeaderValue};
@@ -94,7 +94,7 @@ impl Aws {
     /// Accepting failed.
     pub async fn serve_tls(self, listener: TcpListener, tls: TlsAcceptor) -> std::io::Result<()> {
         loop {
-            let (stream, _) = listener.accept().await?;
+            let stream = accept(&listener).await?;
             let (aws, tls) = (self.clone(), tls.clone());
             tokio::spawn(async move {
                 // A client that does not like the certificate goes away, and says so itself.

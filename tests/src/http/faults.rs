@@ -171,9 +171,7 @@ pub enum Refusal {
 impl Plan {
     /// Lets the request suffer: `apply` does it and gives the true answer, `refuse` words a refusal. May never return.
     pub async fn play(self, apply: impl FnOnce() -> Answer, refuse: impl FnOnce(Refusal) -> Answer) -> Answer {
-        if !self.delay.is_zero() {
-            tokio::time::sleep(self.delay).await;
-        }
+        pause(self.delay).await;
         match self.trouble {
             None | Some(Trouble::DelayMs(_)) => apply(),
             Some(Trouble::Status(status)) => text(status_of(status), "a planted fault\n"),
@@ -189,6 +187,18 @@ impl Plan {
                 std::future::pending().await
             }
         }
+    }
+}
+
+/// A delay. One of milliseconds is exact to less than a tenth of one: tokio's timer counts whole ones, and rounds up.
+async fn pause(delay: Duration) {
+    const SHORT: Duration = Duration::from_millis(20);
+    if delay > SHORT {
+        return tokio::time::sleep(delay).await;
+    }
+    if !delay.is_zero() {
+        // It fails only when the runtime ends, and this with it.
+        let _ = tokio::task::spawn_blocking(move || std::thread::sleep(delay)).await;
     }
 }
 

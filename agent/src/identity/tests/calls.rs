@@ -38,7 +38,7 @@ async fn from_nothing_to_the_secret_takes_nine_requests_of_which_four_wait_for_a
     let server = aws_server(delay, |_| secret_of("v1")).await;
     let metadata = imds.metadata();
     let aws = Aws::new(&Settings::default().aws, &metadata, network(&server.url())).unwrap();
-    aws.warm_up();
+    aws.warm_up().await;
     identify(&metadata, &Settings::default().identity).await.unwrap();
     read_secret(&aws).await.unwrap();
     let all = [imds.server.seen(), server.seen()].concat();
@@ -50,7 +50,7 @@ async fn credentials_are_fetched_once_even_when_the_first_use_overtakes_the_pref
     let imds = Imds::start().await;
     let server = aws_server(Duration::ZERO, |_| secret_of("v1")).await;
     let aws = aws(&imds, &server.url());
-    aws.warm_up();
+    aws.warm_up().await;
     read_secret(&aws).await.unwrap();
     read_secret(&aws).await.unwrap();
     assert_eq!((imds.server.count(ROLE), imds.server.count("token"), server.seen().len()), (1, 1, 2));

@@ -35,7 +35,7 @@ async fn call(roots: Vec<PathBuf>, server: &Server) -> Failure {
     let imds = Imds::start().await;
     let endpoint = format!("https://{}", server.address);
     let aws = Aws::new(&Settings::default().aws, &imds.metadata(), Network { roots, ..network(&endpoint) }).unwrap();
-    aws.warm_up();
+    aws.warm_up().await;
     let error = aws.auto_scaling(&region()).describe_auto_scaling_instances().send().await.unwrap_err();
     failure(&error, Call { action: "autoscaling:DescribeAutoScalingInstances", object: "*" })
 }

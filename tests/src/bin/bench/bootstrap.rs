@@ -1,8 +1,7 @@
 //! `cflared-agent bootstrap` next to the script: the same stand-ins, turn by turn.
 
-use super::once::{self, Cost};
 use super::table::{Table, short};
-use super::{Programs, megabytes, setting};
+use super::{Programs, megabytes, runs, setting};
 use anyhow::ensure;
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::http::requests::{Request, depth};
@@ -24,7 +23,9 @@ enum Contender {
 /// The runs of one of them.
 #[derive(Default)]
 struct Runs {
-    costs: Vec<Cost>,
+    times: Vec<Duration>,
+    /// The most memory of one of its processes, in bytes.
+    peak: u64,
     /// Requests, requests for a token, depth: of the last run.
     asked: (usize, usize, usize),
 }
@@ -35,8 +36,8 @@ struct Rounds {
     agent: Runs,
     script: Runs,
     /// A process that does nothing, and the agent when it only tells its version.
-    nothing: Vec<Cost>,
-    version: Vec<Cost>,
+    nothing: Vec<Duration>,
+    version: Vec<Duration>,
 }
 
 /// Measures it at both latencies, without and with everything around it.
@@ -71,7 +72,7 @@ pub async fn measure(programs: &Programs, rounds: usize, table: &mut Table) -> a
     table.plain("asked by the agent", counts(whole_slow.agent.asked));
     table.plain("asked by the script", counts(whole_slow.script.asked));
     let all = [&plain, &plain_slow, &whole, &whole_slow];
-    let peak = |runs: fn(&Rounds) -> &Runs| all.iter().map(|kind| runs(kind).peak()).max().unwrap_or_default();
+    let peak = |runs: fn(&Rounds) -> &Runs| all.iter().map(|kind| runs(kind).peak).max().unwrap_or_default();
     table.at_most("peak memory of bootstrap (with TLS)", megabytes(peak(|kind| &kind.agent)), 7.0, "MB");
     let script = megabytes(peak(|kind| &kind.script));
     table.plain("peak memory of the script's largest process", format!("{} MB", short(script)));
@@ -86,31 +87,45 @@ async fn run(programs: &Programs, world: &World, host: &Host, latency: u64, roun
         world.aws.plant(Trouble::DelayMs(latency).everywhere());
     }
     let mut all = Rounds::default();
+    let version = || {
+        let mut command = Command::new(&programs.agent);
+        command.arg("--version");
+        command
+    };
     for _ in 0..rounds {
-        all.nothing.push(once::run(&Command::new("/bin/true")).await?);
-        all.version.push(once::run(Command::new(&programs.agent).arg("--version")).await?);
+        all.nothing.push(runs::time(Command::new("/bin/true")).await?);
+        all.version.push(runs::time(version()).await?);
         all.agent.add(Contender::Agent, programs, world, host).await?;
         all.script.add(Contender::Script, programs, world, host).await?;
     }
+    all.agent.weigh(Contender::Agent, programs, host).await?;
+    all.script.weigh(Contender::Script, programs, host).await?;
     Ok(all)
 }
 
-impl Runs {
-    /// One more bootstrap into an empty directory.
-    async fn add(&mut self, who: Contender, programs: &Programs, world: &World, host: &Host) -> anyhow::Result<()> {
+impl Contender {
+    /// A bootstrap into an empty directory.
+    fn command(self, programs: &Programs, host: &Host) -> anyhow::Result<Command> {
         fs::remove_dir_all(host.config_dir())?;
         fs::create_dir(host.config_dir())?;
-        host.imds.requests().forget();
-        world.aws.requests().forget();
-        let command = match who {
-            Contender::Agent => {
+        match self {
+            Self::Agent => {
                 let mut command = host.command()?.into_std();
                 command.arg("bootstrap");
-                command
+                Ok(command)
             }
-            Contender::Script => script(programs, host)?,
-        };
-        self.costs.push(once::run(&command).await?);
+            Self::Script => script(programs, host),
+        }
+    }
+}
+
+impl Runs {
+    /// One more bootstrap.
+    async fn add(&mut self, who: Contender, programs: &Programs, world: &World, host: &Host) -> anyhow::Result<()> {
+        let command = who.command(programs, host)?;
+        host.imds.requests().forget();
+        world.aws.requests().forget();
+        self.times.push(runs::time(command).await?);
         let credentials = host.config_dir().join(format!("{TUNNEL}.json"));
         ensure!(fs::read_to_string(credentials)?.contains(TUNNEL), "the bootstrap said it was done, and it was not");
         let asked: Vec<Request> = [host.imds.requests().all(), world.aws.requests().all()].concat();
@@ -119,12 +134,14 @@ impl Runs {
         Ok(())
     }
 
-    fn median(&self) -> Duration {
-        median(&self.costs)
+    /// And one for its memory.
+    async fn weigh(&mut self, who: Contender, programs: &Programs, host: &Host) -> anyhow::Result<()> {
+        self.peak = runs::peak(who.command(programs, host)?).await?;
+        Ok(())
     }
 
-    fn peak(&self) -> u64 {
-        self.costs.iter().map(|cost| cost.peak()).max().unwrap_or_default()
+    fn median(&self) -> Duration {
+        median(&self.times)
     }
 }
 
@@ -142,6 +159,7 @@ impl Rounds {
 fn script(programs: &Programs, host: &Host) -> anyhow::Result<Command> {
     let agents = host.command()?.into_std();
     let mut command = Command::new(&programs.script);
+    command.env_clear();
     for (name, value) in agents.get_envs() {
         if let Some(value) = value {
             command.env(name, value);
@@ -156,8 +174,8 @@ fn script(programs: &Programs, host: &Host) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-fn median(costs: &[Cost]) -> Duration {
-    let mut times: Vec<_> = costs.iter().map(|cost| cost.time()).collect();
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
 }

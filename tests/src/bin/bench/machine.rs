@@ -57,7 +57,8 @@ pub fn memory(pid: u32) -> anyhow::Result<(u64, u64)> {
     Ok((bytes("VmRSS")?, bytes("RssAnon")?))
 }
 
-fn field(status: &str, name: &str) -> Option<u64> {
+/// A number of `/proc/…/status`.
+pub fn field(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }

@@ -5,15 +5,14 @@
 
 mod bootstrap;
 mod machine;
-mod once;
 mod respawn;
+mod runs;
 mod setting;
 mod steady;
 mod table;
 
 use anyhow::{Context, ensure};
-use clap::{Parser, Subcommand};
-use std::ffi::OsString;
+use clap::Parser;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::{MB, Table};
@@ -34,18 +33,6 @@ struct Arguments {
     /// How often a connector is killed
     #[arg(long, default_value_t = 30)]
     kills: usize,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run a program once and print what it cost; for the bench itself
-    #[command(hide = true)]
-    Once {
-        #[arg(last = true, required = true)]
-        command: Vec<OsString>,
-    },
 }
 
 /// The programs that are measured.
@@ -57,11 +44,7 @@ struct Programs {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    if let Some(Command::Once { command }) = &arguments.command {
-        return once::main(command);
-    }
-    match measure(&arguments) {
+    match measure(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
