@@ -93,14 +93,8 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
     let mut agent = Agent::new(settings, facts, log.lost())?;
     agent.aws.warm_up().await;
     let mut booting = JoinSet::new();
-<<<<<<< HEAD
     booting.spawn(boot::boot(agent.settings.clone(), opened, agent.metadata.clone(), trouble));
-    agent.aws.warm_up();
     loop {
-=======
-    booting.spawn(boot::boot(agent.settings.clone(), agent.metadata.clone(), trouble));
-    while !agent.exiting {
->>>>>>> t-bench
         let now = agent.clock.mono();
         agent.settle(now);
         if agent.exiting {

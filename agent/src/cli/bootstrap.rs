@@ -91,13 +91,8 @@ async fn bootstrap(settings: Settings, limit: Duration) -> Result<Outcome, Faile
     let metadata = Metadata::from_env(&network.resolver).map_err(misconfigured)?;
     let aws = Aws::new(&settings.aws, &metadata, network).map_err(misconfigured)?;
     // A directory that cannot be used is told before anything is asked for.
-<<<<<<< HEAD
     let store = Store::open(&settings.paths.config_dir).map_err(try_again)?;
-    aws.warm_up();
-=======
-    let store = Store::open(&settings.paths.config_dir).map_err(not_stored)?;
     aws.warm_up().await;
->>>>>>> t-bench
     let discovered = identify(&settings, &metadata, clock, deadline).await?;
     let client = aws.secrets_manager(&discovered.instance.region);
     let name = settings.secret.name_for(discovered.environment.as_str());
