@@ -17,7 +17,7 @@ demo: ## The main job on stand-ins, told step by step, in about a minute
 
 test: ## Every test
 	@tests/setup.sh test
-	cargo test --workspace
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test --workspace  # most of them wait for something, not for a core
 
 check: ## Formatting, lints, docs, licences, bans and sources
 	@tests/setup.sh check
