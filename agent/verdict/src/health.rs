@@ -4,7 +4,6 @@ use crate::ladder::Mark;
 use crate::{DecisionKind, Mono, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::time::Duration;
 
 /// How the tunnel is, as seen from this instance. `docs/architecture.md` draws the transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,8 +101,8 @@ impl Verdict {
         };
         match (self.outage.lasted(now), &self.ladder.mark) {
             (_, Mark::Refused { why, .. }) => format!("{}; not condemned: {why}", run.evidence()),
-            (Some(lasted), _) if run.connections() == 0 => {
-                format!("unregistered for {}; {}", seconds(lasted), run.evidence())
+            (Some(_), _) if run.connections() == 0 => {
+                format!("{}; {}", self.outage.tell(now), run.evidence())
             }
             _ if self.outage.flapping(now, self.config.flapping_window) => {
                 format!("{}, but unregistered for most of the last minutes", run.evidence())
@@ -111,9 +110,4 @@ impl Verdict {
             _ => run.evidence(),
         }
     }
-}
-
-/// `42 s`.
-pub(crate) fn seconds(duration: Duration) -> String {
-    format!("{} s", duration.as_secs())
 }

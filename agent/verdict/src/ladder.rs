@@ -1,6 +1,5 @@
 //! What is done about an outage, and when: read the secret again, restart, condemn.
 
-use crate::health::seconds;
 use crate::{DecisionKind, Failure, FailureKind, Mono, Order, Outcome, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -112,12 +111,12 @@ impl Verdict {
         let restarting = self.book.is_open(|order| matches!(order, Order::Restart { .. }));
         if restart_due.is_some_and(|due| now >= due) && !restarting {
             self.ladder.restart(now);
-            let evidence = format!("unregistered for {}; {evidence}", seconds(lasted));
+            let evidence = format!("{}; {evidence}", self.outage.tell(now));
             self.note(now, DecisionKind::Action, "restart the connector", evidence);
             self.book.give(Order::Restart { run: id, reason: Reason::Unregistered });
         }
         if lasted >= self.config.condemn_after && now >= self.started + self.config.startup_grace {
-            self.condemn(now, lasted, evidence);
+            self.condemn(now, evidence);
         }
     }
 
@@ -153,13 +152,13 @@ impl Verdict {
         }
     }
 
-    pub(crate) fn condemn(&mut self, now: Mono, lasted: Duration, evidence: String) {
+    pub(crate) fn condemn(&mut self, now: Mono, evidence: String) {
         if self.marking() {
             return;
         }
         match &self.ladder.mark {
             Mark::None => {
-                let evidence = format!("unregistered for {}; {evidence}", seconds(lasted));
+                let evidence = format!("{}; {evidence}", self.outage.tell(now));
                 self.note(now, DecisionKind::Action, "condemn this instance", evidence);
                 self.ladder.mark = Mark::Due { at: now + self.config.evidence_pause };
             }

@@ -45,6 +45,20 @@ impl Outage {
         self.since.map(|since| now.since(since))
     }
 
+    /// How long it has been bad at a stretch, and how long the outage has lasted if good moments lie in it; in words.
+    pub fn tell(&self, now: Mono) -> String {
+        let stretch = match self.changes.back() {
+            Some(&(since, false)) => now.since(since),
+            _ => Duration::ZERO,
+        };
+        match self.lasted(now) {
+            Some(lasted) if lasted > stretch => {
+                format!("unregistered for {} s, unsteady for {} s", stretch.as_secs(), lasted.as_secs())
+            }
+            _ => format!("unregistered for {} s", stretch.as_secs()),
+        }
+    }
+
     /// The moment at which the outage will have lasted `after`.
     pub fn reaches(&self, after: Duration) -> Option<Mono> {
         self.since.map(|since| since + after)
@@ -101,6 +115,16 @@ mod tests {
         looks(&mut outage, 60, 80, true);
         looks(&mut outage, 80, 90, false);
         assert_eq!(outage.lasted(at(90)), Some(Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn it_is_told_with_the_good_moments_in_it() {
+        let mut outage = Outage::default();
+        looks(&mut outage, 0, 10, false);
+        assert_eq!(outage.tell(at(10)), "unregistered for 10 s");
+        looks(&mut outage, 10, 30, true);
+        looks(&mut outage, 30, 35, false);
+        assert_eq!(outage.tell(at(35)), "unregistered for 5 s, unsteady for 35 s");
     }
 
     #[test]
