@@ -6,14 +6,15 @@
 mod alarm;
 mod boot;
 mod clock;
+mod grain;
 mod host;
 mod look;
 mod orders;
 mod report;
+mod signals;
 
 pub use clock::Clock;
 
-use crate::act::cloudwatch::{self, CloudWatch, Sample};
 use crate::act::notify::{Notice, Notifier};
 use crate::act::state::{self, State, StateFile};
 use crate::act::status::Publisher;
@@ -28,15 +29,16 @@ use boot::Booted;
 use cflared_verdict::{
     Carried, Config, Decision, DecisionKind, Event, Health, Mark, Mono, Request, RunFact, RunId, Verdict,
 };
+use grain::grain_end;
 use host::Host;
 use look::{Look, Watched};
 use orders::{News, Report};
 use report::Told;
+use signals::Signals;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
@@ -117,33 +119,6 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
     }
     agent.exit().await;
     Ok(())
-}
-
-/// The signals that are listened to.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// The terminal of somebody who runs the agent by hand is gone.
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(|source| Error::Host { doing: "listen to signals", source });
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => (),
-            _ = self.interrupt.recv() => (),
-            _ = self.hangup.recv() => (),
-        }
-    }
 }
 
 /// Everything the loop holds.
@@ -260,18 +235,6 @@ impl Agent {
         Ok(())
     }
 
-    fn start_pushing(&self, host: &Host) -> CloudWatch {
-        let config = cloudwatch::Config {
-            client: self.aws.cloudwatch(&host.instance.region),
-            namespace: self.settings.cloudwatch.namespace.clone(),
-            interval: self.settings.cloudwatch.interval,
-            instance: host.instance.id.as_str().into(),
-            resume: self.state.get().cloudwatch,
-        };
-        let (state, clock) = (self.state.clone(), self.clock);
-        CloudWatch::start(config, move |saved| state.save(clock.mono(), |state| state.cloudwatch = saved))
-    }
-
     fn fact(&mut self, run: RunId, fact: RunFact) {
         if let Some(connector) = self.connectors.get_mut(&run) {
             connector.child_changed(self.clock.mono());
@@ -341,36 +304,6 @@ impl Agent {
             }
         }
         self.tell(Event::Wake);
-    }
-
-    /// At the end of a grain, gives its state to CloudWatch. A clock that steps begins a new grain.
-    fn grain(&mut self, wall: SystemTime) {
-        let interval = self.settings.cloudwatch.interval;
-        let end = grain_end(wall, interval);
-        if end == self.grain_ends {
-            return;
-        }
-        self.grain_ends = end;
-        for connector in self.connectors.values_mut() {
-            connector.page_due = true;
-        }
-        let now = self.clock.mono();
-        let view = self.verdict.view(now);
-        let Some(host) = &self.host else { return };
-        let tunnel = view.installed.as_ref().map(|installed| installed.tunnel.as_str());
-        let (Some(cloudwatch), Some(of)) = (&host.cloudwatch, host.dimensions(tunnel)) else { return };
-        let connections = view.runs.iter().map(|(_, run)| run.connections()).sum();
-        let sample = Sample {
-            of,
-            registered: connections > 0,
-            connections,
-            restarts: std::mem::take(&mut self.restarts),
-            held: matches!(view.mark, Mark::Refused { .. }).then_some("unknown"),
-            ami_age_days: host.image_age_days(wall),
-        };
-        if !cloudwatch.sample(wall, sample) {
-            warn!("datapoints of this moment not taken: the pusher is behind");
-        }
     }
 
     /// Carries out what the verdict ordered, logs what it decided, and shows how things are.
@@ -460,12 +393,6 @@ impl Agent {
             Err(_) => warn!("stopped, and the last status was not written in time"),
         }
     }
-}
-
-/// The end of the grain that `wall` lies in.
-fn grain_end(wall: SystemTime, grain: Duration) -> SystemTime {
-    let since_1970 = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-    UNIX_EPOCH + since_1970 + cloudwatch::until_grain_ends(since_1970, grain)
 }
 
 fn announce(decision: &Decision) {

@@ -1,0 +1,59 @@
+//! The state of this instance at the end of every grain, for CloudWatch.
+
+use super::Agent;
+use super::host::Host;
+use crate::act::cloudwatch::{self, CloudWatch, Sample};
+use cflared_verdict::Mark;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tracing::warn;
+
+impl Agent {
+    /// Starts the task that pushes.
+    pub(super) fn start_pushing(&self, host: &Host) -> CloudWatch {
+        let config = cloudwatch::Config {
+            client: self.aws.cloudwatch(&host.instance.region),
+            namespace: self.settings.cloudwatch.namespace.clone(),
+            interval: self.settings.cloudwatch.interval,
+            instance: host.instance.id.as_str().into(),
+            resume: self.state.get().cloudwatch,
+        };
+        let (state, clock) = (self.state.clone(), self.clock);
+        CloudWatch::start(config, move |saved| state.save(clock.mono(), |state| state.cloudwatch = saved))
+    }
+
+    /// At the end of a grain, gives its state to CloudWatch. A clock that steps begins a new grain.
+    pub(super) fn grain(&mut self, wall: SystemTime) {
+        let interval = self.settings.cloudwatch.interval;
+        let end = grain_end(wall, interval);
+        if end == self.grain_ends {
+            return;
+        }
+        self.grain_ends = end;
+        for connector in self.connectors.values_mut() {
+            connector.page_due = true;
+        }
+        let now = self.clock.mono();
+        let view = self.verdict.view(now);
+        let Some(host) = &self.host else { return };
+        let tunnel = view.installed.as_ref().map(|installed| installed.tunnel.as_str());
+        let (Some(cloudwatch), Some(of)) = (&host.cloudwatch, host.dimensions(tunnel)) else { return };
+        let connections = view.runs.iter().map(|(_, run)| run.connections()).sum();
+        let sample = Sample {
+            of,
+            registered: connections > 0,
+            connections,
+            restarts: std::mem::take(&mut self.restarts),
+            held: matches!(view.mark, Mark::Refused { .. }).then_some("unknown"),
+            ami_age_days: host.image_age_days(wall),
+        };
+        if !cloudwatch.sample(wall, sample) {
+            warn!("datapoints of this moment not taken: the pusher is behind");
+        }
+    }
+}
+
+/// The end of the grain that `wall` lies in.
+pub(super) fn grain_end(wall: SystemTime, grain: Duration) -> SystemTime {
+    let since_1970 = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+    UNIX_EPOCH + since_1970 + cloudwatch::until_grain_ends(since_1970, grain)
+}
