@@ -35,8 +35,8 @@ dist: ## The static binary, and proof that it is static
 bench: ## The agent next to a correct bash script, side by side
 	@tests/setup.sh bench
 	@$(MAKE) --no-print-directory dist
-	@$(BINS)
-	@$(TARGET)/debug/bench
+	@cargo build --quiet --profile standins -p cflared-tests --bins
+	@$(TARGET)/standins/bench
 
 sim: ## The verdict under random lives, more of them than `make test` has
 	PROPTEST_CASES=20000 cargo test -p cflared-verdict --test properties

@@ -320,8 +320,9 @@ impl Agent {
             announce(&decision);
         }
         self.testify(now);
-        self.notify(now);
-        if let Some(json) = self.publisher.offer(now, self.status(now)) {
+        let status = self.publisher.offer(now, self.status(now));
+        self.notify(now, status.is_some());
+        if let Some(json) = status {
             self.writer.status(json);
         }
     }
@@ -348,12 +349,15 @@ impl Agent {
         self.mark_was_due = due;
     }
 
-    fn notify(&mut self, now: Mono) {
+    /// Tells systemd. The watchdog is fed when it is due, and whenever the writer is woken anyway.
+    fn notify(&mut self, now: Mono, writing: bool) {
         let health = self.verdict.health();
         self.writer.notify(Notice::Status(self.headline(now)));
-        if self.watchdog.is_some() && now >= self.next_watchdog {
+        if let Some(period) = self.watchdog
+            && (writing || now >= self.next_watchdog)
+        {
             self.writer.notify(Notice::Watchdog);
-            self.next_watchdog = now + self.watchdog.unwrap_or_default();
+            self.next_watchdog = now + period;
         }
         if self.up || health == Health::Draining {
             return;

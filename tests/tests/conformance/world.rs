@@ -76,7 +76,9 @@ impl World {
 
     /// The recordings' command line, scaled, with the config `config`.
     pub fn command(&self, config: &str, scale: f64) -> Command {
-        let mut command = Command::new(PROGRAM);
+        // As systemd starts it: an ignored SIGHUP, as nohup(1) leaves behind, would be inherited.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP", PROGRAM]);
         command.args(["tunnel", "--config"]).arg(self.directory.join(config));
         command.arg("--cred-file").arg(self.directory.join(format!("{TUNNEL}.json")));
         command.args(["--metrics", &self.metrics().to_string(), "--no-autoupdate", "--protocol", "http2"]);
