@@ -414,10 +414,9 @@ fn config(settings: &Settings) -> Config {
         startup_grace: settings.verdict.startup_grace,
         recheck_secret_after: settings.verdict.recheck_secret_after,
         restart_after: settings.verdict.restart_after,
-        condemn_after: settings.verdict.condemn_after,
         min_connections: settings.connector.min_connections,
         register_timeout: settings.handover.register_timeout,
         settle: settings.handover.settle,
-        ..Config::default()
+        ..Config::paced(settings.verdict.condemn_after)
     }
 }

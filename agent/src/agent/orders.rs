@@ -81,6 +81,10 @@ impl Agent {
             }
             Order::MarkUnhealthy => self.mark(id, kind, Health::Unhealthy),
             Order::MarkHealthy => self.mark(id, kind, Health::Healthy),
+            // The verdict does not give these yet.
+            Order::Probe { .. } | Order::ReadGroup | Order::ReadPeers { .. } | Order::ReadHoldTag => {
+                self.spawn(id, READ, kind, async { Err(not_booted()) });
+            }
             Order::Exit => self.exiting = true,
         }
     }

@@ -6,9 +6,12 @@
 //! drive the same interface, and the same inputs always give the same outputs.
 
 mod config;
+mod evidence;
 mod facts;
+mod fleet;
 mod handover;
 mod health;
+mod hold;
 mod jitter;
 mod journal;
 mod ladder;
@@ -21,11 +24,14 @@ mod verdict;
 mod view;
 
 pub use config::Config;
+pub use evidence::{Complaint, OriginProbe, Probe, Probes, Reach};
 pub use facts::{
     Event, Failure, FailureKind, Generation, Installed, Observation, Outcome, Ready, Request, RunFact, RunId,
     SecretRead, VersionId,
 };
+pub use fleet::{Group, Member, PeerGrain, Peers};
 pub use health::Health;
+pub use hold::{Hold, Holder};
 pub use journal::{Decision, DecisionKind};
 pub use ladder::Mark;
 pub use orders::{Order, OrderId, Reason};

@@ -89,6 +89,7 @@ impl Run {
                 self.ha_connections = ha_connections.or(self.ha_connections);
                 self.most = self.most.max(self.connections());
             }
+            RunFact::Complained { .. } => {}
         }
     }
 

@@ -87,7 +87,7 @@ impl Verdict {
                     self.done(now, order, result);
                 }
             }
-            Event::Wake => {}
+            Event::Hold { .. } | Event::Wake => {}
         }
         self.step(now);
     }
