@@ -186,7 +186,7 @@ impl Verdict {
         };
         let answer = rules::judge_peers(&peers, &self.outage, now, &self.config, others);
         self.guard.others = Some((now, answer));
-        self.found = self.find(now);
+        self.step_blame(now);
         match answer {
             Others::Alive => self.clear(now, rank, false),
             Others::None => match canary {
