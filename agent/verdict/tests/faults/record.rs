@@ -22,16 +22,13 @@ pub struct Record {
     health: Option<Health>,
     /// What was ordered and decided, for a person.
     pub trace: String,
-    shown: u32,
     refused: bool,
-    restarted: bool,
 }
 
 impl Record {
     pub fn order(&mut self, time: Option<Duration>, order: &Order) {
         if let Some(time) = time {
             self.restarts += u32::from(matches!(order, Order::Restart { .. }));
-            self.restarted |= matches!(order, Order::Restart { .. });
             self.handed_over |= matches!(order, Order::Start { .. });
             let _ = writeln!(self.trace, "{:>9.1} s  order     {order:?}", time.as_secs_f64());
         }
@@ -58,20 +55,18 @@ impl Record {
         }
         self.held |= view.health == Health::Held;
         let blame = view.blame.as_ref().map(|finding| finding.blame);
-        let marked = self.marks > self.shown && view.health == Health::Condemned;
         let acts = match act {
             Act::Nothing => false,
-            Act::Restart => std::mem::take(&mut self.restarted),
+            Act::Restart => self.restarts > 0,
             Act::HandOver => handed_over,
             Act::Refuse => self.refused,
-            Act::Condemn => marked,
+            Act::Condemn => self.marks > 0 && view.health == Health::Condemned,
             Act::Hold => view.health == Health::Held,
             Act::Report => registered && blame == Some(Blame::Origin),
         };
         if acts && self.acted.is_none() {
             self.acted = Some((time, blame));
         }
-        self.shown = self.marks;
     }
 
     pub fn end(&mut self, health: Health) {

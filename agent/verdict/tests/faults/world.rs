@@ -23,7 +23,7 @@ pub struct World<'a> {
     verdict: Verdict,
     now: Duration,
     children: BTreeMap<RunId, Child>,
-    agenda: BTreeMap<(Duration, u64), Item>,
+    agenda: BTreeMap<(Duration, bool, u64), Item>,
     planned: u64,
     versions: BTreeMap<Generation, String>,
     current: Option<Installed>,
@@ -60,7 +60,6 @@ pub fn live(scenario: &Scenario) -> Record {
     if scenario.world.installed {
         world.current = Some(world.install("v1"));
     }
-    // In this order: a look at the very moment of the break sees nothing of it.
     world.plan(start, Item::Look);
     world.plan(start, Item::Boot);
     for change in scenario.happens.iter().flat_map(|happening| happening.changes(scenario.right.watch)) {
@@ -73,7 +72,7 @@ pub fn live(scenario: &Scenario) -> Record {
 impl<'a> World<'a> {
     fn run(&mut self, end: Duration) {
         loop {
-            let item = self.agenda.keys().next().map(|(at, _)| *at);
+            let item = self.agenda.keys().next().map(|(at, ..)| *at);
             let child = self.children.iter().filter_map(|(run, child)| Some((child.next?, *run))).min_by_key(|next| next.0.0);
             let wake = self.verdict.wake_at(Mono::new(self.now)).map(Mono::since_boot);
             assert!(wake.is_none_or(|wake| wake > self.now), "a wake-up in the past");
@@ -83,7 +82,10 @@ impl<'a> World<'a> {
             match child {
                 _ if item == Some(next) => self.next_item(),
                 Some(((at, step), run)) if at == next => self.step_child(run, step),
-                _ => self.tell(Event::Wake),
+                _ => {}
+            }
+            if wake == Some(next) {
+                self.tell(Event::Wake);
             }
             if self.scenario.right.stop_at_act && self.record.acted.is_some() {
                 break;
@@ -99,7 +101,8 @@ impl<'a> World<'a> {
 
     fn plan(&mut self, at: Duration, item: Item) {
         self.planned += 1;
-        self.agenda.insert((at, self.planned), item);
+        // A look at the very moment of the break comes before it, and sees nothing of it.
+        self.agenda.insert((at, !matches!(item, Item::Look), self.planned), item);
     }
 
     fn next_item(&mut self) {
@@ -173,10 +176,9 @@ impl<'a> World<'a> {
         if let Some(time) = self.present().time {
             let act = self.scenario.right.act;
             let view = self.verdict.view(Mono::new(self.now));
-            let newest = answers::secret(self.present()).ok();
-            let handed_over = act == Act::HandOver
-                && view.health.is_registered()
-                && view.installed.as_ref().is_some_and(|installed| Some(installed.version.0.as_str()) == newest);
+            let wanted = if self.scenario.happens.iter().any(|it| it.what == What::NewVersion) { "v2" } else { "v1" };
+            let handed_over = view.health.is_registered()
+                && view.installed.as_ref().is_some_and(|installed| installed.version.0 == wanted);
             self.record.look(act, time, &view, handed_over);
         }
     }
