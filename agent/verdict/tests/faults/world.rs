@@ -3,7 +3,7 @@
 
 use crate::answers;
 use crate::child::{Child, Present, Step};
-use crate::reader::{Act, Scenario, What};
+use crate::reader::{Scenario, What};
 use crate::record::Record;
 use cflared_verdict::{
     Carried, Config, Event, Failure, FailureKind, Generation, Hold, Holder, Installed, Mono, Observation, Order,
