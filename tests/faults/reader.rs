@@ -4,6 +4,16 @@ use cflared_verdict::Blame;
 use serde::{Deserialize, Deserializer, de::Error};
 use std::time::Duration;
 
+/// Scenarios of one kind.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// What kind.
+    #[serde(rename = "part")]
+    pub title: String,
+    pub scenarios: Vec<Scenario>,
+}
+
 /// One row of the table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -248,7 +258,7 @@ impl Scenario {
 }
 
 /// The whole table.
-pub fn scenarios() -> Vec<Scenario> {
+pub fn parts() -> Vec<Part> {
     serde_yaml::from_str(include_str!("scenarios.yml")).expect("the table is well-formed")
 }
 

@@ -41,7 +41,9 @@ pub fn group(present: Present<'_>, marked: bool, rival: bool) -> Answer<Group> {
     }
     if rival {
         let lower = is(What::MarkedAtOnce).as_deref() == Some("lower");
-        let with = |member: &&mut Member| (lower && member.id.as_str() < INSTANCE) || (!lower && member.id.as_str() > INSTANCE);
+        let with = |member: &&mut Member| {
+            (lower && member.id.as_str() < INSTANCE) || (!lower && member.id.as_str() > INSTANCE)
+        };
         members.iter_mut().find(with).expect("there is such an instance").healthy = false;
     }
     let gone = present.scenario.happens.iter().filter(|happening| happening.is.as_deref() == Some("unhealthy"));

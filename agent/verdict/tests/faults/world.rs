@@ -73,7 +73,8 @@ impl<'a> World<'a> {
     fn run(&mut self, end: Duration) {
         loop {
             let item = self.agenda.keys().next().map(|(at, ..)| *at);
-            let child = self.children.iter().filter_map(|(run, child)| Some((child.next?, *run))).min_by_key(|next| next.0.0);
+            let child =
+                self.children.iter().filter_map(|(run, child)| Some((child.next?, *run))).min_by_key(|next| next.0.0);
             let wake = self.verdict.wake_at(Mono::new(self.now)).map(Mono::since_boot);
             assert!(wake.is_none_or(|wake| wake > self.now), "a wake-up in the past");
             let next = [item, child.map(|((at, _), _)| at), wake].into_iter().flatten().min();
