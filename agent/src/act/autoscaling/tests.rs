@@ -6,13 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const INSTANCE: &str = "i-0123456789abcdef0";
 
 fn autoscaling(url: &str) -> AutoScaling {
+    AutoScaling::new(&client(url), INSTANCE, false)
+}
+
+fn client(url: &str) -> Client {
     let config = aws_sdk_autoscaling::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
         .endpoint_url(url)
         .credentials_provider(credentials())
         .http_client(http_client());
-    AutoScaling::new(&Client::from_conf(config.build()), INSTANCE)
+    Client::from_conf(config.build())
 }
 
 fn text(asked: &Asked) -> &str {
@@ -182,6 +186,22 @@ fn an_endpoint_that_never_answers_is_given_up() {
         let error = autoscaling(&http.url).membership().await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Unreachable, "{error}");
         assert!(error.to_string().contains("no answer in time"), "{error}");
+    });
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_do_and_calls_nothing() {
+    run(async {
+        let http = Http::start(|_, asked| if is_set(asked) { set() } else { group("HEALTHY") }).await;
+        let dry = AutoScaling::new(&client(&http.url), INSTANCE, true);
+        for (health, word) in [(Health::Unhealthy, "Unhealthy"), (Health::Healthy, "Healthy")] {
+            let error = dry.mark(health).await.unwrap_err();
+            assert_eq!(error.kind(), FailureKind::Disabled);
+            let text = error.to_string();
+            assert!(text.contains(&format!("was not marked {word}")) && text.contains("--dry-run"), "{text}");
+        }
+        assert!(http.asked().is_empty());
+        assert!(dry.membership().await.unwrap().healthy, "it reads all the same");
     });
 }
 
