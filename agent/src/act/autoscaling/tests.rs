@@ -3,13 +3,13 @@ use crate::act::testing::{Asked, Http, Reply, credentials, http_client, refusing
 use aws_sdk_autoscaling::config::{BehaviorVersion, Region};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const INSTANCE: &str = "i-0123456789abcdef0";
+pub const INSTANCE: &str = "i-0123456789abcdef0";
 
 fn autoscaling(url: &str) -> AutoScaling {
     AutoScaling::new(&client(url), INSTANCE, false)
 }
 
-fn client(url: &str) -> Client {
+pub fn client(url: &str) -> Client {
     let config = aws_sdk_autoscaling::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
@@ -19,7 +19,7 @@ fn client(url: &str) -> Client {
     Client::from_conf(config.build())
 }
 
-fn text(asked: &Asked) -> &str {
+pub fn text(asked: &Asked) -> &str {
     std::str::from_utf8(&asked.body).unwrap()
 }
 
@@ -27,7 +27,7 @@ fn is_set(asked: &Asked) -> bool {
     text(asked).starts_with("Action=SetInstanceHealth")
 }
 
-fn xml(status: u16, body: &str) -> Reply {
+pub fn xml(status: u16, body: &str) -> Reply {
     Reply::Say(status, "content-type: text/xml\r\n", body.as_bytes().to_vec())
 }
 
@@ -35,7 +35,7 @@ fn set() -> Reply {
     xml(200, "<SetInstanceHealthResponse><ResponseMetadata/></SetInstanceHealthResponse>")
 }
 
-fn error(status: u16, code: &str, message: &str) -> Reply {
+pub fn error(status: u16, code: &str, message: &str) -> Reply {
     let body = format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>");
     xml(status, &body)
 }
