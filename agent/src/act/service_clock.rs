@@ -64,8 +64,10 @@ impl Intercept for ServiceClock {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // Without a date that can be read there is the local clock.
-        let date = context.response().headers().get("date");
+        let headers = context.response().headers();
+        // Without a date that can be read there is the local clock. One with an age is from a cache (RFC 9111 §5.1), and the
+        // date is of long ago.
+        let date = headers.get("date").filter(|_| headers.get("age").is_none());
         let date = date.and_then(|text| DateTime::from_str(text, Format::HttpDate).ok());
         if let Some(date) = date.and_then(|date| SystemTime::try_from(date).ok()) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(date);

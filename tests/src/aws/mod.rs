@@ -197,8 +197,11 @@ impl Aws {
         // Secrets and datapoints are kept elsewhere.
         let input = (call.service == Service::AutoScaling).then(|| call.input.clone());
         let in_flight = self.requests.begin(format!("{service}.{}", call.action), by.clone(), input);
-        if let Err(refused) = self.lock().verify(&request, call.service) {
-            return in_flight.answered(wire::error(call.service, &refused));
+        let verified = self.lock().verify(&request, call.service);
+        if let Err(refused) = verified {
+            let mut answer = wire::error(call.service, &refused);
+            self.lock().stamp(&mut answer);
+            return in_flight.answered(answer);
         }
         let plan = self.lock().faults.take(&[&call.action, service]);
         let apply = || wire::write(call.service, &call.action, self.lock().apply(&call, by.as_deref()));

@@ -195,14 +195,8 @@ async fn the_peers_are_those_who_reported_but_for_us() {
     push(&config, last - 60, &[0.0, 0.0]).await;
     push(&config, last - 180, &[1.0]).await;
     let cloudwatch = pusher(&config);
-    let sample = Sample {
-        of: dimensions(),
-        registered: true,
-        connections: 4,
-        restarts: 0,
-        held: None,
-        ami_age_days: None,
-    };
+    let sample =
+        Sample { of: dimensions(), registered: true, connections: 4, restarts: 0, held: None, ami_age_days: None };
     let end = UNIX_EPOCH + Duration::from_secs((last + 60).cast_unsigned());
     assert!(cloudwatch.sample(end, sample));
     cloudwatch.flush(end).await;
@@ -253,7 +247,8 @@ async fn a_metric_comes_in_pages_of_the_size_asked_for() {
     let (mut token, mut seen) = (None, Vec::new());
     loop {
         let request = Metrics::new(&config).get_metric_data().max_datapoints(2).set_next_token(token);
-        let request = request.metric_data_queries(query("sum", "Sum")).metric_data_queries(query("count", "SampleCount"));
+        let request =
+            request.metric_data_queries(query("sum", "Sum")).metric_data_queries(query("count", "SampleCount"));
         let seconds = aws_sdk_cloudwatch::primitives::DateTime::from_secs;
         let page = request.start_time(seconds(last - 600)).end_time(seconds(last + 60)).send().await.unwrap();
         for result in page.metric_data_results() {

@@ -168,6 +168,14 @@ fn without_a_date_the_clock_of_the_host_has_to_do() {
         let http = Http::start(move |n, asked| undated(script(n, asked))).await;
         let wall = now() + Duration::from_secs(1000);
         assert_eq!(replaced(&read(&http.url, wall).await.unwrap()), [4600]);
+        let cached = |n: usize, asked: &Asked| match well(|_, _| None)(n, asked) {
+            Reply::Say(status, _, body) => {
+                let headers = "content-type: text/xml\r\ndate: Thu, 01 Jan 2026 03:04:05 GMT\r\nage: 86400\r\n";
+                Reply::Say(status, headers, body)
+            }
+            other => other,
+        };
+        assert!(read(&Http::start(cached).await.url, now()).await.is_ok(), "the date of a cached answer is no clock");
         let early = now() - Duration::from_secs(7200);
         assert_eq!(replaced(&read(&http.url, early).await.unwrap()), [0], "what has not been yet has just been");
     });
