@@ -6,8 +6,8 @@ use crate::act::autoscaling::{Health, Membership};
 use cflared_verdict::{Failure, FailureKind, Order, OrderId, Outcome};
 use std::time::Duration;
 
-/// How long a read for the guard may take; the rooms give up after 10 s themselves and say why.
-const READ: Duration = Duration::from_secs(15);
+/// How long a read for the guard may take; the room gives up after 10 s itself, and says why.
+const READ: Duration = Duration::from_secs(20);
 /// How long a mark and its read-back may take, with the save before it.
 const MARK: Duration = Duration::from_secs(45);
 
