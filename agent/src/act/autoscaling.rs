@@ -83,7 +83,7 @@ pub enum Error {
     },
     /// Nothing is done in a dry run.
     #[error(
-        "{instance} was not marked {health}: this is a dry run (--dry-run); without it {MARK} would have been called"
+        "failed to mark {instance} {health}: this is a dry run; without --dry-run {MARK} would have been called now"
     )]
     DryRun {
         /// The instance.

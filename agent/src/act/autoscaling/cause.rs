@@ -1,9 +1,9 @@
 //! Which causes of a scaling activity say that an instance was replaced for its health.
 
-/// What every termination's cause says, whatever the reason
+/// What leads to the reason of a termination, in lower case
 /// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-unhealthy-instance.html>). A launch says "was launched"
 /// or "was started", so a replacement is counted once.
-const TERMINATION: &str = "taken out of service";
+const TERMINATION: &str = "taken out of service in response to ";
 
 /// The words that stand for health, in lower case. They are no whole sentences: AWS words the same cause in several ways
 /// ("a EC2 health check", "an EC2 health check"), and what is counted in doubt only makes the guard more careful. No
@@ -20,10 +20,12 @@ const HEALTH: [(&str, &str); 3] = [
     ("status check", "https://repost.aws/knowledge-center/auto-scaling-instance-how-terminated"),
 ];
 
-/// Whether an activity with that cause ends an instance for its health.
+/// Whether an activity with that cause ends an instance for its health. A cause may be several sentences, and others of
+/// them may hold anything, as the name of an alarm.
 pub fn is_health_replacement(cause: &str) -> bool {
     let cause = cause.to_ascii_lowercase();
-    cause.contains(TERMINATION) && HEALTH.iter().any(|(words, _)| cause.contains(words))
+    let mut reasons = cause.split(TERMINATION).skip(1).filter_map(|rest| rest.split(". ").next());
+    reasons.any(|reason| HEALTH.iter().any(|(words, _)| reason.contains(words)))
 }
 
 #[cfg(test)]
@@ -52,6 +54,9 @@ mod tests {
             "At 2020-09-12T10:16:52Z a monitor alarm CPU in state ALARM triggered policy CPU changing the desired capacity \
              from 3 to 2. At 2020-09-12T10:17:02Z an instance was taken out of service in response to a difference between \
              desired and actual capacity, shrinking the capacity from 3 to 2.",
+            "At 2020-09-12T10:16:52Z a monitor alarm health-check in state ALARM triggered policy health check changing the \
+             desired capacity from 3 to 2. At 2020-09-12T10:17:02Z an instance was taken out of service in response to a \
+             difference between desired and actual capacity. At 2020-09-12T10:17:02Z instance health-check was selected.",
             "At 2017-02-11T15:33:29Z instance i-0 was taken out of service in response to a user request.",
             "At 2026-01-01T00:00:00Z an instance was taken out of service in response to an EC2 instance rebalance \
              recommendation.",

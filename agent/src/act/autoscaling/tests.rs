@@ -198,7 +198,10 @@ fn a_dry_run_says_what_it_would_do_and_calls_nothing() {
             let error = dry.mark(health).await.unwrap_err();
             assert_eq!(error.kind(), FailureKind::Disabled);
             let text = error.to_string();
-            assert!(text.contains(&format!("was not marked {word}")) && text.contains("--dry-run"), "{text}");
+            assert!(
+                text.contains(&format!(" {word}: this is a dry run")) && text.contains("SetInstanceHealth would"),
+                "{text}"
+            );
         }
         assert!(http.asked().is_empty());
         assert!(dry.membership().await.unwrap().healthy, "it reads all the same");

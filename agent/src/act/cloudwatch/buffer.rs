@@ -19,7 +19,7 @@ const KEPT: u64 = 24 * 3600;
 /// The most values that wait: a whole day of periods of 10 s. With shorter periods, which are for trying things out,
 /// memory is worth more than the day.
 const MOST_KEPT: u64 = 8640;
-/// For how long values are remembered after they were sent, in seconds: longer than anybody asks back for.
+/// For how long values are remembered after they were sent, in seconds: twice as long as is asked back for by default.
 const RECENT: u64 = 20 * 60;
 
 /// What was counted since the boot. `offered = delivered + lost + dropped + ` what waits.
