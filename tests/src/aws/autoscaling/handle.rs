@@ -37,7 +37,7 @@ impl Aws {
         self.lock().scaling.marks().to_vec()
     }
 
-    /// Adds an activity that ended an instance `age` ago; `why` follows "At <time> " in its cause. Gives false if there is no
+    /// Adds an activity that ended an instance `age` ago; `why` follows "At …" in its cause. Gives false if there is no
     /// such group.
     pub fn plant_activity(&self, group: &str, instance: &str, why: &str, age: Duration) -> bool {
         let mut state = self.lock();

@@ -68,7 +68,7 @@ impl Scaling {
         found.map(|group| group.begin_termination(instance, cause, now_ms)).is_some()
     }
 
-    /// Adds an activity that ended an instance `age_ms` ago; `why` follows "At <time> " in its cause. Gives false if there is
+    /// Adds an activity that ended an instance `age_ms` ago; `why` follows "At …" in its cause. Gives false if there is
     /// no such group.
     pub fn plant_activity(&mut self, group: &str, instance: &str, why: &str, age_ms: u64, now_ms: u64) -> bool {
         let found = self.group_mut(group, now_ms);
