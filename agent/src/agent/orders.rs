@@ -3,7 +3,7 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::autoscaling::{Health, Membership};
-use crate::bundle::{self, Intake, Locked};
+use crate::bundle::{self, Intake, Locked, Service};
 use crate::connector::{self, respawn};
 use crate::identity::{self, Environment};
 use crate::secret::payload::Payload;
@@ -21,6 +21,11 @@ const DISK: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(15);
 /// How long a mark and its read-back may take, with the save before it.
 const MARK: Duration = Duration::from_secs(45);
+
+/// How long a probe may take: the rules, then the tries, which are over within 7 s.
+const PROBE: Duration = Duration::from_secs(10);
+/// How long the rules of a bundle may take to be read: a disk that hangs must not keep the edge from being tried.
+const RULES: Duration = Duration::from_secs(2);
 
 /// How an order ended, with what the agent itself keeps of it.
 #[derive(Debug)]
@@ -81,8 +86,9 @@ impl Agent {
             }
             Order::MarkUnhealthy => self.mark(id, kind, Health::Unhealthy),
             Order::MarkHealthy => self.mark(id, kind, Health::Healthy),
+            Order::Probe { generation } => self.probe(id, generation),
             // The verdict does not give these yet.
-            Order::Probe { .. } | Order::ReadGroup | Order::ReadPeers { .. } | Order::ReadHoldTag => {
+            Order::ReadGroup | Order::ReadPeers { .. } | Order::ReadHoldTag => {
                 self.spawn(id, READ, kind, async { Err(not_booted()) });
             }
             Order::Exit => self.exiting = true,
@@ -212,6 +218,21 @@ impl Agent {
         });
     }
 
+    fn probe(&mut self, id: OrderId, generation: Generation) {
+        let store = self.host.as_ref().map(|host| host.store.store().clone());
+        let prober = self.prober.clone();
+        self.spawn(id, PROBE, Order::Probe { generation }, async move {
+            let read = tokio::task::spawn_blocking(move || store.map_or(Ok(vec![]), |store| store.services(generation)));
+            let services = match tokio::time::timeout(RULES, read).await {
+                Ok(Ok(Ok(services))) => services,
+                Ok(Ok(Err(error))) => without_origins(&error),
+                Ok(Err(error)) => without_origins(&error),
+                Err(late) => without_origins(&late),
+            };
+            Ok((Outcome::Probed(prober.probe(services).await), News::None))
+        });
+    }
+
     fn mark(&mut self, id: OrderId, order: Order, health: Health) {
         let saved = self.save();
         let group = self.host.as_ref().and_then(|host| host.autoscaling.clone());
@@ -227,6 +248,12 @@ impl Agent {
             Ok((Outcome::Marked { shown: marked.shown }, News::Membership(marked.membership)))
         });
     }
+}
+
+/// The edge is tried whatever the rules are.
+fn without_origins(error: &dyn std::fmt::Display) -> Vec<Service> {
+    warn!(%error, "origins not tried");
+    vec![]
 }
 
 fn done((): ()) -> (Outcome, News) {
