@@ -222,7 +222,8 @@ impl Agent {
         let store = self.host.as_ref().map(|host| host.store.store().clone());
         let prober = self.prober.clone();
         self.spawn(id, PROBE, Order::Probe { generation }, async move {
-            let read = tokio::task::spawn_blocking(move || store.map_or(Ok(vec![]), |store| store.services(generation)));
+            let read =
+                tokio::task::spawn_blocking(move || store.map_or(Ok(vec![]), |store| store.services(generation)));
             let services = match tokio::time::timeout(RULES, read).await {
                 Ok(Ok(Ok(services))) => services,
                 Ok(Ok(Err(error))) => without_origins(&error),

@@ -1,7 +1,7 @@
 //! The checks that need nothing but the payload.
 
 use super::broken::RuleBroken;
-use super::service::{self, Service};
+use super::service::Service;
 use super::yaml::{self, Node};
 use crate::secret::payload::fields::Fields;
 use crate::secret::payload::{Payload, SecretText};
@@ -118,7 +118,7 @@ pub(super) fn ingress(config: &Node) -> Result<Vec<Service>, RuleBroken> {
             return Err(wrong_type("ingress", Some(number), rule, "a mapping with `service:`"));
         }
         let service = text(rule, "service", Some(number))?.unwrap_or_default();
-        let service = service::parse(service).map_err(|why| RuleBroken::ServiceInvalid { rule: number, why })?;
+        let service = Service::parse(service).map_err(|why| RuleBroken::ServiceInvalid { rule: number, why })?;
         if !services.contains(&service) {
             services.push(service);
         }

@@ -26,6 +26,35 @@ pub enum Service {
     NoAddress(String),
 }
 
+impl Service {
+    /// Reads a service.
+    ///
+    /// # Errors
+    /// It is none that cloudflared knows; the text continues "the service of ingress rule 1 …" and does not quote it.
+    pub fn parse(service: &str) -> Result<Self, &'static str> {
+        if let Some(status) = service.strip_prefix("http_status:") {
+            return match status.parse::<u16>() {
+                Ok(100..=999) => Ok(Self::NoAddress(service.into())),
+                _ => Err("is `http_status:` without a status from 100 to 999"),
+            };
+        }
+        for (prefix, scheme) in [("unix:", "unix"), ("unix+tls:", "unix+tls")] {
+            match service.strip_prefix(prefix) {
+                None => {}
+                Some("") => return Err("is a socket without a path"),
+                Some(path) => return Ok(Self::Socket { scheme, path: path.into() }),
+            }
+        }
+        match service {
+            "hello_world" | "hello-world" | "helloworld" | "bastion" | "socks-proxy" => {
+                Ok(Self::NoAddress(service.into()))
+            }
+            "" => Err("is missing"),
+            url => network(url).map(Self::Network),
+        }
+    }
+}
+
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -51,33 +80,6 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
         write!(f, "{}://{open}{}{close}:{}", self.scheme, self.host, self.port)
-    }
-}
-
-/// Reads a service.
-///
-/// # Errors
-/// It is none that cloudflared knows; the text continues "the service of ingress rule 1 …" and does not quote it.
-pub fn parse(service: &str) -> Result<Service, &'static str> {
-    if let Some(status) = service.strip_prefix("http_status:") {
-        return match status.parse::<u16>() {
-            Ok(100..=999) => Ok(Service::NoAddress(service.into())),
-            _ => Err("is `http_status:` without a status from 100 to 999"),
-        };
-    }
-    for (prefix, scheme) in [("unix:", "unix"), ("unix+tls:", "unix+tls")] {
-        match service.strip_prefix(prefix) {
-            None => {}
-            Some("") => return Err("is a socket without a path"),
-            Some(path) => return Ok(Service::Socket { scheme, path: path.into() }),
-        }
-    }
-    match service {
-        "hello_world" | "hello-world" | "helloworld" | "bastion" | "socks-proxy" => {
-            Ok(Service::NoAddress(service.into()))
-        }
-        "" => Err("is missing"),
-        url => network(url).map(Service::Network),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The edge's names.
 
 use super::edges::{Edges, known_hosts, service};
-use super::evidence::{printable, probe};
+use super::evidence::{Told, probe};
 use super::side_by_side;
 use crate::identity::{Cause, Resolver, UnknownName};
 use cflared_verdict::{Probe, Reach};
@@ -50,7 +50,7 @@ async fn discover(resolver: &Resolver, region: Option<&str>) -> Looked {
         // Its connector would try a name server of Cloudflare's next (1.1.1.1, over TLS), which is no more than a hope.
         Err(failed) => failed.reach,
     };
-    conclude(reach, vec![told(&service, &record)], names)
+    conclude(reach, Told::default().and(bare(&service), &record), names)
 }
 
 async fn named(resolver: &Resolver, edges: &[String]) -> Looked {
@@ -68,7 +68,7 @@ async fn named(resolver: &Resolver, edges: &[String]) -> Looked {
         }
     });
     let names = side_by_side(looked.collect::<Vec<_>>()).await;
-    conclude(reached(&names), vec![], names)
+    conclude(reached(&names), Told::default(), names)
 }
 
 async fn addresses(resolver: Resolver, host: String, port: u16) -> Found {
@@ -88,18 +88,18 @@ fn reached(names: &[Found]) -> Reach {
     failed.map(|failed| failed.reach).find(|reach| *reach == Reach::Failed).unwrap_or(Reach::Silent)
 }
 
-fn conclude(reach: Reach, mut parts: Vec<String>, names: Vec<Found>) -> Looked {
+fn conclude(reach: Reach, mut told: Told, names: Vec<Found>) -> Looked {
     let mut addresses = Vec::new();
     for (name, found) in names {
         match found {
             Ok(found) => {
-                parts.push(told(&name, &summary(&found)));
+                told = told.and(bare(&name), &summary(&found));
                 addresses.extend(preferred(found));
             }
-            Err(failed) => parts.push(told(&name, &failed.why)),
+            Err(failed) => told = told.and(bare(&name), &failed.why),
         }
     }
-    Looked { probe: probe(reach, &parts.join("; ")), addresses }
+    Looked { probe: probe(reach, &told.text()), addresses }
 }
 
 /// What a connector tries: IPv4, unless there is none (`--edge-ip-version` is 4 if it is not given).
@@ -112,17 +112,17 @@ fn preferred(mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     found
 }
 
+/// A name as people write it.
+fn bare(name: &str) -> &str {
+    name.trim_end_matches('.')
+}
+
 fn summary(found: &[SocketAddr]) -> String {
     let first = found.first().map(|address| address.ip().to_string()).unwrap_or_default();
     match found.len() {
         0 | 1 => first,
         many => format!("{first} and {} more", many - 1),
     }
-}
-
-fn told(name: &str, what: &str) -> String {
-    // It comes from the network.
-    format!("{}: {what}", printable(name.trim_end_matches('.')))
 }
 
 impl From<UnknownName> for Failed {

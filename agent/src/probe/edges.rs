@@ -33,7 +33,9 @@ impl Edges {
                 None => continue,
             };
             match name {
-                "edge" => edges.extend(value.split(',').map(str::trim).filter(|edge| !edge.is_empty()).map(String::from)),
+                "edge" => {
+                    edges.extend(value.split(',').map(str::trim).filter(|edge| !edge.is_empty()).map(String::from))
+                }
                 "region" => region = Some(value.to_owned()).filter(|region| !region.is_empty()),
                 _ => {}
             }

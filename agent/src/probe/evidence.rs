@@ -43,28 +43,35 @@ pub fn words(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
+/// Who was asked and what came back; those that said the same are named together.
+#[derive(Debug, Default)]
+pub struct Told(Vec<(Vec<String>, String)>);
+
+impl Told {
+    pub fn and(mut self, who: &str, what: &str) -> Self {
+        match self.0.last_mut() {
+            Some((names, same)) if same == what => names.push(who.into()),
+            _ => self.0.push((vec![who.into()], what.into())),
+        }
+        self
+    }
+
+    pub fn text(&self) -> String {
+        let parts: Vec<_> = self.0.iter().map(|(names, what)| format!("{}: {what}", names.join(", "))).collect();
+        parts.join("; ")
+    }
+}
+
 /// One result of many tries at the edge: the best, for one address that answers is enough. `tries` are of the first of
 /// `edges`, in their order.
 pub fn best(edges: &[SocketAddr], tries: Vec<Try>) -> Probe {
-    let asked = tries.len();
-    let tries: Vec<_> = edges.iter().zip(tries).collect();
-    let of = |reach| tries.iter().filter(move |(_, one)| one.reach == reach);
-    let told = |(edge, one): &(&SocketAddr, Try)| format!("{edge}: {}", one.said);
-    if let Some(first) = of(Reach::Answered).next() {
-        let answered = of(Reach::Answered).count();
-        let others = tries.iter().filter(|(_, one)| one.reach != Reach::Answered).map(told);
-        let mut parts = vec![told(first)];
-        if asked > 1 {
-            parts.push(format!("{answered} of {asked} answered"));
-        }
-        parts.extend(others);
-        return probe(Reach::Answered, &parts.join("; "));
-    }
-    let all: Vec<_> = tries.iter().map(told).collect();
-    match [Reach::Failed, Reach::Silent].into_iter().find(|reach| of(*reach).next().is_some()) {
-        Some(reach) => probe(reach, &all.join("; ")),
-        None => probe(Reach::Untried, "no address of the edge is known"),
-    }
+    let mut tries: Vec<_> = edges.iter().zip(tries).collect();
+    // What the result rests on is told first.
+    let rank = |reach| [Reach::Answered, Reach::Failed, Reach::Silent].iter().position(|known| *known == reach);
+    tries.sort_by_key(|(_, one)| rank(one.reach));
+    let Some((_, first)) = tries.first() else { return probe(Reach::Untried, "no address of the edge is known") };
+    let all = tries.iter().fold(Told::default(), |told, (edge, one)| told.and(&edge.to_string(), &one.said));
+    probe(first.reach, &all.text())
 }
 
 /// A result with its evidence made printable.

@@ -38,7 +38,8 @@ impl Greeting {
     fn version(body: &[u8]) -> Option<Self> {
         let end = body.iter().position(|byte| *byte == 0)?;
         let version = std::str::from_utf8(&body[..end]).ok()?;
-        let plausible = version.starts_with(|c: char| c.is_ascii_digit()) && version.bytes().all(|b| b.is_ascii_graphic());
+        let plausible =
+            version.starts_with(|c: char| c.is_ascii_digit()) && version.bytes().all(|b| b.is_ascii_graphic());
         // MariaDB 10 puts this before its own, for replicas that take the first digit for MySQL's.
         let version = version.strip_prefix("5.5.5-").unwrap_or(version);
         plausible.then(|| Self::Version(version.into()))

@@ -34,12 +34,21 @@ struct Ids {
 /// Asks the edge at that address, within [`CONNECTION`].
 pub async fn ask(edge: SocketAddr) -> Try {
     let Ok(ids) = Ids::random() else { return Try::failed("this host gave no random numbers") };
-    let asked = async { exchange(edge, ids).await.unwrap_or_else(|error| Try::error(&error)) };
-    tokio::time::timeout(CONNECTION, asked).await.unwrap_or_else(|_| Try::silent("no answer"))
+    let mut strangers = 0;
+    match tokio::time::timeout(CONNECTION, exchange(edge, ids, &mut strangers)).await {
+        Ok(Ok(tried)) => tried,
+        Ok(Err(error)) => Try::error(&error),
+        Err(_) if strangers > 0 => not_quic(),
+        Err(_) => Try::silent("no answer"),
+    }
+}
+
+fn not_quic() -> Try {
+    Try::failed("the answer is not QUIC")
 }
 
 /// Sends the question until it is answered or refused.
-async fn exchange(edge: SocketAddr, ids: Ids) -> io::Result<Try> {
+async fn exchange(edge: SocketAddr, ids: Ids, strangers: &mut usize) -> io::Result<Try> {
     let any = if edge.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
     // From now on the kernel takes datagrams of that address only, and tells when the port is refused.
@@ -47,21 +56,22 @@ async fn exchange(edge: SocketAddr, ids: Ids) -> io::Result<Try> {
     let question = question(ids);
     loop {
         socket.send(&question).await?;
-        if let Ok(heard) = tokio::time::timeout(AGAIN, listen(&socket, ids)).await {
+        if let Ok(heard) = tokio::time::timeout(AGAIN, listen(&socket, ids, strangers)).await {
             return heard;
         }
     }
 }
 
-async fn listen(socket: &UdpSocket, ids: Ids) -> io::Result<Try> {
+async fn listen(socket: &UdpSocket, ids: Ids, strangers: &mut usize) -> io::Result<Try> {
     let mut datagram = [0; DATAGRAM];
-    for _ in 0..STRANGERS {
+    while *strangers < STRANGERS {
         let length = socket.recv(&mut datagram).await?;
         if let Some(versions) = versions(&datagram[..length], ids) {
             return Ok(Try::answered(format!("QUIC answered, with {versions} versions")));
         }
+        *strangers += 1;
     }
-    Ok(Try::failed("the answers are not QUIC"))
+    Ok(not_quic())
 }
 
 /// A long header (RFC 9000 §17.2) of the reserved version, padded with zeros.

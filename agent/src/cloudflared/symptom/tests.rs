@@ -109,7 +109,8 @@ fn an_origins_trouble_is_not_the_tunnels() {
         assert_eq!(symptom(&line), Symptom::OriginUnreachable, "{line}");
     }
     // Not the origin's: the client went away; the edge cannot be dialled.
-    let gone = r#"{"level":"error","error":"Incoming request ended abruptly: context canceled","message":"Request failed"}"#;
+    let gone =
+        r#"{"level":"error","error":"Incoming request ended abruptly: context canceled","message":"Request failed"}"#;
     assert_eq!(symptom(gone), Symptom::Unknown);
     let edge = r#"{"level":"error","error":"DialContext error: dial tcp 198.41.200.33:7844: i/o timeout","message":"Unable to establish connection with Cloudflare edge"}"#;
     assert_eq!(symptom(edge), Symptom::EdgeUnreachable);
