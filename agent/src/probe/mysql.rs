@@ -56,3 +56,6 @@ impl Greeting {
         (!text.is_empty()).then(|| Self::Error { code: u16::from_le_bytes(*code), text })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,13 @@ use cflared_tests::dns::{Dns, EDGE_SERVICE, Trouble};
 use cflared_tests::edge::{Block, Conduct, Edge, Knocks};
 use cflared_tests::mysql::{Greeting, MySql};
 use cflared_verdict::{Probes, Reach};
-use std::time::Duration;
+use quinn_proto::{DatagramEvent, Endpoint, EndpointConfig, ServerConfig};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::UdpSocket;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 const REGIONS: [&str; 2] = ["region1.v2.argotunnel.com.", "region2.v2.argotunnel.com."];
 
@@ -23,7 +29,7 @@ impl Network {
         let block = Block::take()?;
         let edge = Edge::start(&block.edge_addresses()).await?;
         let dns = Dns::start(block.address(53, 5353)).await?;
-        let ips: Vec<_> = edge.addresses().iter().map(std::net::SocketAddr::ip).collect();
+        let ips: Vec<_> = edge.addresses().iter().map(SocketAddr::ip).collect();
         for (region, ips) in REGIONS.iter().zip(ips.chunks(2)) {
             dns.host(region, ips);
         }
@@ -237,5 +243,37 @@ async fn a_whole_probe_is_over_in_time_when_nothing_answers() -> anyhow::Result<
     let last = &probes.origins[20];
     assert_eq!((last.service.as_str(), last.probe.reach), ("10 more", Reach::Untried));
     assert!(last.probe.evidence.contains("tcp://name-20.internal:3306, tcp://name-21"), "{last:#?}");
+    Ok(())
+}
+
+/// A QUIC server of others' making, which knows nothing of this project.
+async fn quic_server(listen: SocketAddr) -> anyhow::Result<()> {
+    let identity = cflared_tests::aws::tls::Authority::new()?.identity(&[])?;
+    let certificate = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes())?;
+    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes())?;
+    let config = Arc::new(ServerConfig::with_single_cert(vec![certificate], key)?);
+    let mut endpoint = Endpoint::new(Arc::new(EndpointConfig::default()), Some(config), true, None);
+    let socket = UdpSocket::bind(listen).await?;
+    tokio::spawn(async move {
+        let (mut packet, mut answer) = ([0; 2048], Vec::new());
+        while let Ok((length, from)) = socket.recv_from(&mut packet).await {
+            answer.clear();
+            let event = endpoint.handle(Instant::now(), from, None, None, packet[..length].into(), &mut answer);
+            if let Some(DatagramEvent::Response(transmit)) = event {
+                let _ = socket.send_to(&answer[..transmit.size], from).await;
+            }
+        }
+    });
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_quic_server_that_is_no_stand_in_answers_the_probe() -> anyhow::Result<()> {
+    let network = Network::new().await?;
+    let address = network.block.address(70, 7844);
+    quic_server(address).await?;
+    let probe = network.prober().udp(&[address]).await;
+    assert_eq!(probe.reach, Reach::Answered, "{probe:?}");
+    assert!(probe.evidence.starts_with(&format!("{address}: QUIC answered, with ")), "{probe:?}");
     Ok(())
 }
