@@ -1,11 +1,13 @@
 //! What the agent's probes find, against the stand-ins and an independent QUIC server.
 
+use crate::support::registered_pid;
 use cflared_agent::bundle::Service;
 use cflared_agent::identity::Resolver;
 use cflared_agent::probe::{Edges, Prober};
 use cflared_tests::dns::{Dns, EDGE_SERVICE, Trouble};
-use cflared_tests::edge::{Block, Conduct, Edge, Knocks};
+use cflared_tests::edge::{Block, Conduct, Edge, Knocks, Scope};
 use cflared_tests::mysql::{Greeting, MySql};
+use cflared_tests::world::{PATIENCE, Payload, SECRET, World};
 use cflared_verdict::{Probes, Reach};
 use quinn_proto::{DatagramEvent, Endpoint, EndpointConfig, ServerConfig};
 use std::net::SocketAddr;
@@ -243,6 +245,29 @@ async fn a_whole_probe_is_over_in_time_when_nothing_answers() -> anyhow::Result<
     let last = &probes.origins[20];
     assert_eq!((last.service.as_str(), last.probe.reach), ("10 more", Reach::Untried));
     assert!(last.probe.evidence.contains("tcp://name-20.internal:3306, tcp://name-21"), "{last:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_outage_orders_probes_and_a_tunnel_that_is_well_does_not() -> anyhow::Result<()> {
+    let (world, mut host) = World::with_host().await?;
+    host.set("verdict.probe_after", "2s");
+    // The origin of its rules.
+    let origin = MySql::start(world.block.address(60, 3306), Greeting::Version("8.0.39".into())).await?;
+    let mut payload = Payload::default();
+    payload.config = payload.config.replace("127.0.0.1:3306", &origin.address().to_string());
+    world.aws.put_secret(SECRET, &payload.text());
+    let mut agent = host.start()?;
+    registered_pid(&mut agent, None).await?;
+    assert_eq!((world.edge.knocks(), origin.connections()), (Knocks::default(), 0), "nothing is tried unasked");
+    world.edge.set(Conduct::Reset).await?;
+    world.edge.drop_connections(&Scope::default());
+    // Where that setting is not acted on, the first probe comes after a minute.
+    let deadline = Instant::now() + 2 * PATIENCE;
+    while !(world.edge.knocks().tls >= 4 && world.edge.knocks().quic >= 4 && origin.connections() >= 1) {
+        anyhow::ensure!(Instant::now() < deadline, "{:?}, {} connections", world.edge.knocks(), origin.connections());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     Ok(())
 }
 
