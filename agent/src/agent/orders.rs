@@ -6,6 +6,7 @@ use crate::act::autoscaling::{Health, Membership};
 use crate::bundle::{self, Intake, Locked, Service};
 use crate::connector::{self, respawn};
 use crate::identity::{self, Environment};
+use crate::probe::Streams;
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
 use cflared_verdict::{Failure, FailureKind, Generation, Order, OrderId, Outcome, RunId, SecretRead, VersionId};
@@ -221,6 +222,7 @@ impl Agent {
     fn probe(&mut self, id: OrderId, generation: Generation) {
         let store = self.host.as_ref().map(|host| host.store.store().clone());
         let prober = self.prober.clone();
+        let streams = if self.streams.take(self.clock.mono()) { Streams::Try } else { Streams::Spare };
         self.spawn(id, PROBE, Order::Probe { generation }, async move {
             let read =
                 tokio::task::spawn_blocking(move || store.map_or(Ok(vec![]), |store| store.services(generation)));
@@ -230,7 +232,7 @@ impl Agent {
                 Ok(Err(error)) => without_origins(&error),
                 Err(late) => without_origins(&late),
             };
-            Ok((Outcome::Probed(prober.probe(services).await), News::None))
+            Ok((Outcome::Probed(prober.probe(services, streams).await), News::None))
         });
     }
 

@@ -7,6 +7,7 @@
 //! One name may take 2 s, one connection 3 s. A whole probe is therefore over within 7 s: the edge's names in two steps,
 //! then its addresses; and beside both the origins, each its name and then its connection.
 
+mod allowance;
 mod dns;
 mod edges;
 mod evidence;
@@ -15,6 +16,7 @@ mod origin;
 mod quic;
 mod tls;
 
+pub use allowance::Allowance;
 pub use dns::Looked;
 pub use edges::Edges;
 
@@ -33,6 +35,15 @@ const CONNECTION: Duration = Duration::from_secs(3);
 /// How many addresses of the edge are tried.
 const ADDRESSES: usize = 8;
 
+/// Whether origins that may be MySQL servers (`tcp://`) are connected to: see [`Allowance`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streams {
+    /// They are.
+    Try,
+    /// They are not, this time.
+    Spare,
+}
+
 /// Tries things from this host. Clones are alike.
 #[derive(Debug, Clone)]
 pub struct Prober {
@@ -47,13 +58,13 @@ impl Prober {
     }
 
     /// Tries everything, within 7 s.
-    pub async fn probe(&self, services: Vec<Service>) -> Probes {
+    pub async fn probe(&self, services: Vec<Service>, streams: Streams) -> Probes {
         let edge = async {
             let Looked { probe, addresses } = self.dns().await;
             let (tcp, udp) = tokio::join!(self.tcp(&addresses), self.udp(&addresses));
             (probe, tcp, udp)
         };
-        let ((dns, tcp, udp), origins) = tokio::join!(edge, self.origins(services));
+        let ((dns, tcp, udp), origins) = tokio::join!(edge, self.origins(services, streams));
         Probes { dns, tcp, udp, origins }
     }
 
@@ -86,10 +97,10 @@ impl Prober {
     /// Connects to each origin, within 5 s, and hears what a MySQL server says first. The first 20 are tried; if there
     /// are more, one more entry says which were left out.
     ///
-    /// A connection without a login counts as an error of this host's at a MySQL server, which refuses a host after
-    /// `max_connect_errors` (100 by default) of them without a login between: this is for orders that are minutes apart.
-    pub async fn origins(&self, services: Vec<Service>) -> Vec<OriginProbe> {
-        origin::all(&self.resolver.afresh(NAME), services).await
+    /// Each try is one connection without a login at a MySQL server, which counts them: [`Allowance`] says how many are
+    /// safe.
+    pub async fn origins(&self, services: Vec<Service>, streams: Streams) -> Vec<OriginProbe> {
+        origin::all(&self.resolver.afresh(NAME), services, streams).await
     }
 }
 

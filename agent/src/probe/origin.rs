@@ -2,7 +2,7 @@
 
 use super::evidence::{Try, printable, probe, words};
 use super::mysql::{self, Greeting};
-use super::{CONNECTION, side_by_side};
+use super::{CONNECTION, Streams, side_by_side};
 use crate::bundle::{Origin, Service};
 use crate::identity::{Cause, Resolver};
 use cflared_verdict::{OriginProbe, Reach};
@@ -22,9 +22,9 @@ const GREETING: Duration = Duration::from_secs(1);
 const CONNECT: Duration = CONNECTION.saturating_sub(GREETING);
 
 /// Tries the first [`MOST`]; the last entry names the others.
-pub async fn all(resolver: &Resolver, mut services: Vec<Service>) -> Vec<OriginProbe> {
+pub async fn all(resolver: &Resolver, mut services: Vec<Service>, streams: Streams) -> Vec<OriginProbe> {
     let left_out = services.split_off(services.len().min(MOST));
-    let tries = services.into_iter().map(|service| one(resolver.clone(), service));
+    let tries = services.into_iter().map(|service| one(resolver.clone(), service, streams));
     let mut probes = side_by_side(tries.collect::<Vec<_>>()).await;
     if !left_out.is_empty() {
         let names: Vec<_> = left_out.iter().take(MOST).map(Service::to_string).collect();
@@ -35,12 +35,16 @@ pub async fn all(resolver: &Resolver, mut services: Vec<Service>) -> Vec<OriginP
     probes
 }
 
-async fn one(resolver: Resolver, service: Service) -> OriginProbe {
+async fn one(resolver: Resolver, service: Service, streams: Streams) -> OriginProbe {
     let name = printable(&service.to_string());
+    let untried = |why: &str| Try { reach: Reach::Untried, said: why.into() };
     let tried = match service {
+        Service::Network(origin) if streams == Streams::Spare && speaks_first(&origin) => {
+            untried("tried a while ago, and not again yet: a MySQL server counts connections without a login")
+        }
         Service::Network(origin) => network(resolver, origin).await,
         Service::Socket { path, .. } => socket(path).await,
-        Service::NoAddress(_) => Try { reach: Reach::Untried, said: "it has no address of its own".into() },
+        Service::NoAddress(_) => untried("it has no address of its own"),
     };
     OriginProbe { service: name, probe: probe(tried.reach, &tried.said) }
 }
@@ -54,14 +58,12 @@ async fn network(resolver: Resolver, origin: Origin) -> Try {
             return if silent { Try::silent(said) } else { Try::failed(said) };
         }
     };
-    // A greeting that nobody asked for is to be expected of this scheme alone.
-    let speaks_first = origin.scheme == "tcp";
     // One after the other, for each connection counts at the server; what is silent must leave time for the next.
     let share = CONNECT / u32::try_from(addresses.len().min(ADDRESSES)).unwrap_or(1);
     let mut tries = Vec::new();
     for ip in addresses.into_iter().take(ADDRESSES) {
         let address = SocketAddr::new(ip, origin.port);
-        let mut tried = connect(address, share, speaks_first).await;
+        let mut tried = connect(address, share, speaks_first(&origin)).await;
         tried.said = format!("{address}: {}", tried.said);
         if tried.reach == Reach::Answered {
             return tried;
@@ -71,6 +73,11 @@ async fn network(resolver: Resolver, origin: Origin) -> Try {
     let failed = tries.iter().any(|tried| tried.reach == Reach::Failed);
     let said: Vec<_> = tries.into_iter().map(|tried| tried.said).collect();
     if failed { Try::failed(said.join("; ")) } else { Try::silent(said.join("; ")) }
+}
+
+/// A greeting that nobody asked for is to be expected of this scheme alone.
+fn speaks_first(origin: &Origin) -> bool {
+    origin.scheme == "tcp"
 }
 
 async fn connect(address: SocketAddr, limit: Duration, speaks_first: bool) -> Try {

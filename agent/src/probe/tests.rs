@@ -104,7 +104,7 @@ async fn server(says: &'static [u8], then: Then) -> String {
 async fn origins(services: &[String]) -> Vec<(Reach, String)> {
     let resolver = Resolver::with_name_servers(vec!["127.0.0.1:9".parse().unwrap()]);
     let services = services.iter().map(|service| Service::parse(service).unwrap()).collect();
-    let probes = Prober::new(&resolver, edges(&[])).origins(services).await;
+    let probes = Prober::new(&resolver, edges(&[])).origins(services, Streams::Try).await;
     probes.into_iter().map(|one| (one.probe.reach, one.probe.evidence)).collect()
 }
 
@@ -170,6 +170,32 @@ async fn http_and_sockets_are_connected_to_and_no_more() {
 }
 
 #[tokio::test]
+async fn what_may_be_mysql_can_be_spared() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let services = [format!("tcp://{address}"), format!("http://{address}")];
+    let services = services.iter().map(|service| Service::parse(service).unwrap()).collect();
+    let prober = Prober::new(&Resolver::with_name_servers(vec![]), edges(&[]));
+    let found = prober.origins(services, Streams::Spare).await;
+    let reaches: Vec<_> = found.iter().map(|one| one.probe.reach).collect();
+    assert_eq!(reaches, [Reach::Untried, Reach::Answered], "{found:?}");
+}
+
+#[test]
+fn an_hour_of_probes_and_a_day_of_them_stay_below_what_a_mysql_server_counts() {
+    let at = |seconds| cflared_verdict::Mono::new(Duration::from_secs(seconds));
+    let mut allowance = Allowance::new(at(1000));
+    let mut taken =
+        |from: u64, until: u64| (from..until).step_by(30).filter(|now| allowance.take(at(1000 + now))).count();
+    assert_eq!(taken(0, 120), 4);
+    assert_eq!(taken(120, 900), 0);
+    assert_eq!(taken(900, 3600), 3);
+    assert_eq!(taken(3600, 86_400), 92, "of the 100 that a server takes: 99 in a day");
+    // Rest fills it, and no more than that.
+    assert_eq!(taken(200_000, 200_600), 4);
+}
+
+#[tokio::test]
 async fn an_origin_that_takes_no_connection_is_silent_and_holds_up_nobody() {
     let full = FullListener::new().await;
     let well = server(b"", Then::Wait).await;
@@ -187,7 +213,7 @@ async fn a_probe_that_is_given_up_ends() {
     let prober = Prober::new(&resolver, edges(&["--edge", &full.address.to_string()]));
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
-    let given_up = tokio::time::timeout(Duration::from_millis(200), prober.probe(vec![service])).await;
+    let given_up = tokio::time::timeout(Duration::from_millis(200), prober.probe(vec![service], Streams::Try)).await;
     assert!(given_up.is_err());
     let gone = async {
         while tasks() > before {

@@ -3,7 +3,7 @@
 use crate::support::registered_pid;
 use cflared_agent::bundle::Service;
 use cflared_agent::identity::Resolver;
-use cflared_agent::probe::{Edges, Prober};
+use cflared_agent::probe::{Edges, Prober, Streams};
 use cflared_tests::dns::{Dns, EDGE_SERVICE, Trouble};
 use cflared_tests::edge::{Block, Conduct, Edge, Knocks, Scope};
 use cflared_tests::mysql::{Greeting, MySql};
@@ -49,7 +49,7 @@ impl Network {
     }
 
     async fn probe(&self) -> Probes {
-        self.prober().probe(vec![]).await
+        self.prober().probe(vec![], Streams::Try).await
     }
 }
 
@@ -174,15 +174,15 @@ async fn a_region_has_names_of_its_own() -> anyhow::Result<()> {
 #[tokio::test]
 async fn edges_that_are_given_are_tried_and_dns_only_for_names() -> anyhow::Result<()> {
     let network = Network::new().await?;
-    let probes = network.prober_with(&network.edge.arguments()).probe(vec![]).await;
+    let probes = network.prober_with(&network.edge.arguments()).probe(vec![], Streams::Try).await;
     assert_eq!(reaches(&probes), [Reach::Untried, Reach::Answered, Reach::Answered], "{probes:#?}");
     assert!(network.dns.asked().is_empty());
     network.dns.host("edge.internal.", &[network.edge.addresses()[0].ip()]);
-    let probes = network.prober_with(&["--edge=edge.internal:7844,nonsense".into()]).probe(vec![]).await;
+    let probes = network.prober_with(&["--edge=edge.internal:7844,nonsense".into()]).probe(vec![], Streams::Try).await;
     assert_eq!(reaches(&probes), [Reach::Answered; 3], "{probes:#?}");
     assert!(probes.dns.evidence.contains("nonsense: is not HOST:PORT"), "{probes:#?}");
     network.dns.set(Some(Trouble::NxDomain));
-    let probes = network.prober_with(&["--edge".into(), "edge.internal:7844".into()]).probe(vec![]).await;
+    let probes = network.prober_with(&["--edge".into(), "edge.internal:7844".into()]).probe(vec![], Streams::Try).await;
     assert_eq!(reaches(&probes), [Reach::Failed, Reach::Untried, Reach::Untried], "{probes:#?}");
     Ok(())
 }
@@ -199,7 +199,7 @@ async fn origins_are_tried_by_name_and_mysql_tells_its_version() -> anyhow::Resu
     let services = ["tcp://db.internal:3306".into(), format!("tcp://{}", blocks.address()), format!("tcp://{nobody}")];
     let services = services.into_iter().chain(["http_status:404".into(), "http://gone.internal".into()]);
     let services: Vec<Service> = services.map(|service: String| parse(&service)).collect::<Result<_, _>>()?;
-    let probes = network.prober().probe(services).await;
+    let probes = network.prober().probe(services, Streams::Try).await;
     let told: Vec<_> =
         probes.origins.iter().map(|one| (one.service.as_str(), one.probe.reach, one.probe.evidence.as_str())).collect();
     let (greets_at, blocks_at) = (greets.address(), blocks.address());
@@ -239,7 +239,7 @@ async fn a_whole_probe_is_over_in_time_when_nothing_answers() -> anyhow::Result<
     network.dns.set_for(EDGE_SERVICE, Some(Trouble::Silent));
     let services = (0..30).map(|number| parse(&format!("tcp://name-{number}.internal:3306")));
     let services = services.collect::<Result<Vec<_>, _>>()?;
-    let probes = tokio::time::timeout(Duration::from_secs(20), network.prober().probe(services)).await?;
+    let probes = tokio::time::timeout(Duration::from_secs(20), network.prober().probe(services, Streams::Try)).await?;
     assert_eq!(reaches(&probes), [Reach::Silent; 3], "{probes:#?}");
     assert_eq!(probes.origins.len(), 21);
     let last = &probes.origins[20];
