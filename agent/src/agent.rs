@@ -236,7 +236,8 @@ impl Agent {
     }
 
     fn fact(&mut self, run: RunId, fact: RunFact) {
-        if let Some(connector) = self.connectors.get_mut(&run) {
+        let another = !matches!(fact, RunFact::Complained { .. });
+        if let Some(connector) = self.connectors.get_mut(&run).filter(|_| another) {
             connector.child_changed(self.clock.mono());
         }
         if matches!(fact, RunFact::Exited { .. }) {
