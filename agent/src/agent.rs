@@ -6,6 +6,8 @@
 mod alarm;
 mod boot;
 mod clock;
+mod config;
+mod evidence;
 mod grain;
 mod host;
 mod look;
@@ -80,11 +82,11 @@ pub enum Error {
     },
 }
 
-/// Runs until a signal ends it.
+/// Runs until a signal ends it. In a dry run, marks are only talked of.
 ///
 /// # Errors
 /// It could not begin, or another agent holds the store.
-pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
+pub async fn run(settings: Settings, dry_run: bool, log: &log::Guard) -> Result<(), Error> {
     let settings = Arc::new(settings);
     // Before anything is written: the runtime directory belongs to whoever holds the store.
     let opened = boot::open_store(&settings).await?;
@@ -92,7 +94,7 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
     let (trouble, mut told_trouble) = mpsc::unbounded_channel();
     let mut signals = Signals::new()?;
     let alarm = Alarm::new().map_err(|source| Error::Host { doing: "make a timer", source })?;
-    let mut agent = Agent::new(settings, facts, log.lost())?;
+    let mut agent = Agent::new(settings, dry_run, facts, log.lost())?;
     agent.aws.warm_up().await;
     let mut booting = JoinSet::new();
     booting.spawn(boot::boot(agent.settings.clone(), opened, agent.metadata.clone(), trouble));
@@ -124,6 +126,8 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
 /// Everything the loop holds.
 struct Agent {
     settings: Arc<Settings>,
+    /// Marks are only talked of.
+    dry_run: bool,
     clock: Clock,
     seed: u64,
     verdict: Verdict,
@@ -131,6 +135,7 @@ struct Agent {
     watchdog: Option<Duration>,
     next_watchdog: Mono,
     state: StateFile,
+    hold: hold::Watch,
     publisher: Publisher,
     observer: Arc<Observer>,
     metadata: Metadata,
@@ -155,6 +160,7 @@ struct Agent {
 impl Agent {
     fn new(
         settings: Arc<Settings>,
+        dry_run: bool,
         facts: mpsc::UnboundedSender<(RunId, RunFact)>,
         lost: log::Lost,
     ) -> Result<Self, Error> {
@@ -168,6 +174,9 @@ impl Agent {
         if let Some(warning) = loaded.warning {
             warn!(warning, "state not taken up");
         }
+        if dry_run {
+            warn!("dry run: this instance is never marked unhealthy, it is only said when it would be");
+        }
         for key in &settings.not_acted_on {
             warn!(key, "this setting is accepted and has no effect in this version");
         }
@@ -179,9 +188,10 @@ impl Agent {
         let metadata = Metadata::from_env(&network.resolver)?;
         // Any number will do, as long as instances differ.
         let seed = RandomState::new().build_hasher().finish();
-        let agent = Self {
+        let mut agent = Self {
             verdict: Verdict::new(config(&settings), seed, carried, now),
             state: StateFile::new(loaded.state, writer.clone()),
+            hold: hold::Watch::new(runtime_dir, state::boot_id()),
             publisher: Publisher::default(),
             observer: Arc::new(Observer::new(settings.observe.timeout)?),
             aws: Aws::new(&settings.aws, &metadata, network)?,
@@ -197,6 +207,7 @@ impl Agent {
             exiting: false,
             next_watchdog: now,
             settings,
+            dry_run,
             clock,
             seed,
             writer,
@@ -209,6 +220,7 @@ impl Agent {
             state.running = true;
             state.restarts.agent += u64::from(restarts);
         }));
+        agent.look_for_hold(now);
         Ok(agent)
     }
 
@@ -282,6 +294,8 @@ impl Agent {
     /// The next moment at which something is due.
     fn next_wake(&self, now: Mono) -> Mono {
         let looks = self.connectors.values().filter_map(Watched::due);
+        // What rides on the looks is not to wait for a connector.
+        let none = self.connectors.is_empty().then_some(now + self.settings.observe.interval);
         let grain = self.host.as_ref().and_then(|host| host.cloudwatch.as_ref()).map(|_| {
             let left = self.grain_ends.duration_since(self.clock.wall()).unwrap_or_default();
             // A clock that was set back must not put the next grain off.
@@ -294,10 +308,18 @@ impl Agent {
         due.min().unwrap_or(now)
     }
 
+    /// Notices a hold that was put on the host or taken off it.
+    fn look_for_hold(&mut self, now: Mono) {
+        if let Some(hold) = self.hold.look(now) {
+            self.tell(Event::Hold { by: Holder::Operator, hold });
+        }
+    }
+
     /// Does what is due.
     fn tick(&mut self) {
         let now = self.clock.mono();
         self.clock.resync();
+        self.look_for_hold(now);
         self.grain(self.clock.wall());
         for (run, connector) in &mut self.connectors {
             if connector.due().is_some_and(|due| due <= now) {
@@ -332,22 +354,6 @@ impl Agent {
     fn save(&self) -> impl Future<Output = Result<(), writer::Error>> + Send + use<> {
         let carried = serde_json::to_value(self.verdict.carry()).expect("what is carried has string keys only");
         self.state.save(self.clock.mono(), move |state| state.carried = carried)
-    }
-
-    /// Before a mark is made, the whole evidence goes to the log: the post-mortem must survive the host.
-    fn testify(&mut self, now: Mono) {
-        let view = self.verdict.view(now);
-        let due = !matches!(view.mark, Mark::None);
-        if due && !self.mark_was_due {
-            let status = serde_json::to_string(&self.status(now)).unwrap_or_default();
-            error!(status, "about to be condemned: the evidence");
-            for (run, connector) in &self.connectors {
-                for line in connector.handle.seen().last_lines {
-                    error!(%run, line, "about to be condemned: its last lines");
-                }
-            }
-        }
-        self.mark_was_due = due;
     }
 
     /// Tells systemd. The watchdog is fed when it is due, and whenever the writer is woken anyway.
@@ -397,27 +403,5 @@ impl Agent {
             Ok(Err(error)) => warn!(%error, "stopped, and the last state was not written"),
             Err(_) => warn!("stopped, and the last status was not written in time"),
         }
-    }
-}
-
-fn announce(decision: &Decision) {
-    let Decision { kind, what, evidence, .. } = decision;
-    match kind {
-        DecisionKind::Transition => info!(what, evidence, "health"),
-        DecisionKind::Action => warn!(what, evidence, "decision"),
-        DecisionKind::Refusal => error!(what, evidence, "refusal"),
-    }
-}
-
-fn config(settings: &Settings) -> Config {
-    Config {
-        poll_interval: settings.secret.poll_interval,
-        startup_grace: settings.verdict.startup_grace,
-        recheck_secret_after: settings.verdict.recheck_secret_after,
-        restart_after: settings.verdict.restart_after,
-        min_connections: settings.connector.min_connections,
-        register_timeout: settings.handover.register_timeout,
-        settle: settings.handover.settle,
-        ..Config::paced(settings.verdict.condemn_after)
     }
 }

@@ -20,6 +20,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(30);
 pub const STALE_AFTER: Duration = Duration::from_secs(75);
 /// How many entries of the journal are kept.
 pub const JOURNAL: usize = 50;
+/// Who holds when it is somebody on the host, by `cflared-agent hold`.
+pub const OPERATOR: &str = "operator";
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1024 * 1024;
 
@@ -38,8 +40,20 @@ pub struct Status {
     /// The tunnel's UUID; none until a bundle is installed.
     #[serde(default)]
     pub tunnel: Option<String>,
+    /// The holds in force: while there is one, nothing is condemned or handed over.
+    #[serde(default)]
+    pub holds: Vec<Hold>,
+    /// Whether marks are only talked of, and not made.
+    #[serde(default)]
+    pub dry_run: bool,
     /// The verdict.
     pub health: Health,
+    /// Whose fault it is, if something is wrong.
+    #[serde(default)]
+    pub blame: Option<Blame>,
+    /// What was answered when this instance was last to be condemned: whether it may be, or why not.
+    #[serde(default)]
+    pub guard: Option<String>,
     /// The latest failure that stands in the way, with the next step; none if nothing does.
     #[serde(default)]
     pub trouble: Option<String>,
@@ -102,6 +116,29 @@ pub struct Health {
     pub since: Timestamp,
     /// The evidence, in words.
     pub why: String,
+}
+
+/// A hold in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Who holds: [`OPERATOR`], or `tag`, the instance's.
+    pub by: String,
+    /// When it ends by itself; none: when it is lifted.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+    /// What was said of it.
+    pub note: String,
+}
+
+/// Whose fault it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blame {
+    /// `process`, `host_network`, `edge`, `credentials`, `config`, `origin`, `unknown`.
+    pub blame: String,
+    /// How sure that is: `certain`, `likely`, `guess`.
+    pub confidence: String,
+    /// On which evidence.
+    pub evidence: String,
 }
 
 /// One connector.
@@ -214,6 +251,9 @@ pub struct Entry {
     pub what: String,
     /// On which evidence.
     pub evidence: String,
+    /// Whose fault the trouble was, where that was decided by.
+    #[serde(default)]
+    pub blame: Option<String>,
 }
 
 /// Why there is no status to show.

@@ -1,7 +1,7 @@
 //! `cflared-agent status`: what is wrong first.
 
 use super::{Exit, complain, say};
-use crate::act::status::{AutoScaling, CloudWatch, Connector, Installed, ReadError, Status};
+use crate::act::status::{AutoScaling, Blame, CloudWatch, Connector, Hold, Installed, ReadError, Status};
 use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
 use crate::settings::Settings;
@@ -81,9 +81,22 @@ fn meaning(state: &str) -> &'static str {
 }
 
 fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
-    let mut text = format!("{}\n", judged.headline);
+    let mut text = String::new();
+    for hold in &status.holds {
+        let _ = writeln!(text, "{}", hold_line(hold, now));
+    }
+    let _ = writeln!(text, "{}", judged.headline);
+    if let Some(Blame { blame, confidence, evidence }) = &status.blame {
+        let _ = writeln!(text, "  blame: {} ({confidence}): {evidence}", blame.replace('_', " "));
+    }
+    if let Some(guard) = &status.guard {
+        let _ = writeln!(text, "  guard: {guard}");
+    }
     if let Some(trouble) = status.trouble.as_ref().filter(|trouble| !judged.headline.contains(trouble.as_str())) {
         let _ = writeln!(text, "  trouble: {trouble}");
+    }
+    if status.dry_run {
+        text.push_str("  dry run: this instance is never marked unhealthy\n");
     }
     text.push('\n');
     if let Some(instance) = &status.instance {
@@ -122,6 +135,16 @@ fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
     }
     journal(&mut text, status, now);
     text
+}
+
+/// A hold, for whoever wonders why nothing is done.
+pub(super) fn hold_line(hold: &Hold, now: SystemTime) -> String {
+    let Hold { by, until, note } = hold;
+    let until = until.map(|until| {
+        let left = SystemTime::from(until).duration_since(now).unwrap_or_default();
+        format!(" until {} ({} left)", humantime::format_rfc3339_seconds(until.into()), span(left))
+    });
+    format!("on hold by the {by}{}: {note}", until.unwrap_or_default())
 }
 
 fn connector_lines(text: &mut String, connector: &Connector) {
@@ -173,7 +196,9 @@ fn journal(text: &mut String, status: &Status, now: SystemTime) {
     }
     text.push_str("\nlast decisions, newest first\n");
     for entry in status.journal.iter().rev().take(TAIL) {
-        let _ = writeln!(text, "  {:>8} ago  {}: {}", span(entry.at.age(now)), entry.what, entry.evidence);
+        let blame = entry.blame.as_ref().map(|blame| format!(" [{}]", blame.replace('_', " "))).unwrap_or_default();
+        let ago = span(entry.at.age(now));
+        let _ = writeln!(text, "  {ago:>8} ago  {}{blame}: {}", entry.what, entry.evidence);
     }
 }
 
@@ -182,7 +207,7 @@ fn line(text: &mut String, name: &str, value: &str) {
 }
 
 /// The two largest units of a time: `3d 4h`, `2m 5s`.
-fn span(time: Duration) -> String {
+pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {

@@ -24,6 +24,10 @@ fn status(written_at: u64) -> Status {
             environment: Some("prd".into()),
         }),
         tunnel: Some("6ff42ae2-765d-4adf-8112-31c55c1551ef".into()),
+        holds: vec![Hold { by: OPERATOR.into(), until: Some(at(9).into()), note: "alice: maintenance".into() }],
+        dry_run: true,
+        blame: Some(Blame { blame: "edge".into(), confidence: "likely".into(), evidence: "nobody".into() }),
+        guard: Some("a refresh is under way".into()),
         health: Health { state: "registered".into(), since: at(1).into(), why: "4 connections".into() },
         trouble: None,
         connectors: vec![Connector {
@@ -50,6 +54,7 @@ fn status(written_at: u64) -> Status {
             kind: "transition".into(),
             what: "registered".into(),
             evidence: "/ready 200".into(),
+            blame: Some("edge".into()),
         }],
     }
 }
