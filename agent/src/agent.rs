@@ -7,6 +7,7 @@ mod alarm;
 mod boot;
 mod clock;
 mod config;
+mod ending;
 mod evidence;
 mod grain;
 mod host;
@@ -17,6 +18,7 @@ mod signals;
 
 pub use clock::Clock;
 
+use crate::act::hold;
 use crate::act::notify::{Notice, Notifier};
 use crate::act::state::{self, State, StateFile};
 use crate::act::status::Publisher;
@@ -28,9 +30,9 @@ use crate::settings::Settings;
 use crate::{bundle, identity, log, observe};
 use alarm::Alarm;
 use boot::Booted;
-use cflared_verdict::{
-    Carried, Config, Decision, DecisionKind, Event, Health, Mark, Mono, Request, RunFact, RunId, Verdict,
-};
+use cflared_verdict::{Carried, Event, Health, Holder, Mono, Request, RunFact, RunId, Verdict};
+use config::config;
+use evidence::announce;
 use grain::grain_end;
 use host::Host;
 use look::{Look, Watched};
@@ -43,12 +45,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-/// How long the last datapoints may take at the end.
-const FLUSH: Duration = Duration::from_secs(3);
-/// How long the last status may take at the end.
-const LAST_WRITES: Duration = Duration::from_secs(1);
 /// Heartbeats may come this much late, so that they ride on a wake-up that is needed anyway.
 const SLACK: Duration = Duration::from_secs(6);
 /// How much more time systemd is asked for, beyond the time to the next wake-up, while the start goes on.
@@ -152,6 +150,8 @@ struct Agent {
     /// Unplanned restarts in the grain that is under way.
     restarts: u32,
     grain_ends: SystemTime,
+    /// When it was last done what is due.
+    ticked: Mono,
     mark_was_due: bool,
     up: bool,
     exiting: bool,
@@ -203,6 +203,7 @@ impl Agent {
             looks: JoinSet::new(),
             payload: None,
             mark_was_due: false,
+            ticked: now,
             up: false,
             exiting: false,
             next_watchdog: now,
@@ -295,7 +296,7 @@ impl Agent {
     fn next_wake(&self, now: Mono) -> Mono {
         let looks = self.connectors.values().filter_map(Watched::due);
         // What rides on the looks is not to wait for a connector.
-        let none = self.connectors.is_empty().then_some(now + self.settings.observe.interval);
+        let looks = looks.chain(self.connectors.is_empty().then_some(self.ticked + self.settings.observe.interval));
         let grain = self.host.as_ref().and_then(|host| host.cloudwatch.as_ref()).map(|_| {
             let left = self.grain_ends.duration_since(self.clock.wall()).unwrap_or_default();
             // A clock that was set back must not put the next grain off.
@@ -318,6 +319,7 @@ impl Agent {
     /// Does what is due.
     fn tick(&mut self) {
         let now = self.clock.mono();
+        self.ticked = now;
         self.clock.resync();
         self.look_for_hold(now);
         self.grain(self.clock.wall());
@@ -331,17 +333,16 @@ impl Agent {
 
     /// Carries out what the verdict ordered, logs what it decided, and shows how things are.
     fn settle(&mut self, now: Mono) {
-        let mut ordered = false;
-        while let Some((id, order)) = self.verdict.poll_order() {
-            // Saved before it runs; who marks waits for it.
-            if !std::mem::replace(&mut ordered, true) {
-                drop(self.save());
-            }
+        let orders: Vec<_> = std::iter::from_fn(|| self.verdict.poll_order()).collect();
+        let decisions: Vec<_> = std::iter::from_fn(|| self.verdict.poll_decision()).collect();
+        if !orders.is_empty() || !decisions.is_empty() {
+            // Saved before an order runs; who marks waits for it.
+            drop(self.save());
+        }
+        for (id, order) in orders {
             self.execute(id, order);
         }
-        while let Some(decision) = self.verdict.poll_decision() {
-            announce(&decision);
-        }
+        decisions.iter().for_each(announce);
         self.testify(now);
         let status = self.publisher.offer(now, self.status(now));
         self.notify(now, status.is_some());
@@ -374,34 +375,6 @@ impl Agent {
             self.writer.notify(Notice::Ready);
         } else {
             self.writer.notify(Notice::ExtendTimeout(START_MARGIN + self.settings.observe.interval));
-        }
-    }
-
-    /// The way out: last datapoints, last status.
-    async fn exit(mut self) {
-        if let Some(cloudwatch) = self.host.as_ref().and_then(|host| host.cloudwatch.as_ref())
-            && tokio::time::timeout(FLUSH, cloudwatch.flush(self.clock.wall())).await.is_err()
-        {
-            warn!("the last datapoints were not taken in time");
-        }
-        let now = self.clock.mono();
-        self.told.stopped = true;
-        let carried = self.save();
-        let stopped = self.state.save(now, |state| state.running = false);
-        if let Some(json) = self.publisher.offer(now, self.status(now)) {
-            self.writer.status(json);
-        }
-        let last = async {
-            // The later save includes the earlier one.
-            drop(carried);
-            let stopped = stopped.await;
-            self.writer.close().await;
-            stopped
-        };
-        match tokio::time::timeout(LAST_WRITES, last).await {
-            Ok(Ok(())) => info!("stopped"),
-            Ok(Err(error)) => warn!(%error, "stopped, and the last state was not written"),
-            Err(_) => warn!("stopped, and the last status was not written in time"),
         }
     }
 }

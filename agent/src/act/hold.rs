@@ -71,7 +71,7 @@ pub fn read(path: &Path, boot_id: Option<&str>, now: Mono) -> Option<Hold> {
             // Where a sandbox hides the boot's id, what was written later than now is of another one all the same.
             let another = boot_id.zip(held.boot_id.as_deref()).is_some_and(|(ours, its)| ours != its);
             let ended = another || held.made_at > now || held.until <= now;
-            (!ended).then_some(Hold { until: Some(held.until), note: held.note })
+            (!ended).then(|| Hold { until: Some(held.until), note: printable(&held.note) })
         }
         Err(cause) => {
             let note =
@@ -103,6 +103,15 @@ fn parse(bytes: &[u8]) -> Result<Held, String> {
         return Err(format!("its schema is {schema}, this agent knows {SCHEMA}"));
     }
     serde_json::from_slice(bytes).map_err(|error| error.to_string())
+}
+
+/// How much of what somebody wrote is kept, in characters.
+const NOTE: usize = 200;
+
+/// What somebody wrote, in a form that can be shown in a line: printable, and not too long.
+pub fn printable(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.trim().chars().take(NOTE).collect()
 }
 
 /// Notices when the file changes.

@@ -1,7 +1,7 @@
 //! What was decided, and on which evidence, goes to the log.
 
 use super::Agent;
-use cflared_verdict::{Decision, DecisionKind, Mark, Mono};
+use cflared_verdict::{Blame, Decision, DecisionKind, Mark, Mono};
 use tracing::{error, info, warn};
 
 impl Agent {
@@ -22,12 +22,25 @@ impl Agent {
     }
 }
 
-/// Logs a decision: what only changed is told, what was done is a warning, and what was refused is for a person.
+/// Logs a decision: what was found and what changed is told, what was done is a warning, and what was refused is for a
+/// person.
 pub(super) fn announce(decision: &Decision) {
-    let Decision { kind, what, evidence, .. } = decision;
+    let Decision { kind, what, blame, evidence, .. } = decision;
+    let (kind, blame) = (kind_name(*kind), blame.map(Blame::name));
+    match decision.kind {
+        DecisionKind::Finding => info!(kind, what, evidence, blame, "blame"),
+        DecisionKind::Transition => info!(kind, what, evidence, blame, "health"),
+        DecisionKind::Action => warn!(kind, what, evidence, blame, "decision"),
+        DecisionKind::Refusal => error!(kind, what, evidence, blame, "refusal"),
+    }
+}
+
+/// The kind's name in the log and in the status file.
+pub(super) fn kind_name(kind: DecisionKind) -> &'static str {
     match kind {
-        DecisionKind::Transition => info!(kind = "transition", what, evidence, "health"),
-        DecisionKind::Action => warn!(kind = "action", what, evidence, "decision"),
-        DecisionKind::Refusal => error!(kind = "refusal", what, evidence, "refusal"),
+        DecisionKind::Finding => "finding",
+        DecisionKind::Transition => "transition",
+        DecisionKind::Action => "action",
+        DecisionKind::Refusal => "refusal",
     }
 }

@@ -3,6 +3,7 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::autoscaling::{Health, Membership};
+use crate::act::hold;
 use crate::bundle::{self, Intake, Locked};
 use crate::connector::{self, respawn};
 use crate::identity::{self, Environment};
@@ -81,8 +82,15 @@ impl Agent {
             }
             Order::MarkUnhealthy => self.mark(id, kind, Health::Unhealthy),
             Order::MarkHealthy => self.mark(id, kind, Health::Healthy),
-            // The verdict does not give these yet.
-            Order::Probe { .. } | Order::ReadGroup | Order::ReadPeers { .. } | Order::ReadHoldTag => {
+            Order::ReadHoldTag => {
+                let (metadata, key) = (self.metadata.clone(), self.settings.identity.hold_tag.clone());
+                self.spawn(id, READ, kind, async move {
+                    let value = metadata.tag(&key).await.map_err(Failure::from)?;
+                    Ok((Outcome::HoldTag(value.map(|value| hold::printable(&value))), News::None))
+                });
+            }
+            // Nobody carries these out yet.
+            Order::Probe { .. } | Order::ReadGroup | Order::ReadPeers { .. } => {
                 self.spawn(id, READ, kind, async { Err(not_booted()) });
             }
             Order::Exit => self.exiting = true,
@@ -213,6 +221,11 @@ impl Agent {
     }
 
     fn mark(&mut self, id: OrderId, order: Order, health: Health) {
+        if self.dry_run {
+            warn!(?health, "dry run: the group is not told");
+            let text = format!("dry run: the group would have been told that this instance is {health:?}");
+            return self.spawn(id, MARK, order, async { Err(Failure::new(FailureKind::Disabled, text)) });
+        }
         let saved = self.save();
         let group = self.host.as_ref().and_then(|host| host.autoscaling.clone());
         self.spawn(id, MARK, order, async move {

@@ -30,8 +30,6 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How far two tellings of the same moment are apart at most: the time of day may be slewed in between.
 const SAME: Duration = Duration::from_secs(2);
-/// How much of a name or a reason is kept, in characters.
-const NOTE: usize = 200;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -205,17 +203,11 @@ fn file(settings: &Settings) -> PathBuf {
 
 /// Who holds, and why.
 fn note(reason: Option<&str>) -> String {
-    let printable = |text: &str| -> String {
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        text.trim().chars().take(NOTE).collect()
-    };
     let by_sudo = std::env::var("SUDO_USER").ok().filter(|name| !name.is_empty());
     let by_uid = || User::from_uid(getuid()).ok().flatten().map(|user| user.name);
     let who = by_sudo.or_else(by_uid).unwrap_or_else(|| format!("uid {}", getuid()));
-    match reason.map(printable).filter(|reason| !reason.is_empty()) {
-        Some(reason) => format!("{}: {reason}", printable(&who)),
-        None => printable(&who),
-    }
+    let reason = reason.map(|reason| format!(": {}", reason.trim())).filter(|reason| reason.len() > 2);
+    hold::printable(&format!("{who}{}", reason.unwrap_or_default()))
 }
 
 /// Becomes the agent's user, whose the runtime directory is; before the first agent of a boot, root makes it for whoever
@@ -230,7 +222,9 @@ fn become_agent(settings: &Settings) -> anyhow::Result<()> {
         }
     }
     let owner = std::fs::metadata(runtime_dir)
-        .with_context(|| format!("failed to look at {}; run this as root: sudo cflared-agent hold …", runtime_dir.display()))?
+        .with_context(|| {
+            format!("failed to look at {}; run this as root: sudo cflared-agent hold …", runtime_dir.display())
+        })?
         .uid();
     if !geteuid().is_root() && geteuid().as_raw() != owner {
         bail!("failed to hold: only root and the agent's user may; run this as root: sudo cflared-agent hold …");

@@ -139,12 +139,8 @@ fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
 
 /// A hold, for whoever wonders why nothing is done.
 pub(super) fn hold_line(hold: &Hold, now: SystemTime) -> String {
-    let Hold { by, until, note } = hold;
-    let until = until.map(|until| {
-        let left = SystemTime::from(until).duration_since(now).unwrap_or_default();
-        format!(" until {} ({} left)", humantime::format_rfc3339_seconds(until.into()), span(left))
-    });
-    format!("on hold by the {by}{}: {note}", until.unwrap_or_default())
+    let left = |until| span(SystemTime::from(until).duration_since(now).unwrap_or_default());
+    hold.until.map_or_else(|| hold.to_string(), |until| format!("{hold} ({} left)", left(until)))
 }
 
 fn connector_lines(text: &mut String, connector: &Connector) {

@@ -64,7 +64,15 @@ impl Verdict {
     pub(crate) fn step_supply(&mut self, now: Mono) {
         let busy = self.book.is_open(|order| matches!(order, Order::ReadSecret { .. } | Order::Install { .. }))
             || self.runs.full();
-        if self.supply.identified && now >= self.supply.next_read && !busy {
+        if !self.supply.identified || now < self.supply.next_read || busy {
+            return;
+        }
+        self.read_hold_tag(now);
+        let registered = self.runs.serving().is_some_and(|(_, run)| run.connections() > 0);
+        if registered && self.is_held(now) {
+            // A new version would be handed over to. It is read when the hold ends.
+            self.supply.next_read = now + self.jitter.around(self.config.poll_interval);
+        } else {
             self.book.give(Order::ReadSecret { known: self.supply.known() });
         }
     }

@@ -1,7 +1,8 @@
 use super::*;
 use crate::act::testing::Directory;
+use cflared_verdict::Mono;
 use std::fs;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)

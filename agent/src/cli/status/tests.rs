@@ -84,7 +84,7 @@ fn holds_come_before_all_and_then_whose_fault_it_is() {
         }),
     ));
     let wanted = "\
-on hold by the operator until 2026-01-01T01:02:03Z (1h 0m left): alice: maintenance
+on hold by the operator until 2026-01-01T01:02:03Z: alice: maintenance (1h 0m left)
 on hold by the tag: adv:cflared-hold is yes
 held for 1m 5s: the tunnel is down on this instance; it should be replaced, and that takes a person
   the evidence
