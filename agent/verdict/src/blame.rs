@@ -220,7 +220,10 @@ impl Verdict {
             probes: self.inquiry.probes(now, self.config.evidence_lasts),
             others: self.guard.others(now, self.config.evidence_lasts),
         };
-        Some(evidence.find())
+        let found = evidence.find();
+        // A child that has just been started, or was slow once, is nobody's fault yet.
+        let early = self.outage.lasted(now).is_none_or(|lasted| lasted < self.config.ask_again);
+        (found.confidence == Confidence::Certain || !early).then_some(found)
     }
 
     /// Judges anew, and keeps in the journal what it saw if that is news.

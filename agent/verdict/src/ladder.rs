@@ -37,6 +37,8 @@ pub enum Mark {
     Due {
         /// When it is asked, or asked again.
         ask_at: Mono,
+        /// The mark was made and did not show, as within the group's grace period.
+        may_stand: bool,
     },
     /// The order is out: whether the group heard it is not known.
     Asked,
@@ -64,9 +66,9 @@ impl Mark {
     /// Whether the group may show a mark of ours.
     pub fn may_stand(&self) -> bool {
         match self {
-            Mark::None | Mark::Due { .. } => false,
+            Mark::None => false,
             Mark::Asked | Mark::Shown | Mark::Lifting { .. } => true,
-            Mark::Refused { may_stand, .. } => *may_stand,
+            Mark::Due { may_stand, .. } | Mark::Refused { may_stand, .. } => *may_stand,
         }
     }
 }
@@ -111,7 +113,7 @@ impl Verdict {
             self.step_hold_tag(now);
         }
         self.step_restart(now);
-        if self.reached(now, self.config.condemn_after) && now >= self.started + self.config.startup_grace {
+        if self.reached(now, self.config.condemn_after) && now >= self.condemnable_from() {
             self.condemn(now);
         }
     }
@@ -131,6 +133,13 @@ impl Verdict {
         let evidence = self.told_outage(now);
         self.note(now, DecisionKind::Action, "restart the connector", evidence);
         self.book.give(Order::Restart { run, reason });
+    }
+
+    /// From when on the instance may be condemned: not in its startup grace, and not before the connector that there is now
+    /// had its time to register, or to say why it cannot. It may be one from a new version of the secret.
+    fn condemnable_from(&self) -> Mono {
+        let ordered = self.runs.serving().map_or(self.begun, |(_, run)| run.ordered);
+        (self.started + self.config.startup_grace).max(ordered + self.config.probe_after)
     }
 
     /// How long it has been out, and why, for a person.
@@ -195,7 +204,7 @@ impl Verdict {
                 let evidence = self.told_outage(now);
                 self.note(now, DecisionKind::Action, "condemn this instance, if the guard agrees", evidence);
                 self.ladder.testified = Some(now);
-                self.ladder.mark = Mark::Due { ask_at: now };
+                self.ladder.mark = Mark::Due { ask_at: now, may_stand: false };
             }
             _ => {}
         }
@@ -253,7 +262,7 @@ impl Verdict {
 
     pub(crate) fn ladder_moments(&self) -> Vec<Mono> {
         let mut moments = match &self.ladder.mark {
-            Mark::Due { ask_at } | Mark::Refused { ask_at, .. } => vec![*ask_at],
+            Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } => vec![*ask_at],
             Mark::Lifting { retry_at, .. } => vec![*retry_at],
             Mark::Shown => vec![self.guard.next_verify()],
             Mark::None | Mark::Asked => vec![],
@@ -263,7 +272,7 @@ impl Verdict {
             moments.push(since + self.config.recheck_secret_after);
             moments.push((since + self.config.probe_after).max(self.inquiry_moment()));
             moments.extend(self.restart_due());
-            moments.push((since + self.config.condemn_after).max(self.started + self.config.startup_grace));
+            moments.push((since + self.config.condemn_after).max(self.condemnable_from()));
         }
         moments
     }

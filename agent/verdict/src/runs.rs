@@ -14,6 +14,8 @@ pub struct Run {
     pub slot: usize,
     /// What it is there for.
     pub role: Role,
+    /// When it was ordered.
+    pub ordered: Mono,
     /// Its living child's process id.
     pub pid: Option<u32>,
     /// When that child was executed.
@@ -53,11 +55,12 @@ pub enum Role {
 }
 
 impl Run {
-    pub(crate) fn new(installed: Installed, slot: usize, role: Role) -> Self {
+    pub(crate) fn new(installed: Installed, slot: usize, role: Role, ordered: Mono) -> Self {
         Self {
             installed,
             slot,
             role,
+            ordered,
             pid: None,
             since: None,
             ready: None,
@@ -107,7 +110,6 @@ impl Run {
                 if self.connections() > 0 {
                     // An origin's trouble shows only while it is registered.
                     self.complaints.retain(|complaint, _| *complaint == Complaint::OriginUnreachable);
-                    self.exits_at.clear();
                 }
             }
             RunFact::Complained { complaint, text } => drop(self.complaints.insert(complaint, (now, text))),
@@ -157,11 +159,11 @@ pub struct Runs {
 
 impl Runs {
     /// Adds one, on the metrics address that is free, and names it.
-    pub fn add(&mut self, installed: Installed, role: Role) -> (RunId, usize) {
+    pub fn add(&mut self, now: Mono, installed: Installed, role: Role) -> (RunId, usize) {
         self.last += 1;
         let taken = |slot| self.runs.values().any(|run| run.slot == slot);
         let slot = if taken(0) { 1 } else { 0 };
-        self.runs.insert(RunId(self.last), Run::new(installed, slot, role));
+        self.runs.insert(RunId(self.last), Run::new(installed, slot, role, now));
         (RunId(self.last), slot)
     }
 

@@ -11,7 +11,9 @@ use crate::orders::Book;
 use crate::outage::Outage;
 use crate::runs::{Role, Runs};
 use crate::supply::Supply;
-use crate::{Config, Event, Failure, FailureKind, Finding, Mono, Order, OrderId, Outcome, Request, RunId};
+use crate::{
+    Complaint, Config, Event, Failure, FailureKind, Finding, Mono, Order, OrderId, Outcome, Request, RunFact, RunId,
+};
 use serde::{Deserialize, Serialize};
 
 /// What must survive a restart of the agent within one boot; to be saved before an order runs.
@@ -99,6 +101,9 @@ impl Verdict {
         match event {
             Event::Identified { installed } => self.identified(now, installed),
             Event::Run(id, fact) => {
+                if let RunFact::Complained { complaint: Complaint::Unauthorized | Complaint::TunnelGone, .. } = fact {
+                    self.supply.hurry(now);
+                }
                 if let Some(run) = self.runs.get_mut(id) {
                     run.learn(now, fact);
                 }

@@ -2,8 +2,8 @@
 
 use cflared_verdict::{
     Carried, Complaint, Config, Decision, Event, Failure, FailureKind, Generation, Group, Health, Installed, Member,
-    Mono, Observation, Order, OrderId, Outcome, PeerGrain, Peers, Probe, Probes, Reach, Ready, RunFact, RunId,
-    SecretRead, Verdict, VersionId,
+    Mono, Observation, Order, OrderId, OriginProbe, Outcome, PeerGrain, Peers, Probe, Probes, Reach, Ready, RunFact,
+    RunId, SecretRead, Verdict, VersionId,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +26,8 @@ pub struct World {
     pub peers: Result<Option<(u32, u32)>, FailureKind>,
     /// What a probe of the edge gives; `None`: nothing could be tried.
     pub edge: Option<Reach>,
+    /// Whether the only origin does not answer.
+    pub origin_down: bool,
     /// The hold tag.
     pub hold_tag: Result<Option<&'static str>, FailureKind>,
     /// Whether the version that is installed breaks a rule.
@@ -65,6 +67,7 @@ impl World {
             group: Ok(group(&[ME, PEER])),
             peers: Ok(Some((1, 1))),
             edge: Some(Reach::Answered),
+            origin_down: false,
             hold_tag: Ok(None),
             bad_bundle: false,
             bad_disk: false,
@@ -164,7 +167,7 @@ impl World {
                 Ok(reported) => Outcome::Peers(self.grains(*since, reported)),
                 Err(kind) => return Some(Err(Failure::new(kind, "no metrics are told"))),
             },
-            Order::Probe { .. } => Outcome::Probed(probes(self.edge.unwrap_or_default())),
+            Order::Probe { .. } => Outcome::Probed(probes(self.edge, self.origin_down)),
             Order::ReadHoldTag => match self.hold_tag {
                 Ok(tag) => Outcome::HoldTag(tag.map(String::from)),
                 Err(kind) => return Some(Err(Failure::new(kind, "no tag is told"))),
@@ -248,7 +251,12 @@ pub fn group(ids: &[&str]) -> Group {
     Group { name: "tunnel-prd".into(), me: ids[0].into(), members, ..Group::default() }
 }
 
-fn probes(edge: Reach) -> Probes {
+fn probes(edge: Option<Reach>, origin_down: bool) -> Probes {
+    let Some(edge) = edge else { return Probes::default() };
     let probe = |reach| Probe { reach, evidence: format!("region1.v2.argotunnel.com:7844: {reach:?}") };
-    Probes { dns: probe(Reach::Answered), tcp: probe(edge), udp: probe(edge), origins: vec![] }
+    let origin = OriginProbe {
+        service: "tcp://db.internal:3306".into(),
+        probe: probe(if origin_down { Reach::Failed } else { Reach::Answered }),
+    };
+    Probes { dns: probe(Reach::Answered), tcp: probe(edge), udp: probe(edge), origins: vec![origin] }
 }

@@ -1,19 +1,12 @@
 //! Whether it is safe to be replaced: asked just before condemning, of facts that AWS holds, so that they survive this
 //! instance. What cannot be read is a no.
 
+mod rules;
+
 use crate::ladder::Mark;
-use crate::outage::Outage;
-use crate::{Blame, Config, DecisionKind, Failure, Group, Mono, Order, Peers, Verdict};
+use crate::{Blame, DecisionKind, Failure, Group, Mono, Order, Peers, Verdict};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-
-/// Processes of a group without which an unhealthy instance is not replaced, or not judged
-/// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html>).
-const NEEDED: [&str; 4] = ["Launch", "Terminate", "HealthCheck", "ReplaceUnhealthy"];
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
-/// So many grains without a live connector show that there is none, also if some of the others do not report.
-const GRAINS_WITHOUT: usize = 3;
 
 /// Whether other connectors of the tunnel are registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,21 +28,22 @@ pub struct Guard {
     /// Since when it has been waited for the others' reports.
     waiting_since: Option<Mono>,
     next_verify: Mono,
-    said: Option<String>,
+    /// What it answered last, and how often in a row.
+    said: Option<(String, u32)>,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 enum Stage {
     #[default]
     Idle,
     /// The group is read.
     Group,
     /// The others' reports are read.
-    Peers { others: usize, rank: u32, canary: bool },
+    Peers { others: usize, rank: u32, canary: Result<(), String> },
     /// It may be done at that time.
-    Clear { at: Mono },
+    Clear { at: Mono, canary: bool },
     /// The group is read once more, because time has passed.
-    Again,
+    Again { canary: bool },
     /// The mark is out and shown; the group is read for marks made at the same time.
     Verify,
 }
@@ -62,7 +56,17 @@ impl Guard {
 
     /// The last answer, in words.
     pub fn said(&self) -> Option<&str> {
-        self.said.as_deref()
+        self.said.as_ref().map(|(said, _)| said.as_str())
+    }
+
+    /// Takes an answer, and says how often in a row it was the same.
+    fn says(&mut self, why: &str) -> u32 {
+        let times = match self.said.take() {
+            Some((said, times)) if said == why => times.saturating_add(1),
+            _ => 1,
+        };
+        self.said = Some((why.into(), times));
+        times
     }
 
     /// It is not asked any more.
@@ -83,7 +87,7 @@ impl Guard {
     /// When it wants to go on by itself.
     pub fn moment(&self) -> Option<Mono> {
         match self.stage {
-            Stage::Clear { at } => Some(at),
+            Stage::Clear { at, .. } => Some(at),
             _ => None,
         }
     }
@@ -94,88 +98,18 @@ impl Guard {
     }
 }
 
-/// What speaks against being replaced, in a group like this; an instance with a mark of its own is judged elsewhere.
-fn objection(config: &Config, group: &Group) -> Option<String> {
-    let Some(me) = group.myself() else {
-        return Some(format!("the group {} does not list this instance", group.name));
-    };
-    if !me.in_service() {
-        return Some(format!("this instance is {} in its group, not InService", me.lifecycle));
-    }
-    if !me.healthy {
-        return Some("the group takes this instance for unhealthy already, not by our mark".into());
-    }
-    if let Some(process) = NEEDED.iter().find(|process| group.suspended.iter().any(|name| name == *process)) {
-        return Some(format!(
-            "the group's process {process} is suspended: resume it (aws autoscaling resume-processes)"
-        ));
-    }
-    if let Some(state) = &group.refresh {
-        return Some(format!("an instance refresh of the group is under way ({state})"));
-    }
-    if let Some(other) = group.others().find(|other| !other.settled()) {
-        let health = if other.healthy { "" } else { ", unhealthy" };
-        return Some(format!(
-            "another instance of the group comes or goes: {} is {}{health}",
-            other.id, other.lifecycle
-        ));
-    }
-    let within = |span| group.replaced.iter().filter(|age| **age < span).count();
-    let budgets = [(HOUR, config.replacements_per_hour, "hour"), (DAY, config.replacements_per_day, "day")];
-    let used = budgets.into_iter().find(|(span, most, _)| within(*span) >= *most as usize);
-    used.map(|(span, most, name)| {
-        let replaced = within(span);
-        format!(
-            "the group's budget is used up: {replaced} replaced for health within a {name}, at most {most} are allowed"
-        )
-    })
-}
-
-/// Whether this instance may be the one that tries whether a replacement helps: the lowest id in service, once an hour.
-fn canary(group: &Group) -> Result<(), String> {
-    if group.replaced.iter().any(|age| *age < HOUR) {
-        return Err("nobody in the tunnel is registered, and a replacement was tried within the last hour".into());
-    }
-    match group.rank() {
-        0 => Ok(()),
-        _ => {
-            Err("nobody in the tunnel is registered; the instance with the lowest id tries a replacement, not this"
-                .into())
-        }
-    }
-}
-
-/// What the reports say of the others: only grains count that ended when this instance had been out for a moment, so
-/// that an outage which reaches one instance after the other is not taken for this one's own.
-fn judge_peers(peers: &Peers, outage: &Outage, now: Mono, config: &Config, others: usize) -> Others {
-    let margin = config.grain / 3;
-    let mut grains: Vec<_> = peers
-        .grains
-        .iter()
-        .filter(|grain| outage.bad_before(now, now.before(grain.age), margin, config.flapping_window))
-        .collect();
-    grains.sort_by_key(|grain| grain.age);
-    let conclusive = |grain: &&&crate::PeerGrain| grain.live > 0 || grain.reporting as usize >= others;
-    match grains.iter().find(conclusive) {
-        Some(grain) if grain.live > 0 => Others::Alive,
-        Some(_) => Others::None,
-        None if grains.len() >= GRAINS_WITHOUT => Others::None,
-        None => Others::NotKnown,
-    }
-}
-
 impl Verdict {
     /// Asks, or goes on asking: called while condemning is called for and no answer is out.
     pub(crate) fn step_guard(&mut self, now: Mono) {
         if self.guard_is_busy() {
             return;
         }
-        match (self.guard.stage, &self.ladder.mark) {
-            (Stage::Clear { at }, _) if now >= at => {
-                self.guard.stage = Stage::Again;
+        match (&self.guard.stage, &self.ladder.mark) {
+            (Stage::Clear { at, canary }, _) if now >= *at => {
+                self.guard.stage = Stage::Again { canary: *canary };
                 self.book.give(Order::ReadGroup);
             }
-            (Stage::Idle, Mark::Due { ask_at } | Mark::Refused { ask_at, .. }) if now < *ask_at => {}
+            (Stage::Idle, Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. }) if now < *ask_at => {}
             (Stage::Idle, Mark::Due { .. } | Mark::Refused { .. } | Mark::Asked) => {
                 self.guard.stage = Stage::Group;
                 self.book.give(Order::ReadGroup);
@@ -201,7 +135,7 @@ impl Verdict {
                 self.verify(now, &group)
             };
         }
-        if !matches!(stage, Stage::Group | Stage::Again) {
+        if !matches!(stage, Stage::Group | Stage::Again { .. }) {
             return;
         }
         let group = match result {
@@ -212,30 +146,31 @@ impl Verdict {
         if marked && self.ladder.mark.may_stand() {
             return self.shown(now);
         }
-        if let Some(objection) = self.hold_in_force(now).or_else(|| objection(&self.config, &group)) {
+        if let Some(objection) = self.hold_in_force(now).or_else(|| rules::objection(&self.config, &group)) {
             return self.refuse(now, objection);
         }
-        match stage {
-            Stage::Again => self.mark_unhealthy(),
-            _ => self.ask_peers(now, &group),
+        let Stage::Again { canary: as_canary } = stage else { return self.ask_peers(now, &group) };
+        match rules::canary(&group) {
+            Err(objection) if as_canary => self.refuse(now, objection),
+            _ => self.mark_unhealthy(),
         }
     }
 
     fn ask_peers(&mut self, now: Mono, group: &Group) {
         let others = group.others().filter(|member| member.in_service()).count();
         if self.found.as_ref().is_some_and(|finding| finding.blame == Blame::Process) {
-            return self.clear(now, group.rank());
+            return self.clear(now, group.rank(), false);
         }
-        let canary = canary(group);
+        let canary = rules::canary(group);
         if others == 0 {
             // Who else there may be would only allow more than the canary rule does.
             self.guard.others = Some((now, Others::None));
             return match canary {
-                Ok(()) => self.clear(now, 0),
+                Ok(()) => self.clear(now, 0, true),
                 Err(objection) => self.refuse(now, objection),
             };
         }
-        self.guard.stage = Stage::Peers { others, rank: group.rank(), canary: canary.is_ok() };
+        self.guard.stage = Stage::Peers { others, rank: group.rank(), canary };
         let since = self.outage.bad_for(now, self.config.flapping_window);
         self.book.give(Order::ReadPeers { since });
     }
@@ -249,17 +184,15 @@ impl Verdict {
                 return self.refuse(now, why);
             }
         };
-        let answer = judge_peers(&peers, &self.outage, now, &self.config, others);
+        let answer = rules::judge_peers(&peers, &self.outage, now, &self.config, others);
         self.guard.others = Some((now, answer));
-        self.found = self.find(now);
+        self.step_blame(now);
         match answer {
-            Others::Alive => self.clear(now, rank),
-            Others::None if canary => self.clear(now, rank),
-            Others::None => {
-                let why = "nobody in the tunnel is registered; one replacement an hour tries whether that helps, by the \
-                           instance with the lowest id";
-                self.refuse(now, why.into());
-            }
+            Others::Alive => self.clear(now, rank, false),
+            Others::None => match canary {
+                Ok(()) => self.clear(now, rank, true),
+                Err(objection) => self.refuse(now, objection),
+            },
             Others::NotKnown => self.wait_for_peers(now),
         }
     }
@@ -269,18 +202,18 @@ impl Verdict {
         if now.since(since) >= self.config.peers_wait {
             return self.refuse(now, "whether other connectors are registered is not known: no reports came in".into());
         }
-        if let Mark::Due { ask_at } | Mark::Refused { ask_at, .. } = &mut self.ladder.mark {
+        if let Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } = &mut self.ladder.mark {
             *ask_at = now + self.config.ask_again;
         }
     }
 
     /// Nothing speaks against it. Instances of one group do not act in the same moment, so that each sees what the one
     /// before it did; and the evidence has its time to leave the host.
-    fn clear(&mut self, now: Mono, rank: u32) {
+    fn clear(&mut self, now: Mono, rank: u32, canary: bool) {
         let turn = now + (self.config.stagger * rank).min(self.config.longest_stagger);
         let at = self.ladder.testified.map_or(turn, |testified| turn.max(testified + self.config.evidence_pause));
         if at > now {
-            self.guard.stage = Stage::Clear { at };
+            self.guard.stage = Stage::Clear { at, canary };
         } else {
             self.mark_unhealthy();
         }
@@ -322,23 +255,25 @@ impl Verdict {
 
     /// Not yet; said once for each reason.
     pub(crate) fn wait(&mut self, now: Mono, why: &str) {
-        if self.guard.said.as_deref() != Some(why) {
+        if self.guard.says(why) == 1 {
             self.note(now, DecisionKind::Refusal, "not condemned yet", why);
-            self.guard.said = Some(why.into());
         }
         self.guard.drop_question();
-        self.ladder.mark = Mark::Due { ask_at: now + self.config.ask_again };
+        let may_stand = self.ladder.mark.may_stand();
+        self.ladder.mark = Mark::Due { ask_at: now + self.config.ask_again, may_stand };
     }
 
-    /// Says no, once for each reason, and asks again later.
+    /// Says no, once for each reason, and asks again later: ever more seldom, for an outage of the edge has the whole
+    /// fleet ask.
     pub(crate) fn refuse(&mut self, now: Mono, why: String) {
-        if self.guard.said.as_ref() != Some(&why) {
+        let times = self.guard.says(&why);
+        if times == 1 {
             self.note(now, DecisionKind::Refusal, "not condemned: a person is needed", &why);
-            self.guard.said = Some(why.clone());
         }
         self.guard.drop_question();
         // What the group was read to show may be older than a mark of ours.
         let may_stand = self.ladder.mark.may_stand();
-        self.ladder.mark = Mark::Refused { ask_at: now + self.config.refused_again, why, may_stand };
+        let again = self.config.refused_again * (1 << (times - 1).min(3));
+        self.ladder.mark = Mark::Refused { ask_at: now + again, why, may_stand };
     }
 }
