@@ -10,6 +10,7 @@ use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The name of the file in the runtime directory.
 pub const HOLD_FILE: &str = "hold.json";
@@ -17,6 +18,10 @@ pub const HOLD_FILE: &str = "hold.json";
 pub const SCHEMA: u32 = 1;
 /// The largest file that is read, in bytes; a real one has a few hundred.
 const LARGEST: u64 = 16 * 1024;
+
+/// A file may be written between the moment that its reader calls now and the reading; the reader may be stopped in
+/// between.
+const JUST_WRITTEN: Duration = Duration::from_secs(60);
 
 /// What the file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,9 +73,10 @@ pub fn read(path: &Path, boot_id: Option<&str>, now: Mono) -> Option<Hold> {
     };
     match held {
         Ok(held) => {
-            // Where a sandbox hides the boot's id, what was written later than now is of another one all the same.
-            let another = boot_id.zip(held.boot_id.as_deref()).is_some_and(|(ours, its)| ours != its);
-            let ended = another || held.made_at > now || held.until <= now;
+            // Where a sandbox hides the boot's id, what was written well after now is of another one all the same.
+            let another = boot_id.zip(held.boot_id.as_deref()).is_some_and(|(ours, its)| ours != its)
+                || held.made_at > now + JUST_WRITTEN;
+            let ended = another || held.until <= now;
             (!ended).then(|| Hold { until: Some(held.until), note: printable(&held.note) })
         }
         Err(cause) => {

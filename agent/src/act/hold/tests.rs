@@ -1,7 +1,6 @@
 use super::*;
 use crate::act::testing::Directory;
 use std::os::unix::fs::symlink;
-use std::time::Duration;
 
 const BOOT: Option<&str> = Some("this boot");
 
@@ -28,8 +27,9 @@ fn a_hold_lasts_from_its_writing_to_its_end_within_its_boot() {
         (BOOT, 200, None),
         (Some("another boot"), 150, None),
         (None, 150, Some(&hold)),
-        // Written later than now: of a boot that lasted longer.
-        (None, 99, None),
+        // Written while the reader already knew what time it is, and of a boot that lasted longer.
+        (BOOT, 99, Some(&hold)),
+        (None, 30, None),
     ] {
         assert_eq!(read(&path, boot, mono(now)).as_ref(), wanted, "{boot:?} {now}");
     }
