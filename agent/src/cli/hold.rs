@@ -17,8 +17,9 @@ use std::time::{Duration, SystemTime};
 
 /// What `--help` says below the arguments.
 pub const HELP: &str = "\
-While a hold is in force, the instance is not marked unhealthy and no new bundle takes over; restarts go on. A hold ends
-at its time, by `hold off`, or with the boot. For one without an end, set the instance tag that identity.hold_tag names.
+While a hold is in force, this instance is not marked unhealthy, and no new version of the secret takes over from a
+registered connector; restarts go on. A hold ends at its time, by `hold off`, or with the boot. For one without an end, set
+the instance tag that identity.hold_tag names.
 
 Exit status without an argument: 0 nothing holds, 1 something does, 2 that is not known.";
 

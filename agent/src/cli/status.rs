@@ -89,7 +89,7 @@ fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
     if let Some(Blame { blame, confidence, evidence }) = &status.blame {
         let _ = writeln!(text, "  blame: {} ({confidence}): {evidence}", blame.replace('_', " "));
     }
-    if let Some(guard) = &status.guard {
+    if let Some(guard) = status.guard.as_ref().filter(|guard| !judged.headline.contains(guard.as_str())) {
         let _ = writeln!(text, "  guard: {guard}");
     }
     if let Some(trouble) = status.trouble.as_ref().filter(|trouble| !judged.headline.contains(trouble.as_str())) {
@@ -121,7 +121,8 @@ fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
         line(&mut text, "cloudwatch", &pushes(cloudwatch, now));
     }
     if let Some(autoscaling) = &status.autoscaling {
-        line(&mut text, "autoscaling", &group(autoscaling));
+        let told = status.guard.as_deref();
+        line(&mut text, "autoscaling", &group(autoscaling, told));
     }
     let agent = &status.agent;
     let running = span(agent.started_at.age(now));
@@ -177,9 +178,11 @@ fn pushes(cloudwatch: &CloudWatch, now: SystemTime) -> String {
     text
 }
 
-fn group(autoscaling: &AutoScaling) -> String {
+/// What `told` says already is left out.
+fn group(autoscaling: &AutoScaling, told: Option<&str>) -> String {
     let mark = if autoscaling.marked { "marked unhealthy by this agent" } else { "not marked unhealthy" };
-    match (&autoscaling.group, &autoscaling.last_error) {
+    let error = autoscaling.last_error.as_deref().filter(|error| Some(*error) != told);
+    match (&autoscaling.group, error) {
         (_, Some(error)) => format!("{mark}; {error}"),
         (Some(group), None) => format!("{mark}, group {group}"),
         (None, None) => mark.into(),

@@ -94,6 +94,9 @@ held for 1m 5s: the tunnel is down on this instance; it should be replaced, and 
 
 ";
     assert!(text.starts_with(wanted), "{text}");
+    let told_already = json!({"guard": "evidence", "autoscaling": {"group": "dev", "last_error": "evidence"}});
+    let (text_again, _) = shown(&status("held", told_already));
+    assert_eq!(text_again.matches("evidence").count(), 1, "{text_again}");
     assert!(text.ends_with("ago  not condemned [host network]: a refresh is under way\n"), "{text}");
     assert_eq!(exit, Exit::NotFine);
 }
