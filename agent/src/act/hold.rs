@@ -58,7 +58,7 @@ impl Held {
 pub fn lift(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if is_missing(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -67,7 +67,7 @@ pub fn lift(path: &Path) -> io::Result<bool> {
 /// hold without an end. `boot_id` and `now` are of this boot.
 pub fn read(path: &Path, boot_id: Option<&str>, now: Mono) -> Option<Hold> {
     let held = match bytes(path).map(|bytes| parse(&bytes)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) if is_missing(&error) => return None,
         Err(error) => Err(error.to_string()),
         Ok(parsed) => parsed,
     };
@@ -85,6 +85,11 @@ pub fn read(path: &Path, boot_id: Option<&str>, now: Mono) -> Option<Hold> {
             Some(Hold { until: None, note })
         }
     }
+}
+
+/// Nobody can have put a file there.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn bytes(path: &Path) -> io::Result<Vec<u8>> {
@@ -145,7 +150,7 @@ impl Watch {
             (file.ino(), file.len(), (file.mtime(), file.mtime_nsec()), (file.ctime(), file.ctime_nsec()))
         };
         let seen = match fs::symlink_metadata(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if is_missing(&error) => None,
             other => Some(other.map(stamp).map_err(|error| error.kind())),
         };
         if seen == self.seen {

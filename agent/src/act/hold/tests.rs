@@ -57,6 +57,7 @@ fn what_cannot_be_used_holds_until_somebody_ends_it() {
         assert_eq!(hold.until, None);
         assert!(hold.note.contains(told) && hold.note.contains("cflared-agent hold off"), "{text}: {}", hold.note);
     }
+    assert_eq!(read(&path.join("below a file"), BOOT, mono(150)), None, "nobody can have put one there");
     fs::remove_file(&path).unwrap();
     let make: [fn(&Path); 3] = [
         |path| fs::create_dir(path).unwrap(),
