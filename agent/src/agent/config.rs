@@ -9,7 +9,8 @@ pub(super) fn config(settings: &Settings) -> Config {
         poll_interval: settings.secret.poll_interval,
         startup_grace: settings.verdict.startup_grace,
         recheck_secret_after: settings.verdict.recheck_secret_after,
-        probe_after: settings.verdict.probe_after,
+        // What is condemned on must have been looked at, and the hold tag is read from then on.
+        probe_after: settings.verdict.probe_after.min(settings.verdict.condemn_after / 2),
         restart_after: settings.verdict.restart_after,
         grain: settings.cloudwatch.interval,
         replacements_per_hour: settings.autoscaling.replacements_per_hour,
@@ -28,5 +29,13 @@ mod tests {
     #[test]
     fn the_default_settings_are_the_verdicts_defaults() {
         assert_eq!(config(&Settings::default()), Config::default());
+    }
+
+    #[test]
+    fn a_probe_comes_in_time_for_a_fast_judgement() {
+        let settings = Settings::parse("verdict: { restart_after: 8s, condemn_after: 10s }").unwrap();
+        assert_eq!(config(&settings).probe_after.as_secs(), 5);
+        let settings = Settings::parse("verdict: { probe_after: 3s, restart_after: 8s, condemn_after: 10s }").unwrap();
+        assert_eq!(config(&settings).probe_after.as_secs(), 3);
     }
 }

@@ -222,7 +222,7 @@ impl Agent {
 
     fn mark(&mut self, id: OrderId, order: Order, health: Health) {
         if self.dry_run {
-            warn!(?health, "dry run: the group is not told");
+            warn!(?health, "dry run: the instance would be marked now");
             let text = format!("dry run: the group would have been told that this instance is {health:?}");
             return self.spawn(id, MARK, order, async { Err(Failure::new(FailureKind::Disabled, text)) });
         }
