@@ -217,6 +217,7 @@ async fn a_dry_run_says_what_it_would_do_and_marks_nothing() -> anyhow::Result<(
     let status = agent.wait_health("held").await?;
     assert_eq!(status["dry_run"], true);
     assert!(status["health"]["why"].to_string().contains("dry run"), "{}", status["health"]);
+    host.launcher.clear();
     assert_ended(&host.run(["status"]).await?, 1, &["dry run: this instance is never marked unhealthy"]);
     assert!(world.aws.marks().is_empty() && world.aws.requests().count("SetInstanceHealth") == 0);
     assert!(agent.stop().await?.success());
