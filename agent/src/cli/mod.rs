@@ -2,6 +2,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the one place that writes to a person
 
 mod bootstrap;
+mod hold;
+mod owner;
 mod private;
 mod run;
 mod status;
@@ -50,11 +52,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the tunnel until told to stop; for systemd
-    Run,
+    Run(run::Args),
     /// Fetch config and credentials and install them once
     Bootstrap(bootstrap::Args),
     /// Show how the tunnel is; exits 0 if it is registered, 1 if not, 2 if that is not known
     Status(status::Args),
+    /// Keep the agent from having this instance replaced, and from handing over; without an argument: show what holds
+    #[command(after_help = hold::HELP)]
+    Hold(hold::Args),
 }
 
 /// Parses the command line and runs the command.
@@ -79,9 +84,10 @@ pub fn main() -> ExitCode {
         }
     };
     match cli.command {
-        Command::Run => run::main(settings),
+        Command::Run(args) => run::main(settings, &args),
         Command::Bootstrap(args) => bootstrap::main(settings, &args),
         Command::Status(args) => status::main(&settings, &args),
+        Command::Hold(args) => hold::main(&settings, &args),
     }
     .into()
 }

@@ -8,6 +8,7 @@ mod cloud;
 mod command_line;
 mod connector;
 mod datapoints;
+mod hold;
 mod identity;
 mod leaks;
 mod life;
