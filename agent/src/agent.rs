@@ -10,6 +10,7 @@ mod config;
 mod ending;
 mod evidence;
 mod grain;
+mod guard;
 mod host;
 mod look;
 mod orders;
@@ -240,7 +241,7 @@ impl Agent {
     fn booted(&mut self, booted: Result<Booted, bundle::Error>) -> Result<(), Error> {
         let mut booted = booted?;
         let installed = booted.installed.take();
-        let mut host = Host::new(booted, &self.aws, &self.settings);
+        let mut host = Host::new(booted, &self.aws, &self.settings, self.dry_run);
         host.cloudwatch = self.settings.cloudwatch.enabled.then(|| self.start_pushing(&host));
         self.host = Some(host);
         self.told.boot_trouble = None;
