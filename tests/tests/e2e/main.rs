@@ -14,6 +14,7 @@ mod leaks;
 mod life;
 mod log;
 mod payload;
+mod probes;
 mod secret;
 mod store;
 mod support;
