@@ -3,7 +3,6 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::autoscaling::{Health, Membership};
-use crate::act::hold;
 use crate::bundle::{self, Intake, Locked, Service};
 use crate::connector::{self, respawn};
 use crate::identity::{self, Environment};
@@ -89,13 +88,7 @@ impl Agent {
             Order::Probe { generation } => self.probe(id, generation),
             Order::ReadGroup => self.read_group(id),
             Order::ReadPeers { since } => self.read_peers(id, since),
-            Order::ReadHoldTag => {
-                let (metadata, key) = (self.metadata.clone(), self.settings.identity.hold_tag.clone());
-                self.spawn(id, READ, kind, async move {
-                    let value = metadata.tag(&key).await.map_err(Failure::from)?;
-                    Ok((Outcome::HoldTag(value.map(|value| hold::printable(&value))), News::None))
-                });
-            }
+            Order::ReadHoldTag => self.read_hold_tag(id),
             Order::Exit => self.exiting = true,
         }
     }

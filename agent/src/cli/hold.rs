@@ -98,33 +98,34 @@ fn running(settings: &Settings, now: SystemTime) -> Running {
 /// Tells what holds: what the agent shows or, where none runs, what the next one will find.
 fn show(settings: &Settings) -> Exit {
     let clock = Clock::start();
-    let now = clock.wall();
-    let (holds, exit) = match running(settings, now) {
-        Running::Yes(status) => (status.holds, Exit::NotFine),
-        other => {
-            let hold = hold::read(&file(settings), boot_id().as_deref(), clock.mono());
-            let until = |hold: &cflared_verdict::Hold| hold.until.map(|until| clock.wall_at(until).into());
-            let holds = hold.map(|hold| Hold { by: OPERATOR.into(), until: until(&hold), note: hold.note });
-            match other {
-                Running::Unknown(why) => {
-                    complain(why);
-                    (holds.into_iter().collect(), Exit::Unknown)
-                }
-                _ => {
-                    say("no agent runs; from its next start on:\n");
-                    (holds.into_iter().collect::<Vec<_>>(), Exit::NotFine)
-                }
-            }
+    let tell = |holds: &[Hold]| holds.iter().for_each(|hold| say(format_args!("{}\n", hold_line(hold, clock.wall()))));
+    let holds = match running(settings, clock.wall()) {
+        Running::Yes(status) => status.holds,
+        Running::No => {
+            say("no agent runs; from its next start on:\n");
+            in_file(settings, clock)
+        }
+        Running::Unknown(why) => {
+            complain(why);
+            tell(&in_file(settings, clock));
+            return Exit::Unknown;
         }
     };
-    for hold in &holds {
-        say(format_args!("{}\n", hold_line(hold, now)));
-    }
     if holds.is_empty() {
         say("nothing holds\n");
-        return if exit == Exit::Unknown { exit } else { Exit::Fine };
+        return Exit::Fine;
     }
-    exit
+    tell(&holds);
+    Exit::NotFine
+}
+
+fn in_file(settings: &Settings, clock: Clock) -> Vec<Hold> {
+    let hold = hold::read(&file(settings), boot_id().as_deref(), clock.mono());
+    let told = hold.map(|hold| {
+        let until = hold.until.map(|until| clock.wall_at(until).into());
+        Hold { by: OPERATOR.into(), until, note: hold.note }
+    });
+    told.into_iter().collect()
 }
 
 /// Writes or removes the file, and waits until the agent shows it.

@@ -59,6 +59,7 @@ impl Symptom {
             Self::EdgeUnreachable => Some(Complaint::EdgeUnreachable),
             Self::DnsFailed => Some(Complaint::DnsFailed),
             Self::MetricsPortTaken => Some(Complaint::PortTaken),
+            Self::OriginUnreachable => Some(Complaint::OriginUnreachable),
             Self::ConfigRefused => Some(Complaint::ConfigRefused),
             Self::CredentialsUnreadable => Some(Complaint::CredentialsUnreadable),
             Self::OriginUnreachable => Some(Complaint::OriginUnreachable),
