@@ -20,8 +20,6 @@ const READ: Duration = Duration::from_secs(20);
 const DISK: Duration = Duration::from_secs(30);
 /// How long a connector may take beyond its grace period.
 const STOP: Duration = Duration::from_secs(15);
-/// How long a mark and its read-back may take, with the save before it.
-const MARK: Duration = Duration::from_secs(45);
 
 /// How long a probe may take: the rules, then the tries, which are over within 7 s.
 const PROBE: Duration = Duration::from_secs(10);
@@ -48,7 +46,7 @@ pub(super) enum News {
     Drained(RunId),
 }
 
-type Ended = Result<(Outcome, News), Failure>;
+pub(super) type Ended = Result<(Outcome, News), Failure>;
 
 impl Agent {
     /// Carries out `order`. Its [`Report`] comes through the set of reports.
@@ -88,8 +86,10 @@ impl Agent {
             Order::MarkUnhealthy => self.mark(id, kind, Health::Unhealthy),
             Order::MarkHealthy => self.mark(id, kind, Health::Healthy),
             Order::Probe { generation } => self.probe(id, generation),
+            Order::ReadGroup => self.read_group(id),
+            Order::ReadPeers { since } => self.read_peers(id, since),
             // The verdict does not give these yet.
-            Order::ReadGroup | Order::ReadPeers { .. } | Order::ReadHoldTag => {
+            Order::ReadHoldTag => {
                 self.spawn(id, READ, kind, async { Err(not_booted()) });
             }
             Order::Exit => self.exiting = true,
@@ -97,7 +97,7 @@ impl Agent {
     }
 
     /// Runs `work` beside the loop, for `limit` at most.
-    fn spawn(
+    pub(super) fn spawn(
         &mut self,
         id: OrderId,
         limit: Duration,
@@ -235,22 +235,6 @@ impl Agent {
             Ok((Outcome::Probed(prober.probe(services, streams).await), News::None))
         });
     }
-
-    fn mark(&mut self, id: OrderId, order: Order, health: Health) {
-        let saved = self.save();
-        let group = self.host.as_ref().and_then(|host| host.autoscaling.clone());
-        self.spawn(id, MARK, order, async move {
-            let Some(group) = group else {
-                let text =
-                    "autoscaling.enabled is false in the settings, so the instance is not marked; replace it by hand";
-                return Err(Failure::new(FailureKind::Disabled, text));
-            };
-            // It must be known after a crash that a mark of ours may stand.
-            saved.await.map_err(|error| Failure::new(FailureKind::Host, error.to_string()))?;
-            let marked = group.mark(health).await.map_err(Failure::from)?;
-            Ok((Outcome::Marked { shown: marked.shown }, News::Membership(marked.membership)))
-        });
-    }
 }
 
 /// The edge is tried whatever the rules are.
@@ -263,6 +247,6 @@ fn done((): ()) -> (Outcome, News) {
     (Outcome::Done, News::None)
 }
 
-fn not_booted() -> Failure {
+pub(super) fn not_booted() -> Failure {
     Failure::new(FailureKind::Host, "the agent has not what this order needs any more; it is ordered again")
 }
