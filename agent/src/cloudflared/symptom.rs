@@ -62,7 +62,6 @@ impl Symptom {
             Self::OriginUnreachable => Some(Complaint::OriginUnreachable),
             Self::ConfigRefused => Some(Complaint::ConfigRefused),
             Self::CredentialsUnreadable => Some(Complaint::CredentialsUnreadable),
-            Self::OriginUnreachable => Some(Complaint::OriginUnreachable),
             Self::ConnectorId
             | Self::Registered
             | Self::Unregistered
