@@ -4,7 +4,7 @@ use crate::reader::{Happening, What, Who};
 use crate::stage::{Stage, payload, scaled};
 use anyhow::{Context, ensure};
 use cflared_tests::aws::{Health, Visibility};
-use cflared_tests::edge::{Conduct, Order, Scope};
+use cflared_tests::edge::{Conduct, Scope};
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::world::{GROUP, TUNNEL, eventually, tunnel_secret};
 use nix::sys::signal::{Signal, kill};
@@ -181,7 +181,7 @@ impl Stage {
             What::NoGroup => self.world.aws.edit_group(GROUP, |group| drop(group.instances.remove(&me))),
             What::Suspended => {
                 let process = name(it)?.to_owned();
-                self.world.aws.edit_group(GROUP, |group| drop(group.suspended.insert(process)))
+                self.world.aws.edit_group(GROUP, |group| group.suspended.extend([process]))
             }
             What::This => {
                 let state = name(it)?.to_owned();
