@@ -62,7 +62,11 @@ impl Stage {
             What::Frozen | What::Killed | What::CrashLoop | What::PortTaken | What::ConfigRefused => {
                 self.process_breaks(it).await?;
             }
-            What::NewVersion => self.put_secret(&payload(self.origin_at, 2)),
+            What::NewVersion => {
+                let mut new = payload(self.origin_at, self.number);
+                new.config.insert_str(0, "# a new version\n");
+                self.put_secret(&new);
+            }
             What::BadVersion => {
                 let mut bad = payload(self.origin_at, 1);
                 bad.config = bad.config.replace("  - service: http_status:404\n", "");
