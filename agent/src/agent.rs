@@ -7,6 +7,7 @@ mod alarm;
 mod boot;
 mod clock;
 mod grain;
+mod guard;
 mod host;
 mod look;
 mod orders;

@@ -19,8 +19,6 @@ const READ: Duration = Duration::from_secs(20);
 const DISK: Duration = Duration::from_secs(30);
 /// How long a connector may take beyond its grace period.
 const STOP: Duration = Duration::from_secs(15);
-/// How long a mark and its read-back may take, with the save before it.
-const MARK: Duration = Duration::from_secs(45);
 
 /// How an order ended, with what the agent itself keeps of it.
 #[derive(Debug)]
@@ -42,7 +40,7 @@ pub(super) enum News {
     Drained(RunId),
 }
 
-type Ended = Result<(Outcome, News), Failure>;
+pub(super) type Ended = Result<(Outcome, News), Failure>;
 
 impl Agent {
     /// Carries out `order`. Its [`Report`] comes through the set of reports.
@@ -81,8 +79,10 @@ impl Agent {
             }
             Order::MarkUnhealthy => self.mark(id, kind, Health::Unhealthy),
             Order::MarkHealthy => self.mark(id, kind, Health::Healthy),
+            Order::ReadGroup => self.read_group(id),
+            Order::ReadPeers { since } => self.read_peers(id, since),
             // The verdict does not give these yet.
-            Order::Probe { .. } | Order::ReadGroup | Order::ReadPeers { .. } | Order::ReadHoldTag => {
+            Order::Probe { .. } | Order::ReadHoldTag => {
                 self.spawn(id, READ, kind, async { Err(not_booted()) });
             }
             Order::Exit => self.exiting = true,
@@ -90,7 +90,7 @@ impl Agent {
     }
 
     /// Runs `work` beside the loop, for `limit` at most.
-    fn spawn(
+    pub(super) fn spawn(
         &mut self,
         id: OrderId,
         limit: Duration,
@@ -211,28 +211,12 @@ impl Agent {
             }
         });
     }
-
-    fn mark(&mut self, id: OrderId, order: Order, health: Health) {
-        let saved = self.save();
-        let group = self.host.as_ref().and_then(|host| host.autoscaling.clone());
-        self.spawn(id, MARK, order, async move {
-            let Some(group) = group else {
-                let text =
-                    "autoscaling.enabled is false in the settings, so the instance is not marked; replace it by hand";
-                return Err(Failure::new(FailureKind::Disabled, text));
-            };
-            // It must be known after a crash that a mark of ours may stand.
-            saved.await.map_err(|error| Failure::new(FailureKind::Host, error.to_string()))?;
-            let marked = group.mark(health).await.map_err(Failure::from)?;
-            Ok((Outcome::Marked { shown: marked.shown }, News::Membership(marked.membership)))
-        });
-    }
 }
 
 fn done((): ()) -> (Outcome, News) {
     (Outcome::Done, News::None)
 }
 
-fn not_booted() -> Failure {
+pub(super) fn not_booted() -> Failure {
     Failure::new(FailureKind::Host, "the agent has not what this order needs any more; it is ordered again")
 }
