@@ -3,9 +3,10 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::autoscaling::{Health, Membership};
-use crate::bundle::{self, Intake, Locked};
+use crate::bundle::{self, Intake, Locked, Service};
 use crate::connector::{self, respawn};
 use crate::identity::{self, Environment};
+use crate::probe::Streams;
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
 use cflared_verdict::{Failure, FailureKind, Generation, Order, OrderId, Outcome, RunId, SecretRead, VersionId};
@@ -19,6 +20,11 @@ const READ: Duration = Duration::from_secs(20);
 const DISK: Duration = Duration::from_secs(30);
 /// How long a connector may take beyond its grace period.
 const STOP: Duration = Duration::from_secs(15);
+
+/// How long a probe may take: the rules, then the tries, which are over within 7 s.
+const PROBE: Duration = Duration::from_secs(10);
+/// How long the rules of a bundle may take to be read: a disk that hangs must not keep the edge from being tried.
+const RULES: Duration = Duration::from_secs(2);
 
 /// How an order ended, with what the agent itself keeps of it.
 #[derive(Debug)]
@@ -79,10 +85,11 @@ impl Agent {
             }
             Order::MarkUnhealthy => self.mark(id, kind, Health::Unhealthy),
             Order::MarkHealthy => self.mark(id, kind, Health::Healthy),
+            Order::Probe { generation } => self.probe(id, generation),
             Order::ReadGroup => self.read_group(id),
             Order::ReadPeers { since } => self.read_peers(id, since),
             // The verdict does not give these yet.
-            Order::Probe { .. } | Order::ReadHoldTag => {
+            Order::ReadHoldTag => {
                 self.spawn(id, READ, kind, async { Err(not_booted()) });
             }
             Order::Exit => self.exiting = true,
@@ -211,6 +218,29 @@ impl Agent {
             }
         });
     }
+
+    fn probe(&mut self, id: OrderId, generation: Generation) {
+        let store = self.host.as_ref().map(|host| host.store.store().clone());
+        let prober = self.prober.clone();
+        let streams = if self.streams.take(self.clock.mono()) { Streams::Try } else { Streams::Spare };
+        self.spawn(id, PROBE, Order::Probe { generation }, async move {
+            let read =
+                tokio::task::spawn_blocking(move || store.map_or(Ok(vec![]), |store| store.services(generation)));
+            let services = match tokio::time::timeout(RULES, read).await {
+                Ok(Ok(Ok(services))) => services,
+                Ok(Ok(Err(error))) => without_origins(&error),
+                Ok(Err(error)) => without_origins(&error),
+                Err(late) => without_origins(&late),
+            };
+            Ok((Outcome::Probed(prober.probe(services, streams).await), News::None))
+        });
+    }
+}
+
+/// The edge is tried whatever the rules are.
+fn without_origins(error: &dyn std::fmt::Display) -> Vec<Service> {
+    warn!(%error, "origins not tried");
+    vec![]
 }
 
 fn done((): ()) -> (Outcome, News) {
