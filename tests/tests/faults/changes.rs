@@ -4,7 +4,7 @@ use crate::reader::{Happening, What, Who};
 use crate::stage::{Stage, payload, scaled};
 use anyhow::{Context, ensure};
 use cflared_tests::aws::{Health, Visibility};
-use cflared_tests::edge::{Conduct, Order, Scope};
+use cflared_tests::edge::{Conduct, Scope};
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::world::{GROUP, TUNNEL, eventually, tunnel_secret};
 use nix::sys::signal::{Signal, kill};
@@ -62,7 +62,11 @@ impl Stage {
             What::Frozen | What::Killed | What::CrashLoop | What::PortTaken | What::ConfigRefused => {
                 self.process_breaks(it).await?;
             }
-            What::NewVersion => self.put_secret(&payload(self.origin_at, 2)),
+            What::NewVersion => {
+                let mut new = payload(self.origin_at, self.number);
+                new.config.insert_str(0, "# a new version\n");
+                self.put_secret(&new);
+            }
             What::BadVersion => {
                 let mut bad = payload(self.origin_at, 1);
                 bad.config = bad.config.replace("  - service: http_status:404\n", "");
@@ -181,7 +185,7 @@ impl Stage {
             What::NoGroup => self.world.aws.edit_group(GROUP, |group| drop(group.instances.remove(&me))),
             What::Suspended => {
                 let process = name(it)?.to_owned();
-                self.world.aws.edit_group(GROUP, |group| drop(group.suspended.insert(process)))
+                self.world.aws.edit_group(GROUP, |group| group.suspended.extend([process]))
             }
             What::This => {
                 let state = name(it)?.to_owned();

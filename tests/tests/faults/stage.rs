@@ -1,7 +1,7 @@
 //! The world of one scenario before anything breaks: stand-ins, instances, an agent.
 
 use crate::peers::Others;
-use crate::reader::{Scenario, Setting};
+use crate::reader::{Scenario, Setting, What};
 use anyhow::{Context, ensure};
 use cflared_tests::aws::Visibility;
 use cflared_tests::world::{Agent, GROUP, Host, Payload, SECRET, World};
@@ -41,6 +41,10 @@ pub struct Stage {
     pub foreign: Option<JoinHandle<()>>,
     /// The newest version of the secret.
     pub newest: String,
+    /// The version that is installed before anything happens, if one is.
+    pub first: Option<String>,
+    /// The secret of the tunnel that the edge is to take in the end.
+    pub number: u8,
 }
 
 impl Stage {
@@ -60,7 +64,10 @@ impl Stage {
         pace(&mut host, setting);
         let others = Others::new(setting.group - 1, world.aws_address());
         let origin = Some(tokio::spawn(accept(TcpListener::bind(origin_at).await?)));
-        let mut stage = Self { world, host, rest, others, agent: None, origin, origin_at, foreign: None, newest };
+        let first = setting.installed.then(|| newest.clone());
+        let number = if scenario.happens.iter().any(|it| it.what == What::Unauthorized) { 2 } else { 1 };
+        let mut stage =
+            Self { first, number, world, host, rest, others, agent: None, origin, origin_at, foreign: None, newest };
         stage.begin(setting).await?;
         Ok(stage)
     }

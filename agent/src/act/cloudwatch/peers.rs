@@ -51,7 +51,8 @@ impl PeerReader {
     ///
     /// A grain counts when CloudWatch has both its sum and its number of samples. What this instance reported is taken
     /// out; where that is not known, what is taken out is the most that it may have been, so the peers are never
-    /// more than there are. A grain that has not ended by AWS's clock, as from a host whose clock is ahead, is left out.
+    /// more than there are; a grain of which that leaves nobody registered, who may be there all the same, is left out, for
+    /// it tells neither. So is one that has not ended by AWS's clock, as from a host whose clock is ahead.
     ///
     /// # Errors
     /// The call failed or took too long, the answer is partial or no count, or this host's clock is off by more than five
@@ -74,6 +75,9 @@ impl PeerReader {
             let Some(age) = now.checked_sub(Duration::from_secs(start) + self.grain) else { continue };
             if age <= since + self.grain {
                 let live = share.live.saturating_sub(own.live);
+                if live == 0 && share.live > 0 && !reported.knows(start) {
+                    continue;
+                }
                 let reporting = share.reporting.saturating_sub(own.reporting);
                 grains.push(PeerGrain { age, live, reporting: reporting.max(live) });
             }

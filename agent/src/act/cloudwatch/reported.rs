@@ -54,4 +54,11 @@ impl Reported {
             None => Share::default(),
         }
     }
+
+    /// Whether the value is known that this instance reported in the grain from `start`, if it did.
+    pub fn knows(&self, start: u64) -> bool {
+        self.sent.contains_key(&start)
+            || self.unsent.contains(&start)
+            || !self.stamped.overlaps(start, start.saturating_add(self.grain))
+    }
 }

@@ -166,7 +166,8 @@ fn what_an_agent_before_this_one_stamped_is_taken_out_as_if_it_had_been_live() {
         let mut resume = Saved::default();
         resume.stamped.insert(LAST - 60, LAST + 60);
         let grains = read_at(&start(&http.url, resume), at(NOW)).await.unwrap();
-        assert_eq!(grains, [grain(125, 2, 2), grain(65, 0, 0), grain(5, 0, 1)]);
+        // In the last one somebody was registered: another one, or the agent before.
+        assert_eq!(grains, [grain(125, 2, 2), grain(65, 0, 0)]);
     });
 }
 
