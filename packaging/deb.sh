@@ -72,7 +72,7 @@ for page in "$scratch"/pages/man/*.8; do
 done
 
 # Every unit there is; those that say where they are wanted are enabled.
-units= enabled=
+units='' enabled=''
 for unit in systemd/*.service systemd/*.target systemd/*.timer systemd/*.socket systemd/*.path; do
     [ -f "$unit" ] || continue
     name=$(basename "$unit")
