@@ -8,7 +8,7 @@ mod private;
 mod run;
 mod status;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
@@ -60,6 +60,11 @@ enum Command {
     /// Keep the agent from having this instance replaced, and from handing over; without an argument: show what holds
     #[command(after_help = hold::HELP)]
     Hold(hold::Args),
+}
+
+/// The command line, for who writes it down: man pages and completions are made from it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Parses the command line and runs the command.
