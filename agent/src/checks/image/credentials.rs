@@ -225,7 +225,9 @@ pub fn homes_hold_none(root: &Root) -> Found {
 pub fn etc_holds_none(root: &Root, config_dir: &Path) -> Found {
     let mut search = Search::default();
     for place in ETC {
-        search.look_through(root, Path::new(place), &[PRIVATE_KEY], |path| path.starts_with(config_dir));
+        search.look_through(root, Path::new(place), &[PRIVATE_KEY], |path| {
+            path.starts_with(config_dir) || LOGIN_ELSEWHERE.iter().any(|place| path.starts_with(place))
+        });
     }
     search.found()
 }
