@@ -33,7 +33,7 @@ echo "cloudflared version {CLOUDFLARED} (built {TODAY:%Y-%m-%d}-0000 UTC)"
 CTL = """#!/bin/sh
 echo "$@" >> /var/log/cloudwatch-agent-ctl.log
 case $* in *' -s'*) exit 1 ;; esac
-test -s "${7#file:}"
+test -s "${6#file:}"
 """
 UNIT = """[Unit]
 Description=CloudWatch agent
