@@ -9,6 +9,7 @@ mod command_line;
 mod connector;
 mod datapoints;
 mod identity;
+mod image;
 mod leaks;
 mod life;
 mod log;
