@@ -182,7 +182,7 @@ fn line(text: &mut String, name: &str, value: &str) {
 }
 
 /// The two largest units of a time: `3d 4h`, `2m 5s`.
-pub(super) fn span(time: Duration) -> String {
+fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
