@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The first build takes minutes, and shows that it goes on; later ones are quiet.
 BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace --bins
 
-.PHONY: help demo test check dist bench sim faults clean
+.PHONY: help demo test check dist image bench sim faults clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-6s  %s\n", $$1, $$2 }'
@@ -31,6 +31,12 @@ dist: ## Binaries, packages and SBOMs for x86_64 and aarch64 in target/dist, and
 	packaging/dist.sh
 	tests/package/run.sh target/dist/cflared-agent_*_amd64.deb
 	tests/reproducible.sh x86_64
+
+image: ## The image's documents held against the services' models, and their commands executed in a chroot; as root
+	@tests/setup.sh image
+	target/venv/bin/python tests/image/check.py
+	@$(BINS)
+	target/venv/bin/python tests/image/chroot.py "$$(packaging/deb.sh $$(dpkg --print-architecture) $(TARGET)/debug/cflared-agent target/image)"
 
 bench: ## The agent next to a correct bash script, side by side
 	@tests/setup.sh bench

@@ -1,5 +1,5 @@
 #!/bin/sh
-# tests/setup.sh demo|test|check|dist|bench
+# tests/setup.sh demo|test|check|dist|image|bench
 # Installs what that make target needs, or names what it cannot install. Says and does nothing when all of it is there.
 set -eu
 
@@ -165,6 +165,18 @@ dist)
     need_tool cargo-auditable "$auditable"
     need_tool cargo-cyclonedx "$cyclonedx"
     ;;
+image)
+    need_rust
+    need shellcheck shellcheck
+    need mmdebstrap mmdebstrap
+    need apt-ftparchive apt-utils
+    need gpg gpg
+    need_python
+    [ "$(id -u)" = 0 ] || lack "root, to change the root directory: sudo make image"
+    install_packages
+    finish
+    need_venv venv "$root/tests/requirements.txt"
+    ;;
 bench)
     need_rust
     need strace strace
@@ -179,7 +191,7 @@ bench)
     fi
     ;;
 *)
-    say "usage: tests/setup.sh demo|test|check|dist|bench"
+    say "usage: tests/setup.sh demo|test|check|dist|image|bench"
     exit 64
     ;;
 esac

@@ -43,12 +43,12 @@ fn json(status: &Status) -> String {
 }
 
 /// What is wrong, or that nothing is, and what that comes to.
-struct Judged {
-    headline: String,
-    exit: Exit,
+pub(super) struct Judged {
+    pub headline: String,
+    pub exit: Exit,
 }
 
-fn judge(status: &Status, now: SystemTime) -> Judged {
+pub(super) fn judge(status: &Status, now: SystemTime) -> Judged {
     let (state, why) = (&status.health.state, &status.health.why);
     if status.is_stale(now) {
         let age = span(status.written_at.age(now));
@@ -218,4 +218,4 @@ pub(super) fn span(time: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -42,6 +42,8 @@ fn a_wrong_setting_names_its_key_and_what_is_allowed() {
         ("autoscaling: { replacements_per_hour: -1 }", &["autoscaling.replacements_per_hour", "-1"]),
         ("identity: { hold_tag: 'adv hold' }", &["identity.hold_tag", "0-9 a-z"]),
         ("aws: { proxy: 'proxy:3128x' }", &["aws.proxy", "http://"]),
+        ("validate: { min_cloudflared: '2025.1' }", &["validate.min_cloudflared", "2025.1", "2025.1.0"]),
+        ("validate: { min_cloudflared: newest }", &["validate.min_cloudflared", "newest", "2025.1.0"]),
         ("log: { format: xml }", &["log.format", "xml", "json"]),
         ("\n\tlog: {}", &["failed to parse", ": line 2: "]),
         ("- 1", &["failed to parse", "line 1: ", "sequence, expected keys with values"]),
