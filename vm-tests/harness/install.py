@@ -1,0 +1,40 @@
+"""The layer of an image that has the agent in it: installed in a chroot, as a build host does it."""
+
+import os
+import shutil
+import subprocess
+
+from .host import SETTINGS, settings
+from .namespaces import command
+
+IMAGE = '{"image": "ami-0123456789abcdef0", "built_at": "2026-11-01T00:00:00Z", ' \
+        '"agent_version": "0.1.0", "cloudflared_version": "2026.8.2"}\n'
+
+
+def layer(rootfs, target, package, cloudflared):
+    """Installs `package` and a cloudflared into a new layer `target` above `rootfs`."""
+    shutil.rmtree(target, ignore_errors=True)
+    for name in ("upper", "work", "root"):
+        (target / name).mkdir(parents=True)
+    root = target / "root"
+    command("mount", "-t", "overlay", "overlay", "-o",
+            f"lowerdir={rootfs},upperdir={target}/upper,workdir={target}/work", str(root))
+    shutil.copy(cloudflared, root / "usr/bin/cloudflared")
+    shutil.copy(package, root / "var/cache/cflared-agent.deb")
+    # systemd-sysusers of Debian 11 changes modes by way of /proc.
+    command("mount", "-t", "proc", "proc", str(root / "proc"))
+    done = subprocess.run(["chroot", root, "dpkg", "--install", "/var/cache/cflared-agent.deb"], capture_output=True, text=True,
+                          env={"PATH": os.environ["PATH"], "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"})
+    (target / "dpkg.log").write_text(done.stdout + done.stderr)
+    if done.returncode:
+        raise SystemExit(f"vm-test: failed to install {package}: see {target}/dpkg.log")
+    write(root / SETTINGS.lstrip("/"), settings())
+    write(root / "usr/lib/cflared-agent/image.json", IMAGE)
+    command("umount", str(root / "proc"))
+    command("umount", str(root))
+
+
+def write(path, text):
+    """Writes a file, with its directories."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
