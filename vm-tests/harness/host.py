@@ -97,10 +97,27 @@ class Host:
             raise Failed(str(self.status()["health"]))
         return eventually("a connector is registered", seconds, connector)
 
+    def booted(self, seconds=PATIENCE):
+        """Waits until the boot is over, but for what multi-user.target does not wait for."""
+        eventually("multi-user.target is reached", seconds,
+                   lambda: self.sh("systemctl is-active multi-user.target", check=False).rc == 0)
+
     def start(self, seconds=PATIENCE):
         """Starts the agent; returns what is registered."""
         self.sh(f"systemctl start {UNIT}", timeout=seconds)
         return self.registered(seconds)
+
+    def all_four(self):
+        """Waits until the connector has all its connections."""
+        def full():
+            connector = self.registered()
+            return connector["connections"] == 4 and connector
+        return eventually("four connections", PATIENCE, full)
+
+    def cores(self):
+        """Core files, wherever they may have been put."""
+        return self.out("find / -xdev \( -name core -o -name 'core.[0-9]*' -o -path '/var/lib/systemd/coredump/*' \) "
+                        "-type f -not -path '/proc/*'")
 
     def agent(self):
         """The process id of the agent, in the host; 0 when it does not run."""
