@@ -6,7 +6,7 @@ mod private;
 mod run;
 mod status;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
@@ -55,6 +55,11 @@ enum Command {
     Bootstrap(bootstrap::Args),
     /// Show how the tunnel is; exits 0 if it is registered, 1 if not, 2 if that is not known
     Status(status::Args),
+}
+
+/// The command line, for who writes it down: man pages and completions are made from it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Parses the command line and runs the command.
