@@ -5,6 +5,7 @@ mod bootstrap;
 mod private;
 mod run;
 mod status;
+mod wait;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::fmt::Display;
@@ -55,6 +56,8 @@ enum Command {
     Bootstrap(bootstrap::Args),
     /// Show how the tunnel is; exits 0 if it is registered, 1 if not, 2 if that is not known
     Status(status::Args),
+    /// Wait until the tunnel is up and has settled; exits 0 then, 1 if it is not in time, 2 if that is not known
+    Wait(wait::Args),
 }
 
 /// The command line, for who writes it down: man pages and completions are made from it.
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Run => run::main(settings),
         Command::Bootstrap(args) => bootstrap::main(settings, &args),
         Command::Status(args) => status::main(&settings, &args),
+        Command::Wait(args) => wait::main(&settings, &args),
     }
     .into()
 }

@@ -43,12 +43,12 @@ fn json(status: &Status) -> String {
 }
 
 /// What is wrong, or that nothing is, and what that comes to.
-struct Judged {
-    headline: String,
-    exit: Exit,
+pub(super) struct Judged {
+    pub headline: String,
+    pub exit: Exit,
 }
 
-fn judge(status: &Status, now: SystemTime) -> Judged {
+pub(super) fn judge(status: &Status, now: SystemTime) -> Judged {
     let (state, why) = (&status.health.state, &status.health.why);
     if status.is_stale(now) {
         let age = span(status.written_at.age(now));
@@ -182,7 +182,7 @@ fn line(text: &mut String, name: &str, value: &str) {
 }
 
 /// The two largest units of a time: `3d 4h`, `2m 5s`.
-fn span(time: Duration) -> String {
+pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -194,4 +194,4 @@ fn span(time: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

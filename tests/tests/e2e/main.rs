@@ -17,3 +17,4 @@ mod secret;
 mod store;
 mod support;
 mod systemd;
+mod wait;

@@ -2,12 +2,12 @@ use super::*;
 use serde_json::{Value, json};
 
 /// 2026-01-01T00:02:00Z.
-fn now() -> SystemTime {
+pub fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_720)
 }
 
 /// A status that was written just now, with the health changed 65 s ago.
-fn status(state: &str, changes: Value) -> Status {
+pub fn status(state: &str, changes: Value) -> Status {
     let mut json = json!({
         "schema": 1,
         "written_at": "2026-01-01T00:02:00Z",
