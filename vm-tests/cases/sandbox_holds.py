@@ -43,4 +43,4 @@ def run(host):
     figure = ""
     if systemd >= 250:
         figure = host.out(f"systemd-analyze security --no-pager {UNIT} | tail -n 1").split("level for")[-1]
-    return f"{len(FORBIDDEN)} attempts refused; exposure{figure.split(':')[-1] or ' is not shown by this version'}"
+    return f"{len(FORBIDDEN)} attempts refused; exposure{figure.split(':', 1)[-1].split(' ')[0:2] or ' is not shown by this version'}"

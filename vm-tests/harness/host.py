@@ -10,6 +10,7 @@ from .waiting import Failed, eventually, expect
 UNIT = "cflared-agent.service"
 STATUS = "/run/cflared-agent/status.json"
 SETTINGS = "/etc/cflared-agent/agent.yml"
+ENDPOINTS = f"/etc/systemd/system/{UNIT}.d/10-endpoints.conf"
 # A machine that is emulated or busy needs more; nothing is asserted on how long it took.
 PATIENCE = 60
 
@@ -30,6 +31,11 @@ def settings(edge=LOOPBACK, **rooms):
     for room, keys in rooms.items():
         merged.setdefault(room, {}).update(keys)
     return json.dumps(merged, indent=1) + "\n"
+
+
+def endpoints(gateway):
+    """The drop-in that sends the agent's AWS calls to the stand-in. The metadata service has its real address."""
+    return f"[Service]\nEnvironment=AWS_ENDPOINT_URL=http://{gateway}:{AWS_PORT}\n"
 
 
 class Host:
@@ -61,9 +67,8 @@ class Host:
         self.sh("systemctl daemon-reload")
 
     def endpoints(self):
-        """Sends the agent's AWS calls to the stand-in. The metadata service has its real address."""
-        text = f"[Service]\nEnvironment=AWS_ENDPOINT_URL=http://{self.gateway}:{AWS_PORT}\n"
-        self.write(f"/etc/systemd/system/{UNIT}.d/10-endpoints.conf", text)
+        """Leads the agent to the stand-ins, before the first boot."""
+        self.write(ENDPOINTS, endpoints(self.gateway))
 
     def show(self, *properties, unit=UNIT):
         """Properties of a unit, as systemd shows them: the value of one, or a dictionary of several."""

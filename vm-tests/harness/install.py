@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 
-from .host import SETTINGS, settings
+from .host import ENDPOINTS, SETTINGS, endpoints, settings
+from .machine import GATEWAY
 from .namespaces import command
 
 IMAGE = '{"image": "ami-0123456789abcdef0", "built_at": "2026-11-01T00:00:00Z", ' \
@@ -38,3 +39,36 @@ def write(path, text):
     """Writes a file, with its directories."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+NETWORK = "[Match]\nName=e*\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\n"
+GUEST_UNIT = """[Unit]
+Description=Takes the harness's commands
+DefaultDependencies=no
+After=local-fs.target
+[Service]
+ExecStart=/usr/bin/python3 /usr/local/lib/vm-tests-guest.py
+Restart=always
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+def disk(rootfs, target):
+    """Makes a bootable disk, with its kernel beside it, of a layer and what is below it."""
+    root = target / "root"
+    command("mount", "-t", "tmpfs", "tmpfs", "/mnt")
+    os.makedirs("/mnt/upper")
+    os.makedirs("/mnt/work")
+    command("mount", "-t", "overlay", "overlay", "-o",
+            f"lowerdir={target}/upper:{rootfs},upperdir=/mnt/upper,workdir=/mnt/work", str(root))
+    write(root / "etc/systemd/network/10-vm.network", NETWORK)
+    write(root / "etc/systemd/system/vm-tests-guest.service", GUEST_UNIT)
+    shutil.copy(os.path.join(os.path.dirname(__file__), "guest_agent.py"), root / "usr/local/lib/vm-tests-guest.py")
+    write(root / SETTINGS.lstrip("/"), settings(edge=GATEWAY))
+    write(root / ENDPOINTS.lstrip("/"), endpoints(GATEWAY))
+    command("systemctl", "--root", str(root), "enable", "--quiet", "vm-tests-guest.service", "systemd-networkd.service")
+    for name, pattern in {"vmlinuz": "vmlinuz-*", "initrd.img": "initrd.img-*"}.items():
+        shutil.copy(next((root / "boot").glob(pattern)), target / name)
+    command("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(target / "disk.raw"), "2G")
+    command("umount", str(root))

@@ -73,12 +73,14 @@ class Runner:
             said += f"\nit did not end within {limit} s"
         return process.returncode, said
 
-    def prepare(self, suites):
-        """Root file systems, and above each a layer with the agent installed."""
+    def prepare(self, chosen):
+        """Root file systems, and above each a layer with the agent installed; a disk where a machine is to boot."""
+        suites = [suite for suite in rootfs.SUITES if any(case.suite == suite for case in chosen)]
         with ThreadPoolExecutor(2) as pool:
             self.roots = dict(zip(suites, pool.map(rootfs.ensure, suites)))
         for suite in suites:
-            status, said = self.worker(self.job("prepare", suite))
+            disk = "qemu" if any((case.suite, case.tier) == (suite, "qemu") for case in chosen) else ""
+            status, said = self.worker(self.job("prepare", suite, tier=disk))
             if status:
                 raise SystemExit(f"vm-test: failed to install the agent into {suite}: {said}")
 

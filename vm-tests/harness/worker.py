@@ -69,6 +69,8 @@ def main():
     namespaces.enter(job.outside)
     if not job.case:
         install.layer(Path(job.rootfs), Path(job.layer), job.package, Path(job.programs) / "cloudflared-standin")
+        if job.tier == "qemu":
+            install.disk(Path(job.rootfs), Path(job.layer))
         return
     began = time.monotonic()
     result = {"ok": False, "shown": ""}
