@@ -54,6 +54,10 @@ WantedBy=sysinit.target
 """
 
 
+NOT_NEEDED = ["e2scrub_reap.service", "e2scrub_all.timer", "getty@tty1.service", "serial-getty@ttyS0.service",
+              "systemd-logind.service", "apt-daily.timer", "apt-daily-upgrade.timer", "fstrim.timer"]
+
+
 def disk(rootfs, target):
     """Makes a bootable disk, with its kernel beside it, of a layer and what is below it."""
     root = target / "root"
@@ -68,6 +72,8 @@ def disk(rootfs, target):
     write(root / SETTINGS.lstrip("/"), settings(edge=GATEWAY))
     write(root / ENDPOINTS.lstrip("/"), endpoints(GATEWAY))
     command("systemctl", "--root", str(root), "enable", "--quiet", "vm-tests-guest.service", "systemd-networkd.service")
+    # Slow under emulation, and nothing that is tested.
+    command("systemctl", "--root", str(root), "mask", "--quiet", *NOT_NEEDED)
     for name, pattern in {"vmlinuz": "vmlinuz-*", "initrd.img": "initrd.img-*"}.items():
         shutil.copy(next((root / "boot").glob(pattern)), target / name)
     command("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(target / "disk.raw"), "2G")

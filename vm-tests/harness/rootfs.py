@@ -11,7 +11,7 @@ MIRROR = "http://deb.debian.org/debian"
 # bookworm serves as the virtual machine's disk, too. Ubuntu 22.04 has systemd 249: between the first two.
 SUITES = {"bullseye": 247, "bookworm": 252, "trixie": 257}
 BASE = "systemd,systemd-sysv,dbus,libnss-systemd,ca-certificates,iproute2,procps"
-MACHINE = BASE + ",udev,linux-image-cloud-amd64,initramfs-tools,zstd,kmod,python3-minimal,e2fsprogs"
+MACHINE = BASE + ",udev,linux-image-cloud-amd64,initramfs-tools,zstd,kmod,python3,e2fsprogs"
 # A list of modules instead of a guess by what the building machine has.
 INITRAMFS = (
     'mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d" && '
