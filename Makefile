@@ -1,6 +1,5 @@
 # Each target does its own set-up: `tests/setup.sh` installs what it can and names what it cannot.
 
-MUSL := x86_64-unknown-linux-musl
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The first build takes minutes, and shows that it goes on; later ones are quiet.
 BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace --bins
@@ -27,14 +26,15 @@ check: ## Formatting, lints, docs, licences, bans and sources
 	target/tools/bin/cargo-deny check licenses bans sources
 	tests/unit.sh systemd/cflared-agent.service
 
-dist: ## The static binary, and proof that it is static
+dist: ## Binaries, packages and SBOMs for x86_64 and aarch64 in target/dist, and their checks
 	@tests/setup.sh dist
-	cargo build --release --target $(MUSL) -p cflared-agent
-	tests/static.sh $(TARGET)/$(MUSL)/release/cflared-agent
+	packaging/dist.sh
+	tests/package/run.sh target/dist/cflared-agent_*_amd64.deb
+	tests/reproducible.sh x86_64
 
 bench: ## The agent next to a correct bash script, side by side
 	@tests/setup.sh bench
-	@$(MAKE) --no-print-directory dist
+	@packaging/binary.sh x86_64
 	@cargo build --quiet --profile standins -p cflared-tests --bins
 	@$(TARGET)/standins/bench
 

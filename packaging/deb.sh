@@ -34,7 +34,7 @@ logged=$(sed -n '1s/^cflared-agent (\(.*\)) .*/\1/p' $here/debian/changelog)
 [ "$version" = "$logged" ] ||
     fail "Cargo.toml is at $version and packaging/debian/changelog at $logged; add the version's entry to the changelog"
 # Every time stamp in the package is that of its changelog entry.
-SOURCE_DATE_EPOCH=$(date --date="$(sed -n 's/^ -- .*>  //p' $here/debian/changelog | head -n 1)" +%s)
+SOURCE_DATE_EPOCH=$($here/epoch.sh)
 export SOURCE_DATE_EPOCH
 
 scratch=$(mktemp -d)

@@ -82,3 +82,25 @@ fn environments() {
         assert!(!is_environment(name), "{name:?}");
     }
 }
+
+/// The settings as the package installs them, each setting's line uncommented: those are `#key` and `#  key`, while what
+/// is said about them begins with `# ` and a word.
+fn uncommented(text: &str) -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with("  ") || rest.starts_with(|c: char| c.is_ascii_lowercase()) => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_installed_settings_show_every_key_with_its_default() {
+    let installed = include_str!("../../../packaging/files/agent.yml");
+    assert!(installed.lines().all(|line| line.is_empty() || line.starts_with('#')), "it sets nothing");
+    assert_eq!(Settings::parse(installed).unwrap(), Settings::default());
+
+    let shown = uncommented(installed);
+    assert_eq!(Settings::parse(&shown).unwrap(), Settings::default());
+    let value = |text: &str| serde_yaml::from_str::<serde_yaml::Value>(text).unwrap();
+    assert_eq!(value(&shown), value(include_str!("contract.yml")), "the same keys and values as the contract");
+}
