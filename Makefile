@@ -4,10 +4,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The first build takes minutes, and shows that it goes on; later ones are quiet.
 BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace --bins
 
-.PHONY: help demo test check dist bench sim clean
+.PHONY: help demo test check dist bench sim vm-test clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-6s  %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-7s  %s\n", $$1, $$2 }'
 
 demo: ## The main job on stand-ins, told step by step, in about a minute
 	@tests/setup.sh demo
@@ -24,7 +24,7 @@ check: ## Formatting, lints, docs, licences, bans and sources
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	target/tools/bin/cargo-deny check licenses bans sources
-	tests/unit.sh systemd/cflared-agent.service
+	tests/unit.sh systemd/*.service systemd/*.target
 
 dist: ## Binaries, packages and SBOMs for x86_64 and aarch64 in target/dist, and their checks
 	@tests/setup.sh dist
@@ -40,6 +40,20 @@ bench: ## The agent next to a correct bash script, side by side
 
 sim: ## The verdict under random lives, more of them than `make test` has
 	PROPTEST_CASES=20000 cargo test -p cflared-verdict --test properties
+
+# What the cases on a real systemd use: the package as `make dist` makes it (BINARY=PATH puts another agent into it), and
+# the stand-ins. cloudflared's runs in containers and machines whose C library may be older than the one here, so it is
+# linked statically.
+VM := $(TARGET)/vm-tests
+
+vm-test: ## Cases on a real systemd, in containers and virtual machines; CASE="words" runs some of them
+	@tests/setup.sh vm-test
+	@mkdir -p $(VM)/programs
+	@packaging/deb.sh amd64 "$$(test -n "$(BINARY)" && echo "$(BINARY)" || packaging/binary.sh x86_64)" $(VM)
+	@cp $(addprefix $(TARGET)/debug/,imds-standin aws-standin edge-standin) $(VM)/programs/
+	@cargo rustc --quiet -p cflared-tests --bin cloudflared-standin -- -C target-feature=+crt-static
+	@cp $(TARGET)/debug/cloudflared-standin $(VM)/programs/
+	@vm-tests/run --package $(VM)/cflared-agent_*_amd64.deb --programs $(VM)/programs $(CASE)
 
 clean: ## Remove what was built
 	cargo clean

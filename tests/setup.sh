@@ -1,5 +1,5 @@
 #!/bin/sh
-# tests/setup.sh demo|test|check|dist|bench
+# tests/setup.sh demo|test|check|dist|bench|vm-test
 # Installs what that make target needs, or names what it cannot install. Says and does nothing when all of it is there.
 set -eu
 
@@ -178,8 +178,24 @@ bench)
         need_venv bench-venv "$root/tests/bench/requirements.txt"
     fi
     ;;
+vm-test)
+    need_rust
+    need musl-gcc musl-tools
+    need readelf binutils
+    need python3 python3
+    need mmdebstrap mmdebstrap
+    need systemd-nspawn systemd-container
+    need unshare util-linux
+    need ip iproute2
+    need mke2fs e2fsprogs
+    need qemu-system-x86_64 qemu-system-x86
+    need qemu-img qemu-utils
+    install_packages
+    finish
+    need_musl
+    ;;
 *)
-    say "usage: tests/setup.sh demo|test|check|dist|bench"
+    say "usage: tests/setup.sh demo|test|check|dist|bench|vm-test"
     exit 64
     ;;
 esac

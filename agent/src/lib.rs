@@ -19,6 +19,8 @@ pub mod observe;
 
 pub mod act;
 
+pub mod checks;
+
 pub mod log;
 
 pub mod agent;

@@ -38,6 +38,8 @@ pub struct Settings {
     pub aws: Aws,
     /// How the agent's log is written.
     pub log: Log,
+    /// What an image must carry.
+    pub validate: Validate,
     /// Keys that are set, valid, and that this version does not act on yet.
     pub not_acted_on: Vec<&'static str>,
 }
@@ -161,6 +163,13 @@ pub enum LogFormat {
     Json,
 }
 
+/// What an image must carry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Validate {
+    /// The oldest cloudflared: year, month and number of its release.
+    pub min_cloudflared: [u32; 3],
+}
+
 /// Why settings cannot be used. The message names the key, what is allowed, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -198,7 +207,9 @@ pub enum Error {
 }
 
 impl Error {
-    fn of_file(mut self, file: &Path) -> Self {
+    /// The same, of that file.
+    #[must_use]
+    pub fn of_file(mut self, file: &Path) -> Self {
         match &mut self {
             Self::Read { path, .. } | Self::Parse { path, .. } | Self::Value { path, .. } => *path = file.into(),
         }

@@ -228,6 +228,7 @@ impl Raw {
             autoscaling: super::AutoScaling { enabled: autoscaling.enabled },
             aws: super::Aws { proxy: aws.proxy },
             log: super::Log { format: self.log.format },
+            validate: super::Validate { min_cloudflared: release(&self.validate.min_cloudflared)? },
             not_acted_on,
         })
     }
@@ -251,7 +252,6 @@ impl Raw {
                 self.autoscaling.replacements_per_day != default.autoscaling.replacements_per_day,
             ),
             ("metrics.listen", !self.metrics.listen.is_empty()),
-            ("validate.min_cloudflared", self.validate.min_cloudflared != default.validate.min_cloudflared),
         ]
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))
@@ -327,6 +327,17 @@ fn metrics_addresses(given: Vec<SocketAddr>) -> Result<[SocketAddr; 2], Error> {
         Ok([serving, successor]) if serving != successor => Ok([serving, successor]),
         _ => Err(Error::Value { path: PathBuf::new(), key, value: text, allowed: allowed.into() }),
     }
+}
+
+/// A release of cloudflared.
+fn release(value: &str) -> Result<[u32; 3], Error> {
+    let numbers: Option<Vec<u32>> = value.split('.').map(|number| number.parse().ok()).collect();
+    numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| Error::Value {
+        path: PathBuf::new(),
+        key: "validate.min_cloudflared",
+        value: format!("`{value}`"),
+        allowed: "a release such as 2025.1.0".into(),
+    })
 }
 
 fn proxy(value: &str) -> Result<(), Error> {

@@ -40,6 +40,8 @@ fn a_wrong_setting_names_its_key_and_what_is_allowed() {
         ("cloudwatch: { namespace: AWS/EC2 }", &["cloudwatch.namespace", "AWS/"]),
         ("verdict: { condemn_after: 30s }", &["verdict.condemn_after", "restart_after"]),
         ("aws: { proxy: 'proxy:3128x' }", &["aws.proxy", "http://"]),
+        ("validate: { min_cloudflared: '2025.1' }", &["validate.min_cloudflared", "2025.1", "2025.1.0"]),
+        ("validate: { min_cloudflared: newest }", &["validate.min_cloudflared", "newest", "2025.1.0"]),
         ("log: { format: xml }", &["log.format", "xml", "json"]),
         ("\n\tlog: {}", &["failed to parse", ": line 2: "]),
         ("- 1", &["failed to parse", "line 1: ", "sequence, expected keys with values"]),

@@ -17,4 +17,5 @@ mod secret;
 mod store;
 mod support;
 mod systemd;
+mod validate;
 mod wait;
