@@ -189,7 +189,7 @@ vm-test)
     need ip iproute2
     need mke2fs e2fsprogs
     # Both of the distribution's own release: a qemu-utils that is newer keeps the other from being installed.
-    need qemu-system-x86_64 qemu-system-x86 "qemu-utils/$(. /etc/os-release && echo "${VERSION_CODENAME-}")"
+    need qemu-system-x86_64 qemu-system-x86 "qemu-utils/$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)"
     need qemu-img qemu-utils
     install_packages
     finish

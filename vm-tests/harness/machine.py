@@ -7,6 +7,7 @@ address, the rest at 10.0.2.2, which is loopback here), and there is nothing els
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 from .host import Done, Host
+from .qmp import Monitor
 from .waiting import Failed, eventually, expect
 
 # Slirp's name for the loopback of the case's namespace.
@@ -52,8 +54,9 @@ class Machine(Host):
         self.connect(seconds)
         self.booted(seconds)
 
-    def power_on(self):
-        """Starts QEMU."""
+    def power_on(self, memory=None):
+        """Starts QEMU; with `memory`, a file that `freeze` wrote, it goes on from there."""
+        incoming = ["-incoming", f"exec:cat {memory}"] if memory else []
         with open(self.logs / "qemu.log", "ab") as log:
             self.qemu = subprocess.Popen(
                 ["qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-smp", "2", "-m", f"{self.memory}M",
@@ -65,7 +68,7 @@ class Machine(Host):
                  "-device", "virtio-serial", "-chardev", f"socket,id=agent,path={self.scratch}/agent,server=on,wait=off",
                  "-device", "virtserialport,chardev=agent,name=vm-tests",
                  "-chardev", f"file,id=console,path={self.logs}/console.log,append=on", "-serial", "chardev:console",
-                 "-qmp", f"unix:{self.scratch}/qmp,server=on,wait=off"],
+                 "-qmp", f"unix:{self.scratch}/qmp,server=on,wait=off", *incoming],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def connect(self, seconds):
@@ -82,15 +85,18 @@ class Machine(Host):
             return self.execute("true", 5).rc == 0
         eventually("the machine takes commands", seconds, attempt, every=0.3)
 
+    def order(self, script, timeout=PATIENCE):
+        """Sends a script to the guest's own agent and does not wait; its number."""
+        number = next(self.ids)
+        self.link.sendall(json.dumps({"id": number, "sh": script, "timeout": timeout}).encode() + b"\n")
+        return number
+
     def execute(self, script, timeout):
         """Runs a script by the guest's own agent."""
-        number = next(self.ids)
-        asked = json.dumps({"id": number, "sh": script, "timeout": timeout}) + "\n"
         deadline = time.monotonic() + timeout + 5
         try:
             self.link.settimeout(timeout + 5)
-            self.link.sendall(asked.encode())
-            buffer = b""
+            number, buffer = self.order(script, timeout), b""
             while time.monotonic() < deadline:
                 self.link.settimeout(max(0.1, deadline - time.monotonic()))
                 part = self.link.recv(1 << 16)
@@ -119,6 +125,42 @@ class Machine(Host):
         self.qemu.send_signal(signal.SIGKILL)
         self.qemu.wait()
         self.gone()
+        (self.scratch / "qmp").unlink(missing_ok=True)
+
+    def freeze(self):
+        """Ends the machine and keeps its memory and its disk, for `thaw`."""
+        Monitor(self.scratch / "qmp").save(self.scratch / "memory")
+        self.power_cut()
+        shutil.copy(self.disk, self.scratch / "frozen.qcow2")
+
+    def thaw(self, seconds=PATIENCE):
+        """Goes on from where `freeze` ended it."""
+        shutil.copy(self.scratch / "frozen.qcow2", self.disk)
+        self.power_on(self.scratch / "memory")
+        eventually("QEMU answers", seconds, lambda: os.path.exists(self.scratch / "qmp") and self.go_on())
+        self.connect(seconds)
+
+    def go_on(self):
+        """Starts the processors of a machine whose memory is there."""
+        try:
+            monitor = Monitor(self.scratch / "qmp")
+        except OSError as error:
+            raise Failed(str(error)) from None
+        eventually("the memory is read", 120, lambda: monitor.order("query-status")["status"] == "paused")
+        monitor.order("cont")
+        return True
+
+    def files(self, path):
+        """A directory of the disk of a machine that is off, as the next boot would find it: its journal is replayed."""
+        raw, copy = self.scratch / "look.raw", self.scratch / "look"
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
+        subprocess.run(["qemu-img", "convert", "-O", "raw", self.disk, raw], check=True)
+        checked = subprocess.run(["e2fsck", "-p", raw], capture_output=True, text=True)
+        expect(checked.returncode < 4, f"the file system is damaged: {checked.stdout}{checked.stderr}")
+        subprocess.run(["debugfs", "-R", f"rdump {path} {copy}", raw], check=True, capture_output=True)
+        raw.unlink()
+        return copy / Path(path).name
 
     def gone(self):
         """Forgets a machine that is off."""
