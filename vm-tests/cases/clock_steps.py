@@ -21,7 +21,8 @@ def run(host):
     expect(all("restart" not in entry["what"] and "unhealthy" not in entry["what"] for entry in after), str(after))
     more = [event["what"] for event in host.standins.events()[events:] if event["what"] != "registered"]
     expect(more == [], f"at the edge: {more}")
-    return f"+1 h, -2 h, +1 h: the same agent, cloudflared and connections; {len(after)} decisions"
+    told = ", ".join(entry["what"] for entry in after) or "none"
+    return f"+1 h, -2 h, +1 h: the same agent, cloudflared and connections; decisions meanwhile: {told}"
 
 
 def undisturbed(host, connector, agent):

@@ -3,9 +3,10 @@
 import time
 
 from harness.host import UNIT
-from harness.waiting import expect
+from harness.waiting import eventually, expect
 
 TIER = "qemu"
+PIECE = 128 << 20
 
 
 def run(host):
@@ -15,9 +16,13 @@ def run(host):
     total = int(host.out("awk '/MemTotal/ {print $2 * 1024}' /proc/meminfo"))
     expect(0.5 < limit / total < 0.7, f"MemoryMax is {limit} of {total}")
     connector, agent = host.registered(180), host.agent()
-    # More than the limit, in one piece, written to its last byte.
+    # Lines that it has to hold until somebody has read them, faster than they can be read.
     began = time.monotonic()
-    host.standins.edge("order", {"scope": {}, "order": {"do": "flood", "bytes": 2 * limit}})
+
+    def leaks_until_it_dies():
+        host.standins.edge("order", {"scope": {}, "order": {"do": "flood", "bytes": PIECE}})
+        return connector["pid"] not in host.cloudflareds()
+    eventually("cloudflared is killed", 180, leaks_until_it_dies, every=0.5)
     host.registered(180, but=connector["pid"])
     took = time.monotonic() - began
     host.alone()

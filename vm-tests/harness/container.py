@@ -41,7 +41,9 @@ class Container(Host):
                 ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--directory", self.root,
                  "--machine=case", "--console=pipe", "--resolv-conf=off", "--timezone=off", "--link-journal=no",
                  "--kill-signal=SIGRTMIN+3"],
-                stdin=subprocess.DEVNULL, stdout=console, stderr=console)
+                stdin=subprocess.DEVNULL, stdout=console, stderr=console,
+                # /tmp is a directory of the disk, as on the instances.
+                env={**os.environ, "SYSTEMD_NSPAWN_TMPFS_TMP": "0"})
         self.leader = eventually("systemd is there", seconds, self.find_leader)
         eventually("systemd takes commands", seconds, lambda: self.execute("true", 10).rc == 0)
         self.booted(seconds)
@@ -61,10 +63,15 @@ class Container(Host):
         self.nspawn.send_signal(signal.SIGTERM)
         self.ended(seconds)
 
-    def power_off(self):
-        """Ends it without any order: nothing gets to write or say anything more."""
-        os.kill(self.leader, signal.SIGKILL)
-        self.ended(PATIENCE)
+    def fill_disk(self):
+        """Leaves no block and no inode on the root file system; `free_disk` undoes it."""
+        used = os.statvfs(STAGE)
+        blocks = (used.f_blocks - used.f_bfree) * used.f_frsize // os.sysconf("SC_PAGE_SIZE")
+        command("mount", "-o", f"remount,nr_blocks={blocks},nr_inodes={used.f_files - used.f_ffree}", str(STAGE))
+
+    def free_disk(self):
+        """Gives the root file system room again."""
+        command("mount", "-o", "remount,size=2G,nr_inodes=1000000", str(STAGE))
 
     def ended(self, seconds):
         try:
@@ -88,6 +95,10 @@ class Container(Host):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
         target.chmod(mode)
+
+    def link(self, target, path):
+        """Makes a symbolic link in the container; before the boot, too."""
+        (self.root / path.lstrip("/")).symlink_to(target)
 
     def pid_here(self, pid):
         """The process id by which the container's process `pid` is known here, to signal what systemd-run cannot reach."""
