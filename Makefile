@@ -4,10 +4,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The first build takes minutes, and shows that it goes on; later ones are quiet.
 BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace --bins
 
-.PHONY: help demo test check dist bench sim vm-test clean
+.PHONY: help demo test check dist bench sim vm-test vm-shell clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-7s  %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s  %s\n", $$1, $$2 }'
 
 demo: ## The main job on stand-ins, told step by step, in about a minute
 	@tests/setup.sh demo
@@ -41,19 +41,29 @@ bench: ## The agent next to a correct bash script, side by side
 sim: ## The verdict under random lives, more of them than `make test` has
 	PROPTEST_CASES=20000 cargo test -p cflared-verdict --test properties
 
-# What the cases on a real systemd use: the package as `make dist` makes it (BINARY=PATH puts another agent into it), and
-# the stand-ins. cloudflared's runs in containers and machines whose C library may be older than the one here, so it is
-# linked statically.
+# What runs on a real systemd is the package as `make dist` makes it; BINARY=PATH puts another (static) agent into it. The
+# stand-ins run where the C library may be older than here, or none: they are linked statically.
 VM := $(TARGET)/vm-tests
 
-vm-test: ## Cases on a real systemd, in containers and virtual machines; CASE="words" runs some of them
+# What both of the next need; PROGRAMS are linked statically one by one, which leaves all but their last step as it is.
+PROGRAMS := imds-standin aws-standin edge-standin cloudflared-standin
+define VM_PREPARE
 	@tests/setup.sh vm-test
 	@mkdir -p $(VM)/programs
 	@packaging/deb.sh amd64 "$$(test -n "$(BINARY)" && echo "$(BINARY)" || packaging/binary.sh x86_64)" $(VM)
-	@cp $(addprefix $(TARGET)/debug/,imds-standin aws-standin edge-standin) $(VM)/programs/
-	@cargo rustc --quiet -p cflared-tests --bin cloudflared-standin -- -C target-feature=+crt-static
-	@cp $(TARGET)/debug/cloudflared-standin $(VM)/programs/
+	@for name in $(PROGRAMS); do \
+		cargo rustc --quiet -p cflared-tests --bin $$name -- -C target-feature=+crt-static && \
+		cp $(TARGET)/debug/$$name $(VM)/programs/ || exit 1; \
+	done
+endef
+
+vm-test: ## Cases on a real systemd, in containers and virtual machines; CASE="words" runs some of them
+	$(VM_PREPARE)
 	@vm-tests/run --package $(VM)/cflared-agent_*_amd64.deb --programs $(VM)/programs $(CASE)
+
+vm-shell: ## A virtual machine with the agent and the stand-ins, to look around in; needs no KVM
+	$(VM_PREPARE)
+	@vm-tests/run --package $(VM)/cflared-agent_*_amd64.deb --programs $(VM)/programs --shell
 
 clean: ## Remove what was built
 	cargo clean

@@ -13,6 +13,7 @@ METADATA = "169.254.169.254"
 # Everything that a case starts ends with it: its process is the first of its process namespace.
 NEW = ["unshare", "--net", "--mount", "--ipc", "--pid", "--fork", "--kill-child=SIGKILL", "--propagation", "private"]
 CGROUPS = "/sys/fs/cgroup"
+GROUPS = "cflared-vm-tests"
 
 
 def identity():
@@ -37,10 +38,21 @@ def enter(outside):
     command("ip", "address", "add", f"{METADATA}/32", "dev", "lo")
 
 
+def remove_cgroups(name):
+    """Takes away what `own_cgroup` and the systemd in it made; called outside, after the case's end."""
+    for mount in (f"{CGROUPS}/unified", CGROUPS):
+        for directory, _, _ in os.walk(f"{mount}/{GROUPS}/{name}", topdown=False):
+            try:
+                os.rmdir(directory)
+            except OSError:
+                # A process that is still being torn down; the next run takes the rest.
+                return
+
+
 def own_cgroup(name):
     """Goes into a cgroup of its own (version 2, whatever the machine uses), for systemd to be the root of."""
     command("mount", "-t", "cgroup2", "cgroup2", CGROUPS)
-    group = f"{CGROUPS}/cflared-vm-tests/{name}"
+    group = f"{CGROUPS}/{GROUPS}/{name}"
     os.makedirs(group, exist_ok=True)
     with open(f"{group}/cgroup.procs", "w") as procs:
         procs.write("0")
