@@ -1,6 +1,6 @@
 """The journal can be queried by field: identifier, run, event, priority, unit."""
 
-from harness.waiting import expect
+from harness.waiting import eventually, expect
 
 TIER = "nspawn"
 
@@ -12,7 +12,8 @@ def run(host):
     unit = "_SYSTEMD_UNIT=cflared-agent.service"
     agent = host.journal(unit, "SYSLOG_IDENTIFIER=cflared-agent")
     child = host.journal(unit, "SYSLOG_IDENTIFIER=cloudflared", "CFLARED_RUN=1")
-    registered = host.journal("CFLARED_EVENT=registered")
+    # The log has a thread of its own, which may be behind the status.
+    registered = eventually("four registrations", 30, lambda: len(found := host.journal("CFLARED_EVENT=registered")) >= 4 and found)
     expect(len(agent) > 3 and len(child) > 4, f"{len(agent)} lines of the agent, {len(child)} of cloudflared")
     expect(len(registered) == 4, f"{len(registered)} registrations by CFLARED_EVENT: "
            f"{sorted({str(entry.get('CFLARED_EVENT')) for entry in child})}")

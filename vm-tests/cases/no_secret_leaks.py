@@ -16,8 +16,11 @@ def holders(host, secret):
     found = []
     for place in (*PLACES, "etc/cloudflared"):
         for path in (root / place).rglob("*"):
-            if path.is_file() and not path.is_symlink() and secret in path.read_bytes():
-                found.append(str(path.relative_to(root)))
+            try:
+                if path.is_file() and not path.is_symlink() and secret in path.read_bytes():
+                    found.append(str(path.relative_to(root)))
+            except FileNotFoundError:
+                pass  # a journal is rotated, a run file is replaced
     return found
 
 

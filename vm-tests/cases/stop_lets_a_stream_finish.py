@@ -27,7 +27,8 @@ def run(host):
     expect(host.cloudflareds() == [], "a cloudflared was left")
     expect(host.standins.edge("state")["clients"]["cut"] == 0, "the stream was cut")
     expect(host.show("Result") == "success", host.show("Result"))
-    signals = host.journal("SYSLOG_IDENTIFIER=cloudflared", "--grep", "due to signal")
+    signals = eventually("the signal is in the journal", 30,
+                         lambda: host.journal("SYSLOG_IDENTIFIER=cloudflared", "--grep", "due to signal"))
     expect(len(signals) == 1, f"cloudflared got {len(signals)} signals")
     unregistered = [event for event in host.standins.events() if event["what"] == "unregistered"]
     expect(len(unregistered) == 4, f"{len(unregistered)} of 4 connections said goodbye")

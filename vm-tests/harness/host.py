@@ -122,7 +122,7 @@ class Host:
     def cores(self):
         """Core files, wherever they may have been put."""
         return self.out("find / -xdev \( -name core -o -name 'core.[0-9]*' -o -path '/var/lib/systemd/coredump/*' \) "
-                        "-type f -not -path '/proc/*'")
+                        "-type f -not -path '/proc/*' || true")
 
     def agent(self):
         """The process id of the agent, in the host; 0 when it does not run."""
