@@ -86,7 +86,12 @@ class Host:
         """Waits for a status for which `look` is true."""
         def found():
             status = self.status()
-            expect(look(status), f"{status['health']} {status['connectors']} {status['trouble']}")
+            try:
+                seen = look(status)
+            except (LookupError, TypeError):
+                # What it looks for is not in there yet, as a connector in the first status.
+                seen = None
+            expect(seen, f"{status['health']} {status['connectors']} {status['trouble']}")
             return status
         return eventually(what, seconds, found)
 

@@ -11,7 +11,9 @@ import subprocess
 
 METADATA = "169.254.169.254"
 # Everything that a case starts ends with it: its process is the first of its process namespace.
-NEW = ["unshare", "--net", "--mount", "--ipc", "--pid", "--fork", "--kill-child=SIGKILL", "--propagation", "private"]
+# And with the runner, should that be killed.
+NEW = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--ipc", "--pid", "--fork",
+       "--kill-child=SIGKILL", "--propagation", "private"]
 CGROUPS = "/sys/fs/cgroup"
 GROUPS = "cflared-vm-tests"
 
