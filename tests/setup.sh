@@ -1,5 +1,5 @@
 #!/bin/sh
-# tests/setup.sh demo|test|check|dist|image|bench
+# tests/setup.sh demo|test|check|dist|image|bench|vm-test
 # Installs what that make target needs, or names what it cannot install. Says and does nothing when all of it is there.
 set -eu
 
@@ -35,7 +35,8 @@ install_packages() {
     fi
     say "installing$packages"
     # shellcheck disable=SC2086 # a list of words
-    if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $packages; } >&2
+    if ! { apt-get update -q &&
+        DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends --allow-downgrades $packages; } >&2
     then
         lack "Debian packages (see above): apt-get install$packages"
     fi
@@ -190,8 +191,25 @@ bench)
         need_venv bench-venv "$root/tests/bench/requirements.txt"
     fi
     ;;
+vm-test)
+    need_rust
+    need musl-gcc musl-tools
+    need python3 python3
+    need mmdebstrap mmdebstrap
+    need systemd-nspawn systemd-container
+    need unshare util-linux
+    need ip iproute2
+    need mke2fs e2fsprogs
+    # Both of the distribution's own release: a qemu-utils that is newer keeps the other from being installed.
+    need qemu-system-x86_64 qemu-system-x86 "qemu-utils/$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)"
+    need qemu-img qemu-utils
+    install_packages
+    finish
+    need_target x86_64-unknown-linux-musl
+    need_tool cargo-auditable "$auditable"
+    ;;
 *)
-    say "usage: tests/setup.sh demo|test|check|dist|image|bench"
+    say "usage: tests/setup.sh demo|test|check|dist|image|bench|vm-test"
     exit 64
     ;;
 esac
