@@ -402,6 +402,7 @@ impl Agent {
 fn announce(decision: &Decision) {
     let Decision { kind, what, evidence, .. } = decision;
     match kind {
+        DecisionKind::Finding => info!(what, evidence, "blame"),
         DecisionKind::Transition => info!(what, evidence, "health"),
         DecisionKind::Action => warn!(what, evidence, "decision"),
         DecisionKind::Refusal => error!(what, evidence, "refusal"),

@@ -208,7 +208,7 @@ pub struct Counters {
 pub struct Entry {
     /// When.
     pub at: Timestamp,
-    /// `transition` of the health, `action`, or `refusal`.
+    /// `finding` of a blame, `transition` of the health, `action`, or `refusal`.
     pub kind: String,
     /// What was decided, or refused.
     pub what: String,

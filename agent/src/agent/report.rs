@@ -162,6 +162,7 @@ fn state(run: &Run) -> &'static str {
 
 fn kind(kind: DecisionKind) -> &'static str {
     match kind {
+        DecisionKind::Finding => "finding",
         DecisionKind::Transition => "transition",
         DecisionKind::Action => "action",
         DecisionKind::Refusal => "refusal",

@@ -27,6 +27,10 @@ pub struct Config {
     pub refused_again: Duration,
     /// How long it is waited until it is known whether other connectors serve the tunnel.
     pub peers_wait: Duration,
+    /// An instance lets each one of its group that has a lower id go ahead of it by so much …
+    pub stagger: Duration,
+    /// … but waits no longer than this.
+    pub longest_stagger: Duration,
     /// How often an outage is probed, and the hold tag read in it.
     pub probe_again: Duration,
     /// What was printed or probed longer ago than this does not decide any more.
@@ -70,6 +74,8 @@ impl Config {
             ask_again: condemn_after / 8,
             refused_again: condemn_after / 2,
             peers_wait: condemn_after * 3 / 2,
+            stagger: condemn_after / 60,
+            longest_stagger: condemn_after / 4,
             probe_again: condemn_after / 4,
             evidence_lasts: condemn_after * 3 / 2,
             evidence_pause: seconds(5),

@@ -68,7 +68,11 @@ impl Verdict {
         }
         let Some((_, run)) = self.runs.serving() else {
             let patient = now < self.begun + self.config.startup_grace;
-            return if patient { Health::Starting } else { Health::Broken };
+            return match &self.supply.refused {
+                _ if patient => Health::Starting,
+                Some(_) => Health::Held,
+                None => Health::Broken,
+            };
         };
         let registered = run.connections() > 0;
         let young = self.outage.lasted(now).is_none_or(|lasted| lasted < self.config.recheck_secret_after);
@@ -76,8 +80,8 @@ impl Verdict {
             _ if registered && !self.outage.flapping(now, self.config.flapping_window) => {
                 if run.connections() < run.most { Health::Degraded } else { Health::Registered }
             }
-            Mark::Shown | Mark::Lifting { .. } => Health::Condemned,
-            Mark::Refused { .. } => Health::Held,
+            Mark::Shown | Mark::Lifting { yielding: false, .. } => Health::Condemned,
+            Mark::Refused { .. } | Mark::Lifting { yielding: true, .. } => Health::Held,
             Mark::Due { .. } | Mark::Asked => Health::Remediating,
             Mark::None if registered => Health::Broken,
             Mark::None if self.ladder.restarted.is_some() => Health::Remediating,

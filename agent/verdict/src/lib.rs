@@ -5,13 +5,16 @@
 //! know tokio, AWS, a clock, a file or a process: the daemon, the end-to-end tests and a simulation in virtual time
 //! drive the same interface, and the same inputs always give the same outputs.
 
+mod blame;
 mod config;
 mod evidence;
 mod facts;
 mod fleet;
+mod guard;
 mod handover;
 mod health;
 mod hold;
+mod inquiry;
 mod jitter;
 mod journal;
 mod ladder;
@@ -23,6 +26,7 @@ mod time;
 mod verdict;
 mod view;
 
+pub use blame::{Blame, Confidence, Finding};
 pub use config::Config;
 pub use evidence::{Complaint, OriginProbe, Probe, Probes, Reach};
 pub use facts::{

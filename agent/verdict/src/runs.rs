@@ -1,7 +1,8 @@
 //! The connectors: which serves, which is on trial, which is on its way out.
 
-use crate::{Generation, Installed, Mono, Observation, Ready, RunFact, RunId};
-use std::collections::BTreeMap;
+use crate::blame::CRASH_LOOP;
+use crate::{Complaint, Generation, Installed, Mono, Observation, Ready, RunFact, RunId};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// One connector, as far as it is known.
@@ -13,6 +14,8 @@ pub struct Run {
     pub slot: usize,
     /// What it is there for.
     pub role: Role,
+    /// When it was ordered.
+    pub ordered: Mono,
     /// Its living child's process id.
     pub pid: Option<u32>,
     /// When that child was executed.
@@ -27,6 +30,12 @@ pub struct Run {
     pub last_exit: Option<String>,
     /// How often a child ended by itself.
     pub exits: u32,
+    /// When the last of these were.
+    pub exits_at: VecDeque<Mono>,
+    /// Whether the last try to execute a child failed.
+    pub not_spawned: bool,
+    /// What its children complained of since one was last registered: when last, and in which words.
+    pub complaints: BTreeMap<Complaint, (Mono, String)>,
 }
 
 /// What a connector is there for.
@@ -46,11 +55,12 @@ pub enum Role {
 }
 
 impl Run {
-    pub(crate) fn new(installed: Installed, slot: usize, role: Role) -> Self {
+    pub(crate) fn new(installed: Installed, slot: usize, role: Role, ordered: Mono) -> Self {
         Self {
             installed,
             slot,
             role,
+            ordered,
             pid: None,
             since: None,
             ready: None,
@@ -58,6 +68,9 @@ impl Run {
             most: 0,
             last_exit: None,
             exits: 0,
+            exits_at: VecDeque::new(),
+            not_spawned: false,
+            complaints: BTreeMap::new(),
         }
     }
 
@@ -74,22 +87,32 @@ impl Run {
             RunFact::Spawned { pid } => {
                 self.child_is(Some(pid));
                 self.since = Some(now);
+                self.not_spawned = false;
             }
             RunFact::Exited { how, .. } => {
                 self.child_is(None);
                 self.exits += 1;
+                if self.exits_at.len() == CRASH_LOOP {
+                    self.exits_at.pop_front();
+                }
+                self.exits_at.push_back(now);
                 self.last_exit = Some(how);
             }
             RunFact::NotSpawned { why, .. } => {
                 self.child_is(None);
+                self.not_spawned = true;
                 self.last_exit = Some(why);
             }
             RunFact::Observed(Observation { ready, ha_connections }) => {
                 self.ready = Some(ready);
                 self.ha_connections = ha_connections.or(self.ha_connections);
                 self.most = self.most.max(self.connections());
+                if self.connections() > 0 {
+                    // An origin's trouble shows only while it is registered.
+                    self.complaints.retain(|complaint, _| *complaint == Complaint::OriginUnreachable);
+                }
             }
-            RunFact::Complained { .. } => {}
+            RunFact::Complained { complaint, text } => drop(self.complaints.insert(complaint, (now, text))),
         }
     }
 
@@ -136,11 +159,11 @@ pub struct Runs {
 
 impl Runs {
     /// Adds one, on the metrics address that is free, and names it.
-    pub fn add(&mut self, installed: Installed, role: Role) -> (RunId, usize) {
+    pub fn add(&mut self, now: Mono, installed: Installed, role: Role) -> (RunId, usize) {
         self.last += 1;
         let taken = |slot| self.runs.values().any(|run| run.slot == slot);
         let slot = if taken(0) { 1 } else { 0 };
-        self.runs.insert(RunId(self.last), Run::new(installed, slot, role));
+        self.runs.insert(RunId(self.last), Run::new(installed, slot, role, now));
         (RunId(self.last), slot)
     }
 

@@ -1,0 +1,104 @@
+//! When this host's ways are tried, and what that gave.
+
+use crate::{Complaint, Failure, Mono, Order, Probes, Reason, Verdict};
+use std::time::Duration;
+
+/// How often an origin that clients are refused by is tried. A connection without a login counts against the host at
+/// MySQL (`max_connect_errors`), so this is seldom.
+const ORIGIN_AGAIN: Duration = Duration::from_secs(600);
+
+/// What was tried from this host.
+#[derive(Debug, Default)]
+pub struct Inquiry {
+    last: Option<(Mono, Probes)>,
+    next: Mono,
+    next_origin: Mono,
+    /// The edge could not be reached when it was tried last.
+    edge_was_out: bool,
+    /// It could be reached again, and the connector has not been told.
+    edge_is_back: bool,
+}
+
+impl Inquiry {
+    /// What the last try gave, if it is younger than `lasts`.
+    pub fn probes(&self, now: Mono, lasts: Duration) -> Option<&Probes> {
+        self.last.as_ref().filter(|(at, _)| now.since(*at) <= lasts).map(|(_, probes)| probes)
+    }
+
+    /// When the last try was over.
+    pub fn probed_at(&self) -> Option<Mono> {
+        self.last.as_ref().map(|(at, _)| *at)
+    }
+
+    /// Whether the edge is known to be out of reach from here.
+    pub fn edge_out(&self, now: Mono, lasts: Duration) -> bool {
+        self.probes(now, lasts).and_then(Probes::edge_reachable) == Some(false)
+    }
+
+    /// Whether a restart is due because the edge can be reached again; says so once.
+    pub fn take_edge_back(&mut self) -> bool {
+        std::mem::take(&mut self.edge_is_back)
+    }
+
+    /// The outage is over.
+    pub fn over(&mut self) {
+        self.next = Mono::default();
+        (self.edge_was_out, self.edge_is_back) = (false, false);
+    }
+}
+
+impl Verdict {
+    /// Tries this host's ways while the tunnel is out, from `probe_after` on.
+    pub(crate) fn step_inquiry(&mut self, now: Mono) {
+        if now >= self.inquiry.next {
+            self.inquiry.next = now + self.config.probe_again;
+            self.probe();
+        }
+    }
+
+    /// Tries the origins of a registered tunnel, when its clients were refused by one.
+    pub(crate) fn step_origins(&mut self, now: Mono) {
+        let Some((_, run)) = self.runs.serving() else { return };
+        let complaint = run.complaints.get(&Complaint::OriginUnreachable).map(|(at, _)| *at);
+        let news = complaint.is_some_and(|at| self.inquiry.probed_at().is_none_or(|probed| probed < at));
+        if news && now >= self.inquiry.next_origin {
+            self.inquiry.next_origin = now + ORIGIN_AGAIN;
+            self.probe();
+        }
+    }
+
+    fn probe(&mut self) {
+        let Some((_, run)) = self.runs.serving() else { return };
+        let generation = run.installed.generation;
+        if !self.book.is_open(|order| matches!(order, Order::Probe { .. })) {
+            self.book.give(Order::Probe { generation });
+        }
+    }
+
+    pub(crate) fn probed(&mut self, now: Mono, result: Result<Probes, Failure>) {
+        // A probe that could not be made says nothing, and the last one ages.
+        let Ok(probes) = result else { return };
+        match probes.edge_reachable() {
+            Some(false) => self.inquiry.edge_was_out = true,
+            Some(true) => self.inquiry.edge_is_back |= std::mem::take(&mut self.inquiry.edge_was_out),
+            None => {}
+        }
+        self.inquiry.last = Some((now, probes));
+    }
+
+    /// When the next probe of an outage is due.
+    pub(crate) fn inquiry_moment(&self) -> Mono {
+        self.inquiry.next
+    }
+
+    /// Why a living connector should be restarted now, if it should.
+    pub(crate) fn restart_reason(&mut self, now: Mono, due: bool) -> Option<Reason> {
+        let blame = self.found.as_ref().map(|finding| finding.blame);
+        let helps = blame.is_none_or(|blame| blame.may_condemn());
+        let back = self.inquiry.take_edge_back();
+        if !helps || self.inquiry.edge_out(now, self.config.evidence_lasts) {
+            return None;
+        }
+        if back { Some(Reason::EdgeBack) } else { due.then_some(Reason::Unregistered) }
+    }
+}
