@@ -25,3 +25,66 @@ fn a_host_without_network_is_replaced() {
     eprintln!("{:?} {:?}", fleet.watch.violations, fleet.watch);
     assert!(fleet.instances[0].gone);
 }
+
+use fleet::episode::{Drawn, Tally, live};
+use fleet::plant::Plant;
+use fleet::{DAY, Jump};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const USUAL: Drawn =
+    Drawn { episodes: 20, size: None, plant: Plant::Nothing, jump: Jump::Quiet, longest_gap: 20 * DAY };
+
+/// Lives the lives of those seeds, on all cores.
+fn lives(seeds: std::ops::Range<u64>, drawn: Drawn) -> Tally {
+    let (next, sum) = (AtomicU64::new(seeds.start), Mutex::new(Tally::default()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let tally = live(seed, drawn);
+                    sum.lock().unwrap().add(tally);
+                }
+            });
+        }
+    });
+    sum.into_inner().unwrap()
+}
+
+fn env(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+#[test]
+fn one_life() {
+    let seed = env("SIM_SEED").unwrap_or(1);
+    let tally = live(seed, USUAL);
+    for broken in &tally.broken {
+        println!("{}", broken.told);
+    }
+    assert!(tally.broken.is_empty());
+}
+
+#[test]
+#[ignore = "make sim"]
+fn many_lives() {
+    let tally = lives(1..env("SIM_LIVES").unwrap_or(5000) + 1, USUAL);
+    let mut kinds = std::collections::BTreeMap::<_, Vec<u64>>::new();
+    for broken in &tally.broken {
+        kinds.entry(broken.invariant).or_default().push(broken.seed);
+    }
+    println!("{} episodes, {:.0} instance-years", tally.episodes, tally.instance_years());
+    println!(
+        "{:#?}\n{:#?}\nin time {} excluded {:#?} slowest {:?}",
+        tally.faults, tally.acts, tally.in_time, tally.excluded, tally.slowest
+    );
+    for (kind, seeds) in &kinds {
+        println!("{kind}: {} {:?}", seeds.len(), &seeds[..seeds.len().min(20)]);
+    }
+    assert!(tally.broken.is_empty());
+}

@@ -149,6 +149,7 @@ impl Fleet {
         let installed = instance.current.map(|current| instance.bundles[&current].clone());
         self.note(i, Entry::AgentStarted);
         self.tell(i, Event::Identified { installed });
+        self.hold_again(i);
         self.look_by(i, now + S);
     }
 

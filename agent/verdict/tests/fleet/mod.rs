@@ -8,6 +8,7 @@
 
 pub mod child;
 pub mod cloudwatch;
+pub mod episode;
 pub mod fault;
 pub mod group;
 pub mod instance;
@@ -20,7 +21,7 @@ pub mod watch;
 
 use cflared_verdict::{Event, Hold, Holder, OrderId, RunId};
 use child::Step;
-use fault::{Fault, Kind};
+use fault::{Fault, Kind, Scope};
 use group::{AutoScaling, Later};
 use instance::Instance;
 use plant::Plant;
@@ -197,7 +198,7 @@ impl Fleet {
     }
 
     fn begin(&mut self, number: usize, struck: Option<usize>) {
-        let Fault { kind, until, .. } = self.faults[number];
+        let kind = self.faults[number].kind;
         let Some(i) = struck else {
             self.note_world(format!("{:?}", self.faults[number]));
             return match kind {
@@ -219,10 +220,7 @@ impl Fleet {
                 let back = self.instances[i].rng.between(S, 4 * S);
                 self.at(self.now + back, Ev::AgentUp(i, self.instances[i].agent));
             }
-            Kind::HoldCommand => {
-                let until = self.instances[i].mono(until);
-                self.hold(i, Some(Hold { until: Some(until), note: "by hand".into() }));
-            }
+            Kind::HoldCommand => self.hold_again(i),
             Kind::Standby => self.standby(i, true),
             Kind::HostDies => self.host_dies(i),
             kind => self.strike(i, kind),
@@ -247,6 +245,27 @@ impl Fleet {
     pub fn hold(&mut self, i: usize, hold: Option<Hold>) {
         self.note(i, Entry::World(format!("hold: {hold:?}")));
         self.tell(i, Event::Hold { by: Holder::Operator, hold });
+    }
+
+    /// The agent keeps a hold by the command in a file of its own, and tells it to each verdict.
+    pub fn hold_again(&mut self, i: usize) {
+        let zone = self.instances[i].zone;
+        let held = |fault: &&Fault| fault.kind == Kind::HoldCommand && fault.strikes(i, zone, self.now);
+        if let Some(until) = self.faults.iter().find(held).map(|fault| fault.until) {
+            let until = self.instances[i].mono(until);
+            self.hold(i, Some(Hold { until: Some(until), note: "by hand".into() }));
+        }
+    }
+
+    /// Ends every fault of an instance: a person mended what could not be replaced.
+    pub fn repair(&mut self) {
+        let now = self.now;
+        for fault in self.faults.iter_mut().filter(|fault| matches!(fault.scope, Scope::One(_)) && fault.until > now) {
+            fault.until = now;
+        }
+        for i in self.living.clone() {
+            self.weather_again(i);
+        }
     }
 
     /// Whether nothing is under way, so that time may jump to the next fault.

@@ -78,6 +78,13 @@ impl Fleet {
         lines[skipped..].iter().map(|line| self.tell_line(line) + "\n").collect()
     }
 
+    /// The last lines before a moment, about one instance and the group.
+    pub fn trace_until(&self, end: Ms, last: usize, about: usize) -> String {
+        let fits = |line: &&Line| line.at <= end && line.who.is_none_or(|who| who == about);
+        let lines: Vec<&Line> = self.trace.lines.iter().filter(fits).collect();
+        lines[lines.len().saturating_sub(last)..].iter().map(|line| self.tell_line(line) + "\n").collect()
+    }
+
     fn tell_line(&self, line: &Line) -> String {
         let who = line.who.map_or("group".into(), |i| format!("#{i} {}", &self.instances[i].id[..6]));
         let (s, ms) = (line.at / 1000, line.at % 1000);
