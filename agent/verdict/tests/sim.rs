@@ -79,10 +79,9 @@ fn many_lives() {
         kinds.entry(broken.invariant).or_default().push(broken.seed);
     }
     println!("{} episodes, {:.0} instance-years", tally.episodes, tally.instance_years());
-    println!(
-        "{:#?}\n{:#?}\nin time {} excluded {:#?} slowest {:?}",
-        tally.faults, tally.acts, tally.in_time, tally.excluded, tally.slowest
-    );
+    println!("faults {:#?}\nacts {:#?}", tally.faults, tally.acts);
+    println!("lasting local faults condemned in time: {}, at the latest after {:?} ms", tally.in_time, tally.slowest);
+    println!("not expected to be: {:#?}\nraced: {}", tally.excluded, tally.raced);
     for (kind, seeds) in &kinds {
         println!("{kind}: {} {:?}", seeds.len(), &seeds[..seeds.len().min(20)]);
     }

@@ -17,6 +17,8 @@ pub struct Child {
     /// It was registered once: from then on it never exits by itself.
     pub ever: bool,
     pub frozen: bool,
+    /// It tries no more.
+    pub stuck: bool,
     /// Its next step; earlier plans are void.
     pub plan: u64,
     /// How often it has backed off since it was registered.
@@ -49,7 +51,8 @@ pub enum Step {
 impl Child {
     fn new(version: u32) -> Self {
         let (life, spawned) = (Life::Pause, 0);
-        Self { version, life, spawned, registered: None, ever: false, frozen: false, plan: 0, tries: 0, unstable: 0 }
+        let (registered, ever, frozen, stuck) = (None, false, false, false);
+        Self { version, life, spawned, registered, ever, frozen, stuck, plan: 0, tries: 0, unstable: 0 }
     }
 
     pub fn up(&self) -> bool {
@@ -232,6 +235,14 @@ impl Fleet {
         }
     }
 
+    fn stick(&mut self, i: usize, run: RunId) {
+        if let Some(child) = self.instances[i].children.get_mut(&run) {
+            child.stuck = true;
+            // A plan that never comes.
+            self.plan(i, run, Ms::MAX / 2, Step::Try);
+        }
+    }
+
     fn exit(&mut self, i: usize, run: RunId) {
         let now = self.now;
         let instance = &mut self.instances[i];
@@ -289,8 +300,7 @@ impl Fleet {
                 }
                 Kind::StuckOnce => {
                     self.drop_connections(i, run);
-                    // A plan that never comes.
-                    self.plan(i, run, Ms::MAX / 2, Step::Try);
+                    self.stick(i, run);
                 }
                 _ => {}
             }

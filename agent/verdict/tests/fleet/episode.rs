@@ -22,6 +22,7 @@ pub struct Tally {
     pub in_time: u64,
     pub excluded: BTreeMap<&'static str, u64>,
     pub slowest: [Ms; 2],
+    pub raced: u64,
     /// The seeds whose lives broke an invariant, with the first violation and what happened before it.
     pub broken: Vec<Broken>,
 }
@@ -38,6 +39,7 @@ impl Tally {
         self.episodes += other.episodes;
         self.instance_ms += other.instance_ms;
         self.in_time += other.in_time;
+        self.raced += other.raced;
         other.faults.into_iter().for_each(|(what, n)| *self.faults.entry(what).or_default() += n);
         other.acts.into_iter().for_each(|(what, n)| *self.acts.entry(what).or_default() += n);
         other.excluded.into_iter().for_each(|(what, n)| *self.excluded.entry(what).or_default() += n);
@@ -93,7 +95,7 @@ pub fn live(seed: u64, drawn: Drawn) -> Tally {
     }
     tally.acts = std::mem::take(&mut fleet.watch.acts);
     tally.excluded = std::mem::take(&mut fleet.watch.excluded);
-    (tally.in_time, tally.slowest) = (fleet.watch.in_time, fleet.watch.slowest);
+    (tally.in_time, tally.slowest, tally.raced) = (fleet.watch.in_time, fleet.watch.slowest, fleet.watch.raced);
     tally
 }
 

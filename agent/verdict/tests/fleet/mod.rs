@@ -135,7 +135,8 @@ impl Fleet {
     pub fn steady(seed: u64, size: usize) -> Self {
         let mut fleet = Self::new(seed, size);
         fleet.run_until(30 * MIN);
-        assert!(fleet.living.iter().all(|i| fleet.calm(*i)), "seed {seed}: not registered after half an hour\n{fleet}");
+        let registered = fleet.living.iter().all(|i| fleet.instances[*i].registered());
+        assert!(registered, "seed {seed}: not registered after half an hour\n{fleet}");
         fleet
     }
 
