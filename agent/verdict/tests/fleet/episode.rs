@@ -23,6 +23,8 @@ pub struct Tally {
     pub excluded: BTreeMap<&'static str, u64>,
     pub slowest: [Ms; 2],
     pub raced: u64,
+    /// A digest of everything that happened from the lead of an episode to its end, if chance was drawn anew.
+    pub digests: Vec<u64>,
     /// The seeds whose lives broke an invariant, with the first violation and what happened before it.
     pub broken: Vec<Broken>,
 }
@@ -65,6 +67,8 @@ pub struct Drawn {
     pub jump: Jump,
     /// The longest quiet time between two episodes.
     pub longest_gap: Ms,
+    /// Whether chance is drawn anew before each episode, so that lives can be compared that waited in different ways.
+    pub anew: bool,
 }
 
 /// Lives one life until its end, or until an invariant is broken.
@@ -81,10 +85,18 @@ pub fn live(seed: u64, drawn: Drawn) -> Tally {
     let mut tally = Tally { instance_ms: u128::from(fleet.now) * size as u128, ..Tally::default() };
     // A life with a hundred instances costs as much as many others.
     let episodes = if size == 100 { drawn.episodes.div_ceil(8) } else { drawn.episodes };
-    for _ in 0..episodes {
+    for number in 0..episodes {
         let gap = if rng.chance(30) { rng.between(MIN, 2 * HOUR) } else { rng.between(HOUR, drawn.longest_gap) };
         let started = fleet.now;
-        episode(&mut fleet, &mut rng, gap, &mut tally);
+        let start = fleet.now + LEAD + gap;
+        fleet.pass_until(start - LEAD);
+        if drawn.anew {
+            fleet.draw_anew(number);
+        }
+        episode(&mut fleet, &mut rng, start, &mut tally);
+        if drawn.anew {
+            tally.digests.push(fleet.digest(start - LEAD));
+        }
         tally.episodes += 1;
         tally.instance_ms += u128::from(fleet.now - started) * fleet.group.desired as u128;
         if let Some(broken) = fleet.watch.violations.first() {
@@ -102,8 +114,12 @@ pub fn live(seed: u64, drawn: Drawn) -> Tally {
 fn tell(fleet: &Fleet, drawn: Drawn, size: usize) -> String {
     let broken = &fleet.watch.violations[0];
     let last = fleet.trace_until(broken.at, 150, broken.who);
+    let zone = fleet.instances[broken.who].zone;
+    let there = |fault: &&Fault| fault.concerns(broken.who, zone) && fault.from <= broken.at;
+    let faults: Vec<String> = fleet.faults.iter().filter(there).map(|fault| format!("{fault:?}\n")).collect();
+    let faults = faults.concat();
     format!(
-        "seed {}, {size} instances: {} ({:?}), #{} at {} s\n{last}\
+        "seed {}, {size} instances: {} ({:?}), #{} at {} s\n{faults}{last}\
          rerun alone: SIM_SEED={} cargo test -p cflared-verdict --test sim one_life -- --nocapture  # {drawn:?}\n",
         fleet.seed,
         broken.invariant,
@@ -114,9 +130,7 @@ fn tell(fleet: &Fleet, drawn: Drawn, size: usize) -> String {
     )
 }
 
-fn episode(fleet: &mut Fleet, rng: &mut Rng, gap: Ms, tally: &mut Tally) {
-    let start = fleet.now + LEAD + gap;
-    fleet.pass_until(start - LEAD);
+fn episode(fleet: &mut Fleet, rng: &mut Rng, start: Ms, tally: &mut Tally) {
     fleet.run_until(start - S);
     let mut faults = draw(fleet, rng, start);
     if rng.chance(30) {
@@ -125,6 +139,12 @@ fn episode(fleet: &mut Fleet, rng: &mut Rng, gap: Ms, tally: &mut Tally) {
         faults.extend(draw(fleet, rng, second));
     }
     let end = faults.iter().map(|fault| fault.until).max().unwrap_or(start);
+    if rng.chance(25) {
+        // What an agent carries over is put to the proof at any moment.
+        let one = Scope::One(*rng.pick(&fleet.living));
+        let at = rng.between(start, end.min(start + HOUR));
+        faults.push(Fault::new(Kind::AgentKilled, one, at, at + S));
+    }
     for fault in faults {
         *tally.faults.entry(name(&fault)).or_default() += 1;
         fleet.add_fault(fault);

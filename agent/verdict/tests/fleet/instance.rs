@@ -38,6 +38,8 @@ pub struct Instance {
     pub current: Option<Generation>,
     /// What its datapoints say from when on; `None`: it sends none. Oldest first.
     pub reported: Vec<(Ms, Option<bool>)>,
+    /// Since when and until when somebody holds by the command.
+    pub held: Option<(Ms, Ms)>,
     /// Since when its last look was good; `None`: it was not.
     pub good_since: Option<Ms>,
     pub rng: Rng,
@@ -63,6 +65,7 @@ impl Instance {
             bundles: BTreeMap::new(),
             current: None,
             reported: Vec::new(),
+            held: None,
             good_since: None,
             rng: Rng::new(seed),
             seed,
@@ -103,6 +106,11 @@ impl Fleet {
         self.instances.push(Instance::new(seed, id, zone, self.now));
         self.living.push(i);
         self.weather_again(i);
+        for (number, fault) in self.faults.clone().into_iter().enumerate() {
+            if fault.concerns(i, zone) && fault.onset(i) > self.now {
+                self.at(fault.onset(i), Ev::Strike(number, Some(i)));
+            }
+        }
         self.at(self.now + BOOT, Ev::AgentUp(i, 0));
         i
     }

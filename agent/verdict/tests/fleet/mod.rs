@@ -221,7 +221,10 @@ impl Fleet {
                 let back = self.instances[i].rng.between(S, 4 * S);
                 self.at(self.now + back, Ev::AgentUp(i, self.instances[i].agent));
             }
-            Kind::HoldCommand => self.hold_again(i),
+            Kind::HoldCommand => {
+                self.instances[i].held = Some((self.now, self.faults[number].until));
+                self.hold_again(i);
+            }
             Kind::Standby => self.standby(i, true),
             Kind::HostDies => self.host_dies(i),
             kind => self.strike(i, kind),
@@ -250,9 +253,7 @@ impl Fleet {
 
     /// The agent keeps a hold by the command in a file of its own, and tells it to each verdict.
     pub fn hold_again(&mut self, i: usize) {
-        let zone = self.instances[i].zone;
-        let held = |fault: &&Fault| fault.kind == Kind::HoldCommand && fault.strikes(i, zone, self.now);
-        if let Some(until) = self.faults.iter().find(held).map(|fault| fault.until) {
+        if let Some((_, until)) = self.instances[i].held.filter(|(_, until)| *until > self.now) {
             let until = self.instances[i].mono(until);
             self.hold(i, Some(Hold { until: Some(until), note: "by hand".into() }));
         }
@@ -283,6 +284,18 @@ impl Fleet {
         }
         if self.now < end {
             self.leap(end);
+        }
+    }
+
+    /// Draws all chance anew and restarts every agent: what follows depends on what is known, not on how often chance was
+    /// used before.
+    pub fn draw_anew(&mut self, number: u64) {
+        self.rng = Rng::new(hash(&[self.seed, number, 9]));
+        self.plans = (number + 1) << 32;
+        for i in self.living.clone() {
+            self.agent_down(i);
+            self.instances[i].rng = Rng::new(hash(&[self.seed, number, 10, i as u64]));
+            self.at(self.now + S, Ev::AgentUp(i, self.instances[i].agent));
         }
     }
 

@@ -4,6 +4,7 @@ use super::{Fleet, Ms};
 use cflared_verdict::{Complaint, Decision, Failure, Health, Order, Outcome, RunId};
 use std::collections::VecDeque;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// One line of the trace.
 #[derive(Debug, Clone)]
@@ -83,6 +84,14 @@ impl Fleet {
         let fits = |line: &&Line| line.at <= end && line.who.is_none_or(|who| who == about);
         let lines: Vec<&Line> = self.trace.lines.iter().filter(fits).collect();
         lines[lines.len().saturating_sub(last)..].iter().map(|line| self.tell_line(line) + "\n").collect()
+    }
+
+    /// A number that stands for everything that was noted since then.
+    pub fn digest(&self, since: Ms) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let lines = self.trace.lines.iter().filter(|line| line.at >= since);
+        lines.for_each(|line| self.tell_line(line).hash(&mut hasher));
+        hasher.finish()
     }
 
     fn tell_line(&self, line: &Line) -> String {

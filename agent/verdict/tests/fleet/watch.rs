@@ -241,7 +241,7 @@ impl Fleet {
 
     fn nothing_is_condemned_under_a_hold(&mut self, i: usize) {
         let by_tag = self.lastingly(i, 40 * S, |kind| *kind == Kind::HoldTag);
-        let by_command = self.lastingly(i, S, |kind| *kind == Kind::HoldCommand);
+        let by_command = self.instances[i].held.is_some_and(|(since, until)| since < self.now && self.now < until);
         let unreadable = self.lastingly(i, 100 * S, |kind| *kind == Kind::ImdsAway);
         if by_tag || by_command || unreadable {
             let what = format!("tag {by_tag}, command {by_command}, tag unreadable {unreadable}");
