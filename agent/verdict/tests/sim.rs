@@ -113,8 +113,8 @@ mod model {
     /// What is jumped over changes nothing: the same lives, look by look and in leaps.
     #[test]
     fn leaps_and_looks_that_are_left_out_change_nothing() {
-        for seed in 0..4 {
-            let drawn = Drawn { episodes: 4, size: Some(2), longest_gap: 8 * HOUR, anew: true, ..USUAL };
+        for (seed, size) in (0..9).zip([1, 2, 4].into_iter().cycle()) {
+            let drawn = Drawn { episodes: 4, size: Some(size), longest_gap: 8 * HOUR, anew: true, ..USUAL };
             let [slow, looks, quiet] =
                 [Jump::Nothing, Jump::Looks, Jump::Quiet].map(|jump| live(seed, Drawn { jump, ..drawn }).digests);
             assert!(!slow.is_empty());

@@ -95,7 +95,7 @@ pub fn live(seed: u64, drawn: Drawn) -> Tally {
         }
         episode(&mut fleet, &mut rng, start, &mut tally);
         if drawn.anew {
-            tally.digests.push(fleet.digest(start - LEAD));
+            tally.digests.push(fleet.digest(start - LEAD + 1));
         }
         tally.episodes += 1;
         tally.instance_ms += u128::from(fleet.now - started) * fleet.group.desired as u128;
