@@ -28,6 +28,34 @@ pub enum Health {
 }
 
 impl Health {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Starting,
+        Self::Registered,
+        Self::Degraded,
+        Self::Broken,
+        Self::Remediating,
+        Self::Condemned,
+        Self::Held,
+        Self::Draining,
+    ];
+
+    /// What may follow. A table of what does follow, which tests hold against lives and against the drawing in the docs;
+    /// nothing is decided by it.
+    pub fn next(self) -> &'static [Self] {
+        use Health::{Broken, Condemned, Degraded, Draining, Held, Registered, Remediating, Starting};
+        match self {
+            Starting => &[Registered, Broken, Remediating, Condemned, Held, Draining],
+            Registered => &[Degraded, Broken, Remediating, Condemned, Held, Draining],
+            Degraded => &[Registered, Broken, Remediating, Condemned, Held, Draining],
+            Broken => &[Registered, Degraded, Remediating, Condemned, Held, Draining],
+            Remediating => &[Registered, Degraded, Broken, Condemned, Held, Draining],
+            Condemned => &[Registered, Degraded, Broken, Remediating, Held, Draining],
+            Held => &[Registered, Degraded, Broken, Remediating, Condemned, Draining],
+            Draining => &[],
+        }
+    }
+
     /// Whether clients can be served.
     pub fn is_registered(self) -> bool {
         matches!(self, Health::Registered | Health::Degraded)
@@ -51,7 +79,11 @@ impl fmt::Display for Health {
 
 impl Verdict {
     pub(crate) fn step_health(&mut self, now: Mono) {
-        let health = self.judge(now);
+        let health = match self.judge(now) {
+            // A start is over once.
+            Health::Starting if self.health != Health::Starting => Health::Broken,
+            health => health,
+        };
         if health == self.health {
             return;
         }

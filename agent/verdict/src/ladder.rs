@@ -94,7 +94,7 @@ impl Ladder {
 
 impl Verdict {
     pub(crate) fn step_ladder(&mut self, now: Mono) {
-        let Some((_, run)) = self.runs.serving() else { return };
+        let Some((_, run)) = self.runs.serving() else { return self.guard.drop_question() };
         let registered = run.connections() > 0;
         self.outage.note(now, registered, self.config.recovered_after, self.config.flapping_window);
         if registered {

@@ -44,6 +44,8 @@ enum Stage {
     Clear { at: Mono, canary: bool },
     /// The group is read once more, because time has passed.
     Again { canary: bool },
+    /// Nothing speaks against it: done in the same step, if it is still called for.
+    Go,
     /// The mark is out and shown; the group is read for marks made at the same time.
     Verify,
 }
@@ -109,6 +111,14 @@ impl Verdict {
                 self.guard.stage = Stage::Again { canary: *canary };
                 self.book.give(Order::ReadGroup);
             }
+            (Stage::Go, _) => match self.hold_in_force(now) {
+                Some(hold) => self.refuse(now, hold),
+                None => {
+                    self.guard.stage = Stage::Idle;
+                    self.ladder.mark = Mark::Asked;
+                    self.book.give(Order::MarkUnhealthy);
+                }
+            },
             (Stage::Idle, Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. }) if now < *ask_at => {}
             (Stage::Idle, Mark::Due { .. } | Mark::Refused { .. } | Mark::Asked) => {
                 self.guard.stage = Stage::Group;
@@ -152,7 +162,7 @@ impl Verdict {
         let Stage::Again { canary: as_canary } = stage else { return self.ask_peers(now, &group) };
         match rules::canary(&group) {
             Err(objection) if as_canary => self.refuse(now, objection),
-            _ => self.mark_unhealthy(),
+            _ => self.guard.stage = Stage::Go,
         }
     }
 
@@ -212,16 +222,7 @@ impl Verdict {
     fn clear(&mut self, now: Mono, rank: u32, canary: bool) {
         let turn = now + (self.config.stagger * rank).min(self.config.longest_stagger);
         let at = self.ladder.testified.map_or(turn, |testified| turn.max(testified + self.config.evidence_pause));
-        if at > now {
-            self.guard.stage = Stage::Clear { at, canary };
-        } else {
-            self.mark_unhealthy();
-        }
-    }
-
-    fn mark_unhealthy(&mut self) {
-        self.ladder.mark = Mark::Asked;
-        self.book.give(Order::MarkUnhealthy);
+        self.guard.stage = if at > now { Stage::Clear { at, canary } } else { Stage::Go };
     }
 
     /// The group shows our mark.

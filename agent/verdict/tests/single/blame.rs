@@ -1,11 +1,9 @@
 //! Whose fault it is, and what may be done about it.
 
-mod common;
-
+use crate::world::{FOUR, World};
 use cflared_verdict::{
     Blame, Complaint, Confidence, DecisionKind, FailureKind, Health, Order, Reach, Ready, Reason, RunFact, RunId,
 };
-use common::{FOUR, World};
 use std::time::Duration;
 
 fn is_mark(order: &Order) -> bool {

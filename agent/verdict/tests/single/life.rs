@@ -1,11 +1,9 @@
 //! The verdict through an instance's life, in virtual time and by its public interface only.
 
-mod common;
-
+use crate::world::{FOUR, World, installed};
 use cflared_verdict::{
     Carried, Event, FailureKind, Health, Mark, Observation, Order, Ready, Reason, Request, RunFact, RunId, VersionId,
 };
-use common::{FOUR, World, installed};
 use std::time::Duration;
 
 fn is_mark(order: &Order) -> bool {

@@ -1,11 +1,7 @@
 //! Whether it is safe to be replaced.
 
-#![allow(clippy::unwrap_used)] // a test may fail
-
-mod common;
-
+use crate::world::{FOUR, LOWER, ME, PEER, World, at, group};
 use cflared_verdict::{Event, FailureKind, Group, Health, Hold, Holder, Mark, Member, Order, Reach, Ready};
-use common::{FOUR, LOWER, ME, PEER, World, at, group};
 use std::time::Duration;
 
 fn is_mark(order: &Order) -> bool {
@@ -257,7 +253,7 @@ mod hold {
     use super::*;
 
     fn operator(until: Option<u64>) -> Event {
-        let hold = Hold { until: until.map(|second| at(second)), note: "RDS maintenance".into() };
+        let hold = Hold { until: until.map(at), note: "RDS maintenance".into() };
         Event::Hold { by: Holder::Operator, hold: Some(hold) }
     }
 
