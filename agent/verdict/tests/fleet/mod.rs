@@ -19,7 +19,7 @@ pub mod secret;
 pub mod trace;
 pub mod watch;
 
-use cflared_verdict::{Event, Hold, Holder, OrderId, RunId};
+use cflared_verdict::{Event, Health, Hold, Holder, OrderId, RunId};
 use child::Step;
 use fault::{Fault, Kind, Scope};
 use group::{AutoScaling, Later};
@@ -259,7 +259,8 @@ impl Fleet {
         }
     }
 
-    /// Ends every fault of an instance: a person mended what could not be replaced.
+    /// Ends every fault of an instance: a person mended what could not be replaced, and started agents again that had
+    /// called for one.
     pub fn repair(&mut self) {
         let now = self.now;
         for fault in self.faults.iter_mut().filter(|fault| matches!(fault.scope, Scope::One(_)) && fault.until > now) {
@@ -267,6 +268,10 @@ impl Fleet {
         }
         for i in self.living.clone() {
             self.weather_again(i);
+            if self.instances[i].health == Health::Held && self.instances[i].verdict.is_some() {
+                self.agent_down(i);
+                self.at(now + S, Ev::AgentUp(i, self.instances[i].agent));
+            }
         }
     }
 

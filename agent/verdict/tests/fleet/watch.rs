@@ -430,9 +430,12 @@ impl Fleet {
         }
         let zone = self.instances[i].zone;
         let overlaps = self.faults.iter().enumerate().any(|(other, it)| {
-            let everybody = matches!(it.kind, Kind::Edge(_) | Kind::Network(_)) && !process;
             let there = it.from <= due && it.until.saturating_add(5 * MIN) > onset;
-            other != number && there && (it.concerns(i, zone) || everybody) && !(is_process(&it.kind) && !everybody)
+            // The others are asked about the network only.
+            let harmless =
+                matches!(it.kind, Kind::CloudWatch | Kind::CloudWatchDenied | Kind::Origin | Kind::SecretsAway);
+            let bears = if process { it.concerns(i, zone) && !harmless } else { true };
+            other != number && there && bears
         });
         if overlaps {
             return Some("another fault bars it or blurs it");
