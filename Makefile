@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The first build takes minutes, and shows that it goes on; later ones are quiet.
 BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace --bins
 
-.PHONY: help demo test check dist bench sim clean
+.PHONY: help demo test check dist bench sim faults clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-6s  %s\n", $$1, $$2 }'
@@ -40,6 +40,10 @@ bench: ## The agent next to a correct bash script, side by side
 
 sim: ## The verdict under random lives, more of them than `make test` has
 	PROPTEST_CASES=20000 cargo test -p cflared-verdict --test properties
+
+faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/faults.md
+	FAULTS_PAGE=write cargo test -p cflared-verdict --test faults
+	FAULTS=all RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test -p cflared-tests --test faults
 
 clean: ## Remove what was built
 	cargo clean

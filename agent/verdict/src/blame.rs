@@ -88,8 +88,11 @@ pub struct Finding {
     pub evidence: String,
 }
 
-/// So many exits within [`Config::condemn_after`](crate::Config) are a crash loop.
+/// So many exits within [`CRASH_WINDOW`] are a crash loop.
 pub(crate) const CRASH_LOOP: usize = 3;
+/// In units of [`Config::condemn_after`](crate::Config). A loop that has gone on for long comes to an exit only every 60 s
+/// and a short life: three of them, and the time since the last, must fit.
+const CRASH_WINDOW: u32 = 2;
 
 /// What is known, as far as it is fresh.
 struct Evidence<'a> {
@@ -215,7 +218,7 @@ impl Verdict {
         let evidence = Evidence {
             now,
             lasts: self.config.evidence_lasts,
-            crash_window: self.config.condemn_after,
+            crash_window: self.config.condemn_after * CRASH_WINDOW,
             run,
             probes: self.inquiry.probes(now, self.config.evidence_lasts),
             others: self.guard.others(now, self.config.evidence_lasts),
