@@ -3,6 +3,8 @@
 //! `make sim` lives many lives; here are some, the proofs that the model leaves out nothing that matters, and that the
 //! invariants see a mistake when there is one. A life that breaks an invariant is told with its seed.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may fail, and tells what broke
+
 mod fleet;
 
 use cflared_verdict::Health;
@@ -73,6 +75,7 @@ mod lives {
     fn many_lives() {
         let tally = lives(1..env("SIM_LIVES").unwrap_or(5800) + 1, USUAL);
         println!("{} episodes, {:.0} instance-years", tally.episodes, tally.instance_years());
+        println!("by the size of the group {:?}", tally.sizes);
         println!("faults {:#?}\nacts {:#?}", tally.faults, tally.acts);
         println!("lasting local faults condemned in time: {}", tally.in_time);
         let [process, network] = tally.slowest.map(|slowest| slowest / S);

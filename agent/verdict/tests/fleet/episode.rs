@@ -17,6 +17,8 @@ const MENDS: Ms = 15 * MIN;
 pub struct Tally {
     pub episodes: u64,
     pub instance_ms: u128,
+    /// Episodes by the size of the group.
+    pub sizes: BTreeMap<usize, u64>,
     pub faults: BTreeMap<String, u64>,
     pub acts: BTreeMap<&'static str, u64>,
     pub in_time: u64,
@@ -42,6 +44,7 @@ impl Tally {
         self.instance_ms += other.instance_ms;
         self.in_time += other.in_time;
         self.raced += other.raced;
+        other.sizes.into_iter().for_each(|(size, n)| *self.sizes.entry(size).or_default() += n);
         other.faults.into_iter().for_each(|(what, n)| *self.faults.entry(what).or_default() += n);
         other.acts.into_iter().for_each(|(what, n)| *self.acts.entry(what).or_default() += n);
         other.excluded.into_iter().for_each(|(what, n)| *self.excluded.entry(what).or_default() += n);
@@ -77,7 +80,7 @@ pub fn live(seed: u64, drawn: Drawn) -> Tally {
     let size = drawn.size.unwrap_or_else(|| match rng.between(0, 100) {
         0..30 => 1,
         30..70 => 2,
-        70..99 => 4,
+        70..98 => 4,
         _ => 100,
     });
     let mut fleet = Fleet::steady(seed, size);
@@ -98,6 +101,7 @@ pub fn live(seed: u64, drawn: Drawn) -> Tally {
             tally.digests.push(fleet.digest(start - LEAD + 1));
         }
         tally.episodes += 1;
+        *tally.sizes.entry(size).or_default() += 1;
         tally.instance_ms += u128::from(fleet.now - started) * fleet.group.desired as u128;
         if let Some(broken) = fleet.watch.violations.first() {
             let told = tell(&fleet, drawn, size);
@@ -216,7 +220,7 @@ fn draw(fleet: &Fleet, rng: &mut Rng, start: Ms) -> Vec<Fault> {
         23 => vec![lasting(Kind::ImdsAway, if rng.chance(50) { Scope::All } else { one })],
         24 => vec![lasting(*rng.pick(&[Kind::HoldCommand, Kind::HoldTag]), Scope::All)],
         25 => vec![lasting(Kind::Refresh, Scope::All)],
-        26 => vec![lasting(Kind::Suspended(*rng.pick::<&str>(&super::group::PROCESSES)), Scope::All)],
+        26 => vec![lasting(Kind::Suspended(rng.pick::<&str>(&super::group::PROCESSES)), Scope::All)],
         27 => vec![lasting(*rng.pick(&[Kind::Standby, Kind::ClockSkewed, Kind::Origin]), one)],
         28 => vec![lasting(Kind::Scaling, Scope::All)],
         29 => vec![Fault::new(Kind::HostDies, one, start, start + 5 * MIN)],

@@ -321,8 +321,9 @@ impl Fleet {
         let now = self.now;
         let edge = self.watch.marks.iter().rev().find(|mark| mark.i == i).is_some_and(|mark| mark.edge);
         self.one_canary_an_hour(i, edge);
-        self.never_two_in_transition(i);
-        self.the_budget_is_kept(i);
+        if !self.never_two_in_transition(i) {
+            self.the_budget_is_kept(i);
+        }
         self.watch.replaced.push(OurMark { at: now, i, edge });
     }
 
@@ -334,19 +335,25 @@ impl Fleet {
         }
     }
 
-    fn never_two_in_transition(&mut self, i: usize) {
+    /// Two marks of one moment, and the group was faster than anybody who read it: nobody can help that.
+    fn raced(&self, i: usize, other: usize) -> bool {
+        let marked = |who: usize| self.watch.marks.iter().rev().find(|mark| mark.i == who).map_or(0, |mark| mark.at);
+        self.now - marked(i) < RACE && marked(i).abs_diff(marked(other)) < RACE
+    }
+
+    /// Says whether it was a race, in which the budget was spent twice too.
+    fn never_two_in_transition(&mut self, i: usize) -> bool {
         let ours = |who: usize| self.watch.replaced.iter().any(|mark| mark.i == who);
         let leaving = self.group.members.iter().find(|member| member.i != i && member.leaving && ours(member.i));
-        let marked = |who: usize| self.group.member(who).and_then(|member| member.marked).unwrap_or(self.now);
-        if let Some(leaving) = leaving {
-            // Two marks of one moment, and the group was faster than anybody who read it: nobody can help that.
-            if self.now - marked(i) < RACE && marked(i).abs_diff(marked(leaving.i)) < RACE {
+        if let Some(leaving) = leaving.map(|leaving| leaving.i) {
+            if self.raced(i, leaving) {
                 self.watch.raced += 1;
-                return;
+                return true;
             }
-            let what = format!("#{} goes already by our mark", leaving.i);
+            let what = format!("#{leaving} goes already by our mark");
             self.watch.fail("never two in transition by our doing", self.now, i, what);
         }
+        false
     }
 
     fn the_budget_is_kept(&mut self, i: usize) {
