@@ -80,14 +80,14 @@ pub fn live(seed: u64, drawn: Drawn) -> Tally {
     let size = drawn.size.unwrap_or_else(|| match rng.between(0, 100) {
         0..30 => 1,
         30..70 => 2,
-        70..98 => 4,
+        70..97 => 4,
         _ => 100,
     });
     let mut fleet = Fleet::steady(seed, size);
     (fleet.plant, fleet.jump) = (drawn.plant, drawn.jump);
     let mut tally = Tally { instance_ms: u128::from(fleet.now) * size as u128, ..Tally::default() };
     // A life with a hundred instances costs as much as many others.
-    let episodes = if size == 100 { drawn.episodes.div_ceil(8) } else { drawn.episodes };
+    let episodes = if size == 100 { drawn.episodes.div_ceil(4) } else { drawn.episodes };
     for number in 0..episodes {
         let gap = if rng.chance(30) { rng.between(MIN, 2 * HOUR) } else { rng.between(HOUR, drawn.longest_gap) };
         let started = fleet.now;
