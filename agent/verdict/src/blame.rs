@@ -4,6 +4,7 @@
 //! crash loop because of a bad configuration is the configuration's. It is never more certain than what it rests on.
 
 use crate::guard::Others;
+use crate::runs::CRASH_LOOP;
 use crate::{Complaint, DecisionKind, Mono, Probes, Reach, Ready, Run, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -88,12 +89,6 @@ pub struct Finding {
     pub evidence: String,
 }
 
-/// So many exits within [`CRASH_WINDOW`] are a crash loop.
-pub(crate) const CRASH_LOOP: usize = 3;
-/// In units of [`Config::condemn_after`](crate::Config). A loop that has gone on for long comes to an exit only every 60 s
-/// and a short life: three of them, and the time since the last, must fit.
-const CRASH_WINDOW: u32 = 2;
-
 /// What is known, as far as it is fresh.
 struct Evidence<'a> {
     now: Mono,
@@ -155,9 +150,9 @@ impl Evidence<'_> {
         if self.said(&[Complaint::EdgeSilent, Complaint::EdgeRejected]).is_some() {
             return None;
         }
-        let exits = self.run.exits_at.iter().filter(|at| self.now.since(**at) <= self.crash_window).count();
-        (exits >= CRASH_LOOP).then(|| {
-            let evidence = format!("{exits} exits within {} s; {}", self.crash_window.as_secs(), self.run.evidence());
+        self.run.is_crashing(self.now, self.crash_window).then(|| {
+            let window = self.crash_window.as_secs();
+            let evidence = format!("{CRASH_LOOP} exits within {window} s; {}", self.run.evidence());
             found(Blame::Process, Confidence::Likely, evidence)
         })
     }
@@ -212,13 +207,13 @@ impl Verdict {
         if run.connections() > 0 {
             return self.origin(now, run);
         }
-        if run.ready.is_none() && run.complaints.is_empty() && run.exits_at.is_empty() && !run.not_spawned {
+        if run.ready.is_none() && run.complaints.is_empty() && run.silent_exits.is_empty() && !run.not_spawned {
             return None;
         }
         let evidence = Evidence {
             now,
             lasts: self.config.evidence_lasts,
-            crash_window: self.config.condemn_after * CRASH_WINDOW,
+            crash_window: self.config.crash_window,
             run,
             probes: self.inquiry.probes(now, self.config.evidence_lasts),
             others: self.guard.others(now, self.config.evidence_lasts),

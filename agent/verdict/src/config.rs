@@ -23,6 +23,8 @@ pub struct Config {
     pub flapping_window: Duration,
     /// How often a mark or a read for it is tried again while the answer is "not yet".
     pub ask_again: Duration,
+    /// For how long what a group shows may be older than what it was told (seen: a few seconds).
+    pub group_lag: Duration,
     /// How often the guard is asked again after it has refused.
     pub refused_again: Duration,
     /// How long it is waited until it is known whether other connectors serve the tunnel.
@@ -35,6 +37,9 @@ pub struct Config {
     pub probe_again: Duration,
     /// What was printed or probed longer ago than this does not decide any more.
     pub evidence_lasts: Duration,
+    /// So many exits of a child as make a crash loop, and the time since the last one, lie within this; a loop that has gone
+    /// on for long comes to an exit only every 60 s and a short life.
+    pub crash_window: Duration,
     /// The pause between the evidence and the mark, in which a log shipper takes the evidence off the host.
     pub evidence_pause: Duration,
     /// The period of the datapoints by which instances know of each other.
@@ -72,12 +77,14 @@ impl Config {
             recovered_after: condemn_after / 4,
             flapping_window: condemn_after * 5,
             ask_again: condemn_after / 8,
+            group_lag: condemn_after / 40,
             refused_again: condemn_after / 2,
             peers_wait: condemn_after * 3 / 2,
-            stagger: condemn_after / 60,
+            stagger: condemn_after / 15,
             longest_stagger: condemn_after / 4,
             probe_again: condemn_after / 4,
             evidence_lasts: condemn_after * 3 / 2,
+            crash_window: condemn_after * 2,
             evidence_pause: seconds(5),
             grain: seconds(60),
             replacements_per_hour: 2,

@@ -1,6 +1,7 @@
 //! When this host's ways are tried, and what that gave.
 
-use crate::{Complaint, Failure, Mono, Order, Probes, Reason, Verdict};
+use crate::ladder::LATER;
+use crate::{Blame, Complaint, Failure, Mono, Order, Probes, Reason, Verdict};
 use std::time::Duration;
 
 /// How often an origin that clients are refused by is tried. A connection without a login counts against the host at
@@ -15,8 +16,8 @@ pub struct Inquiry {
     next_origin: Mono,
     /// The edge could not be reached when it was tried last.
     edge_was_out: bool,
-    /// It could be reached again, and the connector has not been told.
-    edge_is_back: bool,
+    /// Since when it can be reached again, if the connector was not restarted for it.
+    back_since: Option<Mono>,
 }
 
 impl Inquiry {
@@ -35,15 +36,10 @@ impl Inquiry {
         self.probes(now, lasts).and_then(Probes::edge_reachable) == Some(false)
     }
 
-    /// Whether a restart is due because the edge can be reached again; says so once.
-    pub fn take_edge_back(&mut self) -> bool {
-        std::mem::take(&mut self.edge_is_back)
-    }
-
     /// The outage is over.
     pub fn over(&mut self) {
         self.next = Mono::default();
-        (self.edge_was_out, self.edge_is_back) = (false, false);
+        (self.edge_was_out, self.back_since) = (false, None);
     }
 }
 
@@ -79,8 +75,9 @@ impl Verdict {
         // A probe that could not be made says nothing, and the last one ages.
         let Ok(probes) = result else { return };
         match probes.edge_reachable() {
-            Some(false) => self.inquiry.edge_was_out = true,
-            Some(true) => self.inquiry.edge_is_back |= std::mem::take(&mut self.inquiry.edge_was_out),
+            Some(false) => (self.inquiry.edge_was_out, self.inquiry.back_since) = (true, None),
+            Some(true) if std::mem::take(&mut self.inquiry.edge_was_out) => self.inquiry.back_since = Some(now),
+            Some(true) => {}
             None => {}
         }
         self.inquiry.last = Some((now, probes));
@@ -94,11 +91,19 @@ impl Verdict {
     /// Why a living connector should be restarted now, if it should.
     pub(crate) fn restart_reason(&mut self, now: Mono, due: bool) -> Option<Reason> {
         let blame = self.found.as_ref().map(|finding| finding.blame);
-        let helps = blame.is_none_or(|blame| blame.may_condemn());
-        let back = self.inquiry.take_edge_back();
-        if !helps || self.inquiry.edge_out(now, self.config.evidence_lasts) {
+        if blame.is_some_and(|blame| !blame.may_condemn()) {
             return None;
         }
-        if back { Some(Reason::EdgeBack) } else { due.then_some(Reason::Unregistered) }
+        // A hung process is not helped by waiting for the edge.
+        if blame != Some(Blame::Process) && self.inquiry.edge_out(now, self.config.evidence_lasts) {
+            return None;
+        }
+        let Some(back) = self.inquiry.back_since else { return due.then_some(Reason::Unregistered) };
+        // It may have registered since, and the next look shows it.
+        if self.runs.serving().is_none_or(|(_, run)| run.observed.is_none_or(|at| at <= back)) {
+            return None;
+        }
+        self.inquiry.back_since = None;
+        (!self.ladder.restarted_since(now.before(LATER))).then_some(Reason::EdgeBack)
     }
 }

@@ -1,6 +1,6 @@
 //! What is done about an outage, and when: read the secret again, probe, restart, condemn.
 
-use crate::{DecisionKind, Failure, FailureKind, Finding, Mono, Order, Outcome, Verdict};
+use crate::{DecisionKind, Failure, FailureKind, Finding, Mono, Order, Outcome, Ready, Run, Verdict};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -73,11 +73,18 @@ impl Mark {
     }
 }
 
+/// The second restart of an outage comes so long after the first one.
+pub(crate) const LATER: Duration = Duration::from_secs(300);
+
 impl Ladder {
+    /// Whether it was restarted a short while ago.
+    pub fn restarted_since(&self, earlier: Mono) -> bool {
+        self.restarted.is_some_and(|restarted| restarted.at >= earlier)
+    }
+
     /// When the next restart may help: `first` after the outage began, then ever more seldom. A connector that hangs
     /// after an outage comes back by a restart, and one that cannot register is not helped by many.
     pub fn restart_due(&self, outage_since: Mono, first: Duration) -> Mono {
-        const LATER: Duration = Duration::from_secs(300);
         const SELDOM: Duration = Duration::from_secs(3600);
         match self.restarted {
             None => outage_since + first,
@@ -140,6 +147,19 @@ impl Verdict {
     fn condemnable_from(&self) -> Mono {
         let ordered = self.runs.serving().map_or(self.begun, |(_, run)| run.ordered);
         (self.started + self.config.startup_grace).max(ordered + self.config.probe_after)
+    }
+
+    /// From when on a hung child may be called a lost cause: a restart was tried and had its time. At once for one that
+    /// does not live, because the connector tries by itself; `None` while a restart is still to come.
+    pub(crate) fn restart_had_its_time(&self, now: Mono) -> Option<Mono> {
+        let hung = |run: &Run| {
+            matches!(run.ready, Some(Ready::Unanswered { .. })) && !run.is_crashing(now, self.config.crash_window)
+        };
+        if !self.runs.serving().is_some_and(|(_, run)| hung(run)) {
+            return Some(Mono::default());
+        }
+        let time = self.config.condemn_after.saturating_sub(self.config.restart_after);
+        self.ladder.restarted.map(|restarted| restarted.at + time)
     }
 
     /// How long it has been out, and why, for a person.
@@ -262,6 +282,7 @@ impl Verdict {
 
     pub(crate) fn ladder_moments(&self) -> Vec<Mono> {
         let mut moments = match &self.ladder.mark {
+            Mark::Due { ask_at, may_stand: true } => vec![*ask_at, self.guard.next_verify()],
             Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } => vec![*ask_at],
             Mark::Lifting { retry_at, .. } => vec![*retry_at],
             Mark::Shown => vec![self.guard.next_verify()],

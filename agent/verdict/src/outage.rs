@@ -80,6 +80,11 @@ impl Outage {
         self.of_this_outage(now, window).any(|(from, to)| from + margin <= moment && moment <= to)
     }
 
+    /// Whether good moments lie in this outage, or it flaps.
+    pub fn is_unsteady(&self, now: Mono, window: Duration) -> bool {
+        self.of_this_outage(now, window).nth(1).is_some()
+    }
+
     /// How long ago the first bad stretch of this outage began, or of all that flap; at most `window`.
     pub fn bad_for(&self, now: Mono, window: Duration) -> Duration {
         self.of_this_outage(now, window).map(|(from, _)| now.since(from)).max().unwrap_or_default().min(window)

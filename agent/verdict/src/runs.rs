@@ -1,6 +1,5 @@
 //! The connectors: which serves, which is on trial, which is on its way out.
 
-use crate::blame::CRASH_LOOP;
 use crate::{Complaint, Generation, Installed, Mono, Observation, Ready, RunFact, RunId};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -22,6 +21,8 @@ pub struct Run {
     pub since: Option<Mono>,
     /// What its living child said last.
     pub ready: Option<Ready>,
+    /// When that was.
+    pub observed: Option<Mono>,
     /// The gauge that contradicts `ready` now and then.
     pub ha_connections: Option<u32>,
     /// The most connections that its living child has held.
@@ -30,13 +31,18 @@ pub struct Run {
     pub last_exit: Option<String>,
     /// How often a child ended by itself.
     pub exits: u32,
-    /// When the last of these were.
-    pub exits_at: VecDeque<Mono>,
+    /// When the last of these were that came without a word of why.
+    pub silent_exits: VecDeque<Mono>,
+    /// Whether the child that lives, or lived last, has complained.
+    complained: bool,
     /// Whether the last try to execute a child failed.
     pub not_spawned: bool,
     /// What its children complained of since one was last registered: when last, and in which words.
     pub complaints: BTreeMap<Complaint, (Mono, String)>,
 }
+
+/// So many exits without a word, within [`Config::crash_window`](crate::Config), are a crash loop.
+pub(crate) const CRASH_LOOP: usize = 3;
 
 /// What a connector is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +74,9 @@ impl Run {
             most: 0,
             last_exit: None,
             exits: 0,
-            exits_at: VecDeque::new(),
+            silent_exits: VecDeque::new(),
+            complained: false,
+            observed: None,
             not_spawned: false,
             complaints: BTreeMap::new(),
         }
@@ -82,20 +90,28 @@ impl Run {
         }
     }
 
+    /// Whether its children end again and again without saying why.
+    pub(crate) fn is_crashing(&self, now: Mono, window: Duration) -> bool {
+        self.silent_exits.iter().filter(|at| now.since(**at) <= window).count() >= CRASH_LOOP
+    }
+
     pub(crate) fn learn(&mut self, now: Mono, fact: RunFact) {
         match fact {
             RunFact::Spawned { pid } => {
                 self.child_is(Some(pid));
                 self.since = Some(now);
                 self.not_spawned = false;
+                self.complained = false;
             }
             RunFact::Exited { how, .. } => {
                 self.child_is(None);
                 self.exits += 1;
-                if self.exits_at.len() == CRASH_LOOP {
-                    self.exits_at.pop_front();
+                if self.silent_exits.len() == CRASH_LOOP {
+                    self.silent_exits.pop_front();
                 }
-                self.exits_at.push_back(now);
+                if !self.complained {
+                    self.silent_exits.push_back(now);
+                }
                 self.last_exit = Some(how);
             }
             RunFact::NotSpawned { why, .. } => {
@@ -105,6 +121,7 @@ impl Run {
             }
             RunFact::Observed(Observation { ready, ha_connections }) => {
                 self.ready = Some(ready);
+                self.observed = Some(now);
                 self.ha_connections = ha_connections.or(self.ha_connections);
                 self.most = self.most.max(self.connections());
                 if self.connections() > 0 {
@@ -112,7 +129,14 @@ impl Run {
                     self.complaints.retain(|complaint, _| *complaint == Complaint::OriginUnreachable);
                 }
             }
-            RunFact::Complained { complaint, text } => drop(self.complaints.insert(complaint, (now, text))),
+            RunFact::Complained { complaint, text } => {
+                self.complaints.insert(complaint, (now, text));
+                // Last words may come after the exit that they explain.
+                let explains = complaint != Complaint::OriginUnreachable;
+                if explains && !std::mem::replace(&mut self.complained, true) && self.pid.is_none() {
+                    self.silent_exits.pop_back();
+                }
+            }
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Guard {
     /// Since when it has been waited for the others' reports.
     waiting_since: Option<Mono>,
     next_verify: Mono,
+    /// When the last mark was made.
+    marked_at: Mono,
     /// What it answered last, and how often in a row.
     said: Option<(String, u32)>,
 }
@@ -41,13 +43,24 @@ enum Stage {
     /// The others' reports are read.
     Peers { others: usize, rank: u32, canary: Result<(), String> },
     /// It may be done at that time.
-    Clear { at: Mono, canary: bool },
+    Clear { at: Mono, ground: Ground },
     /// The group is read once more, because time has passed.
-    Again { canary: bool },
+    Again { ground: Ground },
     /// Nothing speaks against it: done in the same step, if it is still called for.
-    Go,
-    /// The mark is out and shown; the group is read for marks made at the same time.
+    Go { ground: Ground },
+    /// The mark is out; the group is read for whether it shows, and for marks made at the same time.
     Verify,
+}
+
+/// On what ground an instance may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    /// The fault is its own process's, so nobody need be asked.
+    Process,
+    /// Others are registered.
+    Others,
+    /// Nobody is, and it is the one that tries.
+    Canary,
 }
 
 impl Guard {
@@ -107,30 +120,47 @@ impl Verdict {
             return;
         }
         match (&self.guard.stage, &self.ladder.mark) {
-            (Stage::Clear { at, canary }, _) if now >= *at => {
-                self.guard.stage = Stage::Again { canary: *canary };
+            (Stage::Clear { at, ground }, _) if now >= *at => {
+                self.guard.stage = Stage::Again { ground: *ground };
                 self.book.give(Order::ReadGroup);
             }
-            (Stage::Go, _) => match self.hold_in_force(now) {
-                Some(hold) => self.refuse(now, hold),
-                None => {
-                    self.guard.stage = Stage::Idle;
-                    self.ladder.mark = Mark::Asked;
-                    self.book.give(Order::MarkUnhealthy);
-                }
-            },
+            (Stage::Go { ground }, _) => self.go(now, *ground),
+            (Stage::Idle, Mark::Shown | Mark::Due { may_stand: true, .. }) if now >= self.guard.next_verify => {
+                self.guard.stage = Stage::Verify;
+                self.guard.next_verify = now + self.verify_again(now);
+                self.book.give(Order::ReadGroup);
+            }
             (Stage::Idle, Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. }) if now < *ask_at => {}
             (Stage::Idle, Mark::Due { .. } | Mark::Refused { .. } | Mark::Asked) => {
                 self.guard.stage = Stage::Group;
                 self.book.give(Order::ReadGroup);
             }
-            (Stage::Idle, Mark::Shown) if now >= self.guard.next_verify => {
-                self.guard.stage = Stage::Verify;
-                self.guard.next_verify = now + self.config.refused_again;
-                self.book.give(Order::ReadGroup);
-            }
             _ => {}
         }
+    }
+
+    /// Marks, unless what allowed it holds no more.
+    fn go(&mut self, now: Mono, ground: Ground) {
+        if let Some(hold) = self.hold_in_force(now) {
+            return self.refuse(now, hold);
+        }
+        self.guard.stage = Stage::Idle;
+        if ground == Ground::Process && !self.is_process_fault() {
+            return;
+        }
+        self.guard.marked_at = now;
+        self.ladder.mark = Mark::Asked;
+        self.book.give(Order::MarkUnhealthy);
+    }
+
+    fn is_process_fault(&self) -> bool {
+        self.found.as_ref().is_some_and(|finding| finding.blame == Blame::Process)
+    }
+
+    /// How soon a mark is looked at again: soon at first, because what the group shows lags behind.
+    fn verify_again(&self, now: Mono) -> Duration {
+        let young = now.since(self.guard.marked_at) <= self.config.ask_again;
+        if young { self.config.group_lag } else { self.config.refused_again }
     }
 
     fn guard_is_busy(&self) -> bool {
@@ -159,24 +189,28 @@ impl Verdict {
         if let Some(objection) = self.hold_in_force(now).or_else(|| rules::objection(&self.config, &group)) {
             return self.refuse(now, objection);
         }
-        let Stage::Again { canary: as_canary } = stage else { return self.ask_peers(now, &group) };
+        let Stage::Again { ground } = stage else { return self.ask_peers(now, &group) };
         match rules::canary(&group) {
-            Err(objection) if as_canary => self.refuse(now, objection),
-            _ => self.guard.stage = Stage::Go,
+            Err(objection) if ground == Ground::Canary => self.refuse(now, objection),
+            _ => self.guard.stage = Stage::Go { ground },
         }
     }
 
     fn ask_peers(&mut self, now: Mono, group: &Group) {
         let others = group.others().filter(|member| member.in_service()).count();
-        if self.found.as_ref().is_some_and(|finding| finding.blame == Blame::Process) {
-            return self.clear(now, group.rank(), false);
+        if self.is_process_fault() {
+            return match self.restart_had_its_time(now) {
+                Some(from) if now < from => self.wait_until(from),
+                Some(_) => self.clear(now, group.rank(), Ground::Process),
+                None => self.wait_until(now + self.config.ask_again),
+            };
         }
         let canary = rules::canary(group);
         if others == 0 {
             // Who else there may be would only allow more than the canary rule does.
             self.guard.others = Some((now, Others::None));
             return match canary {
-                Ok(()) => self.clear(now, 0, true),
+                Ok(()) => self.clear(now, 0, Ground::Canary),
                 Err(objection) => self.refuse(now, objection),
             };
         }
@@ -198,9 +232,9 @@ impl Verdict {
         self.guard.others = Some((now, answer));
         self.step_blame(now);
         match answer {
-            Others::Alive => self.clear(now, rank, false),
+            Others::Alive => self.clear(now, rank, Ground::Others),
             Others::None => match canary {
-                Ok(()) => self.clear(now, rank, true),
+                Ok(()) => self.clear(now, rank, Ground::Canary),
                 Err(objection) => self.refuse(now, objection),
             },
             Others::NotKnown => self.wait_for_peers(now),
@@ -212,17 +246,21 @@ impl Verdict {
         if now.since(since) >= self.config.peers_wait {
             return self.refuse(now, "whether other connectors are registered is not known: no reports came in".into());
         }
+        self.wait_until(now + self.config.ask_again);
+    }
+
+    fn wait_until(&mut self, at: Mono) {
         if let Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } = &mut self.ladder.mark {
-            *ask_at = now + self.config.ask_again;
+            *ask_at = at;
         }
     }
 
     /// Nothing speaks against it. Instances of one group do not act in the same moment, so that each sees what the one
     /// before it did; and the evidence has its time to leave the host.
-    fn clear(&mut self, now: Mono, rank: u32, canary: bool) {
+    fn clear(&mut self, now: Mono, rank: u32, ground: Ground) {
         let turn = now + (self.config.stagger * rank).min(self.config.longest_stagger);
         let at = self.ladder.testified.map_or(turn, |testified| turn.max(testified + self.config.evidence_pause));
-        self.guard.stage = if at > now { Stage::Clear { at, canary } } else { Stage::Go };
+        self.guard.stage = if at > now { Stage::Clear { at, ground } } else { Stage::Go { ground } };
     }
 
     /// The group shows our mark.
@@ -240,6 +278,15 @@ impl Verdict {
         let Some(me) = group.myself() else { return };
         let goes = |lifecycle: &str| lifecycle.starts_with("Terminating");
         if goes(&me.lifecycle) {
+            return;
+        }
+        match &self.ladder.mark {
+            Mark::Due { .. } if me.healthy => return,
+            // It shows after all.
+            Mark::Due { .. } => self.shown(now),
+            _ => {}
+        }
+        if me.healthy && now.since(self.guard.marked_at) <= self.config.ask_again {
             return;
         }
         if me.healthy {
@@ -262,6 +309,7 @@ impl Verdict {
         self.guard.drop_question();
         let may_stand = self.ladder.mark.may_stand();
         self.ladder.mark = Mark::Due { ask_at: now + self.config.ask_again, may_stand };
+        self.guard.next_verify = now + self.config.group_lag;
     }
 
     /// Says no, once for each reason, and asks again later: ever more seldom, for an outage of the edge has the whole

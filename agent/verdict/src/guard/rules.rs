@@ -75,6 +75,16 @@ pub(super) fn judge_peers(peers: &Peers, outage: &Outage, now: Mono, config: &Co
         .collect();
     grains.sort_by_key(|grain| grain.age);
     let conclusive = |grain: &&&crate::PeerGrain| grain.live > 0 || grain.reporting as usize >= others;
+    if outage.is_unsteady(now, config.flapping_window) {
+        // When all come and go, each sees another one alive now and then: only others that stay are alive.
+        let told: Vec<_> = grains.iter().filter(conclusive).collect();
+        let alive = told.iter().filter(|grain| grain.live > 0).count();
+        return match told.len() {
+            0..GRAINS_WITHOUT => Others::NotKnown,
+            all if alive == all => Others::Alive,
+            _ => Others::None,
+        };
+    }
     match grains.iter().find(conclusive) {
         Some(grain) if grain.live > 0 => Others::Alive,
         Some(_) => Others::None,
