@@ -67,7 +67,6 @@ struct Seen {
     restarted: Option<Ms>,
     /// The last restart for being unregistered, unless a good stretch came after it.
     restarted_in_this_outage: Option<Ms>,
-    edge_back_in_this_outage: bool,
     good_since: Option<Ms>,
 }
 
@@ -101,7 +100,6 @@ impl Watch {
         seen.good_since = if good { seen.good_since.or(Some(now)) } else { None };
         if seen.good_since.is_some_and(|since| now - since >= 24 * S) {
             seen.restarted_in_this_outage = None;
-            seen.edge_back_in_this_outage = false;
         }
     }
 

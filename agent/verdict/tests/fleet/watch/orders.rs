@@ -107,14 +107,12 @@ impl Fleet {
         let now = self.now;
         let seen = self.watch.of.entry(i).or_default();
         let (any, same) = (seen.restarted.replace(now), seen.restarted_in_this_outage);
-        let mut least = vec![(any, 20 * S)];
+        let mut least = vec![(any, 90 * S)];
         if reason == Reason::Unregistered {
-            least.extend([(any, 90 * S), (same, 295 * S)]);
+            least.push((same, 295 * S));
             seen.restarted_in_this_outage = Some(now);
-        }
-        if reason == Reason::EdgeBack && std::mem::replace(&mut seen.edge_back_in_this_outage, true) {
-            self.watch.fail(NAME, now, i, "EdgeBack twice in an outage");
-            return;
+        } else {
+            least.push((any, 295 * S));
         }
         for (before, least) in least {
             if before.is_some_and(|before| now - before < least) {
