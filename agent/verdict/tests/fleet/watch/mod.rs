@@ -65,7 +65,7 @@ struct Seen {
     group_read: Option<(Ms, bool)>,
     peers_read: Option<(Ms, bool)>,
     restarted: Option<Ms>,
-    /// The last restart for being unregistered, unless a good stretch came after it.
+    /// The last restart, unless a good stretch came after it.
     restarted_in_this_outage: Option<Ms>,
     good_since: Option<Ms>,
 }

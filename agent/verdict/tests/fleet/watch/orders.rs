@@ -106,15 +106,8 @@ impl Fleet {
         const NAME: &str = "no restart more often than the policy";
         let now = self.now;
         let seen = self.watch.of.entry(i).or_default();
-        let (any, same) = (seen.restarted.replace(now), seen.restarted_in_this_outage);
-        let mut least = vec![(any, 90 * S)];
-        if reason == Reason::Unregistered {
-            least.push((same, 295 * S));
-            seen.restarted_in_this_outage = Some(now);
-        } else {
-            least.push((any, 295 * S));
-        }
-        for (before, least) in least {
+        let (any, same) = (seen.restarted.replace(now), seen.restarted_in_this_outage.replace(now));
+        for (before, least) in [(any, 45 * S), (same, 295 * S)] {
             if before.is_some_and(|before| now - before < least) {
                 self.watch.fail(
                     NAME,
