@@ -7,6 +7,7 @@ mod alarm;
 mod boot;
 mod clock;
 mod grain;
+mod guard;
 mod host;
 mod look;
 mod orders;
@@ -21,6 +22,7 @@ use crate::act::status::Publisher;
 use crate::act::writer::{self, STATE_FILE, Writer};
 use crate::identity::{Aws, Metadata, Network};
 use crate::observe::Observer;
+use crate::probe::{Allowance, Edges, Prober};
 use crate::secret::payload::Payload;
 use crate::settings::Settings;
 use crate::{bundle, identity, log, observe};
@@ -133,6 +135,8 @@ struct Agent {
     state: StateFile,
     publisher: Publisher,
     observer: Arc<Observer>,
+    prober: Prober,
+    streams: Allowance,
     metadata: Metadata,
     aws: Aws,
     /// `None` until the boot is over.
@@ -184,6 +188,8 @@ impl Agent {
             state: StateFile::new(loaded.state, writer.clone()),
             publisher: Publisher::default(),
             observer: Arc::new(Observer::new(settings.observe.timeout)?),
+            prober: Prober::new(&network.resolver, Edges::of_arguments(&settings.connector.extra_args)),
+            streams: Allowance::new(now),
             aws: Aws::new(&settings.aws, &metadata, network)?,
             told: Told::new(clock.wall(), lost),
             grain_ends: grain_end(clock.wall(), settings.cloudwatch.interval),

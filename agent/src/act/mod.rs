@@ -11,6 +11,7 @@ pub mod status;
 pub mod writer;
 
 mod file;
+mod service_clock;
 mod timestamp;
 
 pub use timestamp::Timestamp;

@@ -30,10 +30,9 @@ pub(super) struct Host {
 impl Host {
     pub fn new(booted: super::boot::Booted, aws: &Aws, settings: &Settings) -> Self {
         let super::boot::Booted { instance, environment, store, image_built, .. } = booted;
-        let autoscaling = settings
-            .autoscaling
-            .enabled
-            .then(|| Arc::new(AutoScaling::new(&aws.auto_scaling(&instance.region), instance.id.as_str())));
+        // Nothing asks for a dry run yet.
+        let autoscaling = || AutoScaling::new(&aws.auto_scaling(&instance.region), instance.id.as_str(), false);
+        let autoscaling = settings.autoscaling.enabled.then(|| Arc::new(autoscaling()));
         Self {
             secrets: aws.secrets_manager(&instance.region),
             autoscaling,

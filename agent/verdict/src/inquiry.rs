@@ -36,6 +36,11 @@ impl Inquiry {
         self.probes(now, lasts).and_then(Probes::edge_reachable) == Some(false)
     }
 
+    /// The connector is registered: it sleeps no more.
+    pub fn registered(&mut self) {
+        self.back_since = None;
+    }
+
     /// The outage is over.
     pub fn over(&mut self) {
         self.next = Mono::default();

@@ -106,6 +106,7 @@ impl Verdict {
         self.outage.note(now, registered, self.config.recovered_after, self.config.flapping_window);
         if registered {
             self.registered_once = true;
+            self.inquiry.registered();
             self.step_origins(now);
             self.spare(now);
             return;

@@ -13,6 +13,7 @@ mod leaks;
 mod life;
 mod log;
 mod payload;
+mod probes;
 mod secret;
 mod store;
 mod support;

@@ -54,7 +54,8 @@ fn the_scenarios_come_out_right() {
     let wrong = Mutex::new(vec![]);
     let work = || {
         while let Some(scenario) = scenarios.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime is made");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime is made");
             match runtime.block_on(trial::run(&scenario)) {
                 Ok(()) => eprintln!("right  {}", scenario.id),
                 Err(error) => {

@@ -22,8 +22,7 @@ pub struct Others {
 impl Others {
     /// So many, registered and reporting.
     pub fn new(count: u32, aws: SocketAddr) -> Self {
-        let others =
-            Self { registered: Arc::new(AtomicBool::new(true)), reporting: Arc::new(AtomicBool::new(true)) };
+        let others = Self { registered: Arc::new(AtomicBool::new(true)), reporting: Arc::new(AtomicBool::new(true)) };
         if count > 0 {
             tokio::spawn(others.clone().report(count, client(aws)));
         }

@@ -60,8 +60,7 @@ impl Stage {
         pace(&mut host, setting);
         let others = Others::new(setting.group - 1, world.aws_address());
         let origin = Some(tokio::spawn(accept(TcpListener::bind(origin_at).await?)));
-        let mut stage =
-            Self { world, host, rest, others, agent: None, origin, origin_at, foreign: None, newest };
+        let mut stage = Self { world, host, rest, others, agent: None, origin, origin_at, foreign: None, newest };
         stage.begin(setting).await?;
         Ok(stage)
     }

@@ -165,7 +165,11 @@ fn check(scenario: &Scenario, stage: &Stage, seen: &Seen) -> anyhow::Result<()> 
     let allowed = right.restarts_least..=right.restarts;
     ensure!(allowed.contains(&restarts), "{restarts} restarts, not {allowed:?}");
     let counted = marks(stage);
-    ensure!(counted == (right.marks, right.unmarks), "{counted:?} marks and un-marks, not {:?}", (right.marks, right.unmarks));
+    ensure!(
+        counted == (right.marks, right.unmarks),
+        "{counted:?} marks and un-marks, not {:?}",
+        (right.marks, right.unmarks)
+    );
     ensure!(settled(scenario, stage)?, "it did not stay {:?}", right.ends);
     Ok(())
 }

@@ -96,8 +96,24 @@ fn nothing_is_an_error_and_what_repeats_is_quiet() {
 
 #[test]
 fn an_origins_trouble_is_not_the_tunnels() {
-    let line = br#"{"level":"error","error":"dial tcp 127.0.0.1:1: connect: connection refused","message":"Unable to reach the origin service"}"#;
-    assert_eq!(classify(&Line::parse(line)).symptom, Symptom::Unknown);
+    const DOWN: &str = "Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared: dial tcp 127.0.0.1:5244: connect: connection refused";
+    let symptom = |line: &str| classify(&Line::parse(line.as_bytes())).symptom;
+    for line in [
+        // HTTP: the request's line and the rule's.
+        format!(r#"{{"level":"error","error":"{DOWN}","connIndex":1,"dest":"https://x/","event":0,"ip":"198.41.200.23","type":"http","message":"Request failed"}}"#),
+        format!(r#"{{"level":"error","error":"{DOWN}","connIndex":0,"event":1,"ingressRule":4,"originService":"http://127.0.0.1:5244"}}"#),
+        // A stream: the same two.
+        r#"{"level":"error","error":"dial tcp 127.0.0.1:3306: connect: connection refused","connIndex":0,"dest":"https://x/","event":0,"ip":"198.41.200.23","type":"ws","message":"Request failed"}"#.into(),
+        r#"{"level":"error","error":"dial tcp 127.0.0.1:3306: connect: connection refused","ingressRule":0,"originService":"tcp://127.0.0.1:3306"}"#.into(),
+    ] {
+        assert_eq!(symptom(&line), Symptom::OriginUnreachable, "{line}");
+    }
+    // Not the origin's: the client went away; the edge cannot be dialled.
+    let gone =
+        r#"{"level":"error","error":"Incoming request ended abruptly: context canceled","message":"Request failed"}"#;
+    assert_eq!(symptom(gone), Symptom::Unknown);
+    let edge = r#"{"level":"error","error":"DialContext error: dial tcp 198.41.200.33:7844: i/o timeout","message":"Unable to establish connection with Cloudflare edge"}"#;
+    assert_eq!(symptom(edge), Symptom::EdgeUnreachable);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Others;
 use crate::outage::Outage;
-use crate::{Config, Group, Mono, Peers};
+use crate::{Config, Group, Mono, PeerGrain, Peers};
 use std::time::Duration;
 
 /// Processes of a group without which an unhealthy instance is not replaced, or not judged
@@ -10,8 +10,8 @@ use std::time::Duration;
 const NEEDED: [&str; 4] = ["Launch", "Terminate", "HealthCheck", "ReplaceUnhealthy"];
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-/// So many grains without a live connector show that there is none, also if some of the others do not report.
-const GRAINS_WITHOUT: usize = 3;
+/// So many grains in a row are enough to go by, where one is not.
+const ENOUGH: usize = 3;
 
 /// What speaks against being replaced, in a group like this; an instance with a mark of its own is judged elsewhere.
 pub(super) fn objection(config: &Config, group: &Group) -> Option<String> {
@@ -64,31 +64,94 @@ pub(super) fn canary(group: &Group) -> Result<(), String> {
     }
 }
 
-/// What the reports say of the others: only grains count that ended when this instance had been out for a moment, so
-/// that an outage which reaches one instance after the other is not taken for this one's own.
+/// What the reports say of the others.
+///
+/// Only grains count that ended when this instance had been out for a moment, so that an outage which reaches one instance
+/// after the other is not taken for this one's own. In an outage with good moments in it all grains count: when everybody
+/// comes and goes, each sees another one alive now and then.
 pub(super) fn judge_peers(peers: &Peers, outage: &Outage, now: Mono, config: &Config, others: usize) -> Others {
-    let margin = config.grain / 3;
-    let mut grains: Vec<_> = peers
-        .grains
-        .iter()
-        .filter(|grain| outage.bad_before(now, now.before(grain.age), margin, config.flapping_window))
-        .collect();
+    let (margin, window) = (config.grain / 3, config.flapping_window);
+    let unsteady = outage.is_unsteady(now, window);
+    let counts = |grain: &&PeerGrain| unsteady || outage.bad_before(now, now.before(grain.age), margin, window);
+    let mut grains: Vec<_> = peers.grains.iter().filter(counts).collect();
     grains.sort_by_key(|grain| grain.age);
-    let conclusive = |grain: &&&crate::PeerGrain| grain.live > 0 || grain.reporting as usize >= others;
-    if outage.is_unsteady(now, config.flapping_window) {
-        // When all come and go, each sees another one alive now and then: only others that stay are alive.
-        let told: Vec<_> = grains.iter().filter(conclusive).collect();
-        let alive = told.iter().filter(|grain| grain.live > 0).count();
-        return match told.len() {
-            0..GRAINS_WITHOUT => Others::NotKnown,
-            all if alive == all => Others::Alive,
-            _ => Others::None,
-        };
+    if grains.len() >= ENOUGH && grains[..ENOUGH].iter().all(|grain| grain.live == 0) {
+        return Others::None;
     }
-    match grains.iter().find(conclusive) {
-        Some(grain) if grain.live > 0 => Others::Alive,
-        Some(_) => Others::None,
-        None if grains.len() >= GRAINS_WITHOUT => Others::None,
-        None => Others::NotKnown,
+    let conclusive = grains.iter().filter(|grain| grain.live > 0 || grain.reporting as usize >= others);
+    let alive: Vec<bool> = conclusive.map(|grain| grain.live > 0).collect();
+    let lately = alive.iter().take_while(|alive| **alive).count();
+    match alive.len() {
+        0 => Others::NotKnown,
+        all if unsteady && all < ENOUGH => Others::NotKnown,
+        all if lately == all => Others::Alive,
+        _ if unsteady || lately == 0 => Others::None,
+        // They came back, and this one may be about to: cloudflared sleeps for up to a minute between its tries.
+        _ if lately < ENOUGH => Others::NotKnown,
+        _ => Others::Alive,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What two others reported, the newest grain first, to an instance that was lost at these seconds of the last ten
+    /// minutes and was back after the given time, or is not.
+    fn judged(lost: &[(u64, u64)], grains: &[(u32, u32)]) -> Others {
+        let (config, mut outage) = (Config::default(), Outage::default());
+        let now = Mono::new(Duration::from_secs(10_000));
+        for second in 0..=600 {
+            let good = !lost.iter().any(|(from, lasting)| (*from..from + lasting).contains(&second));
+            let at = now.before(Duration::from_secs(600 - second));
+            outage.note(at, good, config.recovered_after, config.flapping_window);
+        }
+        let age = |n: usize| Duration::from_secs(10 + 60 * n as u64);
+        let grain = |(n, (live, reporting)): (usize, &(u32, u32))| PeerGrain {
+            age: age(n),
+            live: *live,
+            reporting: *reporting,
+        };
+        let peers = Peers { grains: grains.iter().enumerate().map(grain).collect() };
+        judge_peers(&peers, &outage, now, &config, 2)
+    }
+
+    #[test]
+    fn one_outage_is_judged_by_the_newest_that_tells() {
+        let lost = [(300, 301)];
+        for (grains, expected) in [
+            (&[][..], Others::NotKnown),
+            (&[(1, 1)], Others::Alive),
+            (&[(0, 2)], Others::None),
+            (&[(0, 1)], Others::NotKnown),
+            (&[(0, 1), (1, 2)], Others::Alive),
+            (&[(0, 1), (0, 0), (0, 1), (2, 2)], Others::None),
+            (&[(0, 2), (2, 2), (2, 2)], Others::None),
+            // They are back for one minute, for two, for three.
+            (&[(2, 2), (0, 2), (0, 2)], Others::NotKnown),
+            (&[(2, 2), (1, 2), (0, 2)], Others::NotKnown),
+            (&[(2, 2), (1, 2), (1, 1), (0, 2)], Others::Alive),
+        ] {
+            assert_eq!(judged(&lost, grains), expected, "{grains:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_reported_before_the_break_or_just_after_it_does_not_count() {
+        assert_eq!(judged(&[(580, 21)], &[(2, 2)]), Others::NotKnown, "it was out for 10 s when that grain ended");
+        assert_eq!(judged(&[(560, 41)], &[(2, 2)]), Others::Alive);
+        assert_eq!(judged(&[(560, 41)], &[(0, 1), (2, 2)]), Others::NotKnown);
+    }
+
+    #[test]
+    fn when_all_come_and_go_a_moment_of_others_is_not_enough() {
+        let flapping: Vec<_> = (0..6).map(|n| (n * 100 + 1, 60)).collect();
+        for (grains, expected) in [
+            (&[(1, 2), (2, 2)][..], Others::NotKnown),
+            (&[(1, 2), (2, 2), (2, 2), (1, 2)], Others::Alive),
+            (&[(1, 2), (2, 2), (0, 2), (1, 2)], Others::None),
+        ] {
+            assert_eq!(judged(&flapping, grains), expected, "{grains:?}");
+        }
     }
 }
