@@ -69,15 +69,15 @@ mod lives {
 
     #[test]
     fn some_lives() {
-        let tally = lives(100_001..100_025, USUAL);
+        let tally = lives(100_001..100_017, USUAL);
         assert_unbroken(&tally);
-        assert!(tally.episodes > 300 && tally.in_time > 20, "{tally:?}");
+        assert!(tally.episodes > 200 && tally.in_time > 10, "{tally:?}");
     }
 
     #[test]
     #[ignore = "minutes long: make sim"]
     fn many_lives() {
-        let tally = lives(1..env("SIM_LIVES").unwrap_or(5800) + 1, USUAL);
+        let tally = lives(1..env("SIM_LIVES").unwrap_or(5400) + 1, USUAL);
         println!("{} episodes, {:.0} instance-years", tally.episodes, tally.instance_years());
         println!("by the size of the group {:?}", tally.sizes);
         println!("faults {:#?}\nacts {:#?}", tally.faults, tally.acts);
@@ -120,7 +120,7 @@ mod model {
     /// What is jumped over changes nothing: the same lives, look by look and in leaps.
     #[test]
     fn leaps_and_looks_that_are_left_out_change_nothing() {
-        for (seed, size) in (0..9).zip([1, 2, 4].into_iter().cycle()) {
+        for (seed, size) in (0..6).zip([1, 2, 4].into_iter().cycle()) {
             let drawn = Drawn { episodes: 4, size: Some(size), longest_gap: 8 * HOUR, anew: true, ..USUAL };
             let [slow, looks, quiet] =
                 [Jump::Nothing, Jump::Looks, Jump::Quiet].map(|jump| live(seed, Drawn { jump, ..drawn }).digests);

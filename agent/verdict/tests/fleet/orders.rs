@@ -52,10 +52,15 @@ impl Fleet {
         }
     }
 
+    /// Whether the instance can set its health in the group.
+    pub fn can_mark(&self, i: usize) -> bool {
+        let refused = |kind: &Kind| matches!(kind, Kind::MarkContention | Kind::GroupDenied | Kind::GroupThrottled);
+        self.reaches_aws(i) && !self.struck(i, refused)
+    }
+
     /// A mark reaches the group, whether or not its sender lives to hear it.
     pub fn mark_arrives(&mut self, i: usize, healthy: bool) {
-        let refused = |kind: &Kind| matches!(kind, Kind::MarkContention | Kind::GroupDenied | Kind::GroupThrottled);
-        if self.reaches_aws(i) && !self.struck(i, refused) {
+        if self.can_mark(i) {
             self.set_health(i, healthy);
         }
     }

@@ -40,10 +40,14 @@ impl Fleet {
         }
     }
 
-    /// Two marks of one moment, and the group was faster than anybody who read it: nobody can help that.
+    /// Two marks of one moment, and the group was faster than anybody who read it, or took up the other so soon that this
+    /// one could not see which of them goes, or this one was cut off from it: nobody can help that.
     fn raced(&self, i: usize, other: usize) -> bool {
-        let marked = |who: usize| self.watch.marks.iter().rev().find(|mark| mark.i == who).map_or(0, |mark| mark.at);
-        self.now - marked(i) < RACE && marked(i).abs_diff(marked(other)) < RACE
+        let of =
+            |marks: &[OurMark], who: usize| marks.iter().rev().find(|mark| mark.i == who).map_or(0, |mark| mark.at);
+        let (mine, its) = (of(&self.watch.marks, i), of(&self.watch.marks, other));
+        let taken_at_once = of(&self.watch.replaced, other).saturating_sub(its) < RACE && self.group.launch_first;
+        mine.abs_diff(its) < RACE && (self.now - mine < RACE || taken_at_once || !self.can_mark(i))
     }
 
     /// Says whether it was a race, in which the budget was spent twice too.
@@ -75,8 +79,15 @@ impl Fleet {
         let stands = |since: Option<Ms>| since.is_some_and(|since| self.now - since >= 20 * S);
         let mine = self.group.member(i).is_some_and(|member| stands(member.marked));
         let other = self.group.members.iter().find(|member| member.i != i && stands(member.marked));
-        if mine && let Some(other) = other {
-            let what = format!("#{} is marked too", other.i);
+        if mine && let Some(other) = other.map(|other| other.i) {
+            // One that cannot reach the group any more cannot take its mark back, nor can one that goes already.
+            let going = [i, other].into_iter().any(|who| self.group.member(who).is_some_and(|member| member.leaving));
+            let cut_off = [i, other].into_iter().any(|who| !self.can_mark(who));
+            if going || cut_off {
+                self.watch.raced += 1;
+                return;
+            }
+            let what = format!("#{other} is marked too");
             self.watch.fail("never two in transition by our doing", self.now, i, what);
         }
     }
