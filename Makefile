@@ -44,8 +44,11 @@ bench: ## The agent next to a correct bash script, side by side
 	@cargo build --quiet --profile standins -p cflared-tests --bins
 	@$(TARGET)/standins/bench
 
-sim: ## The verdict under random lives, more of them than `make test` has
-	PROPTEST_CASES=20000 cargo test -p cflared-verdict --test properties
+sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; and more random lives of one verdict
+	@began=$$(date +%s); \
+	cargo test --profile sim -p cflared-verdict --test sim many_lives -- --ignored --nocapture \
+		&& echo "$$(( $$(date +%s) - began )) s of wall time, with the build"
+	PROPTEST_CASES=20000 cargo test --profile sim -p cflared-verdict --test properties
 
 faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/faults.md
 	FAULTS_PAGE=write cargo test -p cflared-verdict --test faults
