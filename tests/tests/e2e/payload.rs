@@ -156,7 +156,7 @@ async fn run_says_what_is_wrong_at_first_boot_and_takes_up_the_repair() -> anyho
     let mut agent = host.start()?;
     // Given its time, the start is over all the same: systemd must not restart what waits for a person.
     agent.wait_notice("READY=1").await?;
-    agent.wait_health("broken").await?;
+    agent.wait_health("held").await?;
     for Bad { what, payload, told } in bad.take(2) {
         let version = world.aws.put_secret(SECRET, &payload.text());
         let told = [told[0], told[1], &version];

@@ -123,7 +123,7 @@ async fn a_stop_works_at_once_whatever_goes_on() -> anyhow::Result<()> {
     use Phase::*;
     each([CheckingTheRules, Registering, HandingOver, InAnOutage, ChildFrozen, Marking, ToldTwice], async |phase| {
         let (world, mut host) = World::with_host().await?;
-        for (key, time) in [("startup_grace", "100ms"), ("recheck_secret_after", "500ms"), ("condemn_after", "1s")] {
+        for (key, time) in [("startup_grace", "100ms"), ("recheck_secret_after", "500ms"), ("condemn_after", "3s")] {
             host.set(&format!("verdict.{key}"), time);
         }
         host.set("verdict.restart_after", "1s");
