@@ -43,7 +43,7 @@ sim: ## The verdict under random lives, more of them than `make test` has
 
 faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/faults.md
 	FAULTS_PAGE=write cargo test -p cflared-verdict --test faults
-	FAULTS=all RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test -p cflared-tests --test faults
+	FAULTS=all RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test -p cflared-tests --test faults -- --nocapture
 
 clean: ## Remove what was built
 	cargo clean
