@@ -1,14 +1,13 @@
 # Each target does its own set-up: `tests/setup.sh` installs what it can and names what it cannot.
 
-MUSL := x86_64-unknown-linux-musl
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The first build takes minutes, and shows that it goes on; later ones are quiet.
 BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace --bins
 
-.PHONY: help demo test check dist bench sim faults clean
+.PHONY: help demo test check dist image bench sim faults vm-test vm-shell clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-6s  %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s  %s\n", $$1, $$2 }'
 
 demo: ## The main job on stand-ins, told step by step, in about a minute
 	@tests/setup.sh demo
@@ -25,25 +24,59 @@ check: ## Formatting, lints, docs, licences, bans and sources
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	target/tools/bin/cargo-deny check licenses bans sources
-	tests/unit.sh systemd/cflared-agent.service
+	tests/unit.sh systemd/*.service systemd/*.target
 
-dist: ## The static binary, and proof that it is static
+dist: ## Binaries, packages and SBOMs for x86_64 and aarch64 in target/dist, and their checks
 	@tests/setup.sh dist
-	cargo build --release --target $(MUSL) -p cflared-agent
-	tests/static.sh $(TARGET)/$(MUSL)/release/cflared-agent
+	packaging/dist.sh
+	tests/package/run.sh target/dist/cflared-agent_*_amd64.deb
+	tests/reproducible.sh x86_64
+
+image: ## The image's documents held against the services' models, and their commands executed in a chroot; as root
+	@tests/setup.sh image
+	target/venv/bin/python tests/image/check.py
+	@$(BINS)
+	target/venv/bin/python tests/image/chroot.py "$$(packaging/deb.sh $$(dpkg --print-architecture) $(TARGET)/debug/cflared-agent target/image)"
 
 bench: ## The agent next to a correct bash script, side by side
 	@tests/setup.sh bench
-	@$(MAKE) --no-print-directory dist
+	@packaging/binary.sh x86_64
 	@cargo build --quiet --profile standins -p cflared-tests --bins
 	@$(TARGET)/standins/bench
 
-sim: ## The verdict under random lives, more of them than `make test` has
-	PROPTEST_CASES=20000 cargo test -p cflared-verdict --test properties
+sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; and more random lives of one verdict
+	@began=$$(date +%s); \
+	cargo test --profile sim -p cflared-verdict --test sim many_lives -- --ignored --nocapture \
+		&& echo "$$(( $$(date +%s) - began )) s of wall time, with the build"
+	PROPTEST_CASES=20000 cargo test --profile sim -p cflared-verdict --test properties
 
 faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/faults.md
 	FAULTS_PAGE=write cargo test -p cflared-verdict --test faults
 	FAULTS=all RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test -p cflared-tests --test faults -- --nocapture
+
+# What runs on a real systemd is the package as `make dist` makes it; BINARY=PATH puts another (static) agent into it. The
+# stand-ins run where the C library may be older than here, or none: they are linked statically.
+VM := $(TARGET)/vm-tests
+
+# What both of the next need; PROGRAMS are linked statically one by one, which leaves all but their last step as it is.
+PROGRAMS := imds-standin aws-standin edge-standin cloudflared-standin
+define VM_PREPARE
+	@tests/setup.sh vm-test
+	@mkdir -p $(VM)/programs
+	@packaging/deb.sh amd64 "$$(test -n "$(BINARY)" && echo "$(BINARY)" || packaging/binary.sh x86_64)" $(VM)
+	@for name in $(PROGRAMS); do \
+		cargo rustc --quiet -p cflared-tests --bin $$name -- -C target-feature=+crt-static && \
+		cp $(TARGET)/debug/$$name $(VM)/programs/ || exit 1; \
+	done
+endef
+
+vm-test: ## Cases on a real systemd, in containers and virtual machines; CASE="words" runs some of them
+	$(VM_PREPARE)
+	@vm-tests/run --package $(VM)/cflared-agent_*_amd64.deb --programs $(VM)/programs $(CASE)
+
+vm-shell: ## A virtual machine with the agent and the stand-ins, to look around in; needs no KVM
+	$(VM_PREPARE)
+	@vm-tests/run --package $(VM)/cflared-agent_*_amd64.deb --programs $(VM)/programs --shell
 
 clean: ## Remove what was built
 	cargo clean

@@ -1,11 +1,12 @@
 #!/bin/sh
-# tests/setup.sh demo|test|check|dist|bench
+# tests/setup.sh demo|test|check|dist|image|bench|vm-test
 # Installs what that make target needs, or names what it cannot install. Says and does nothing when all of it is there.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-musl=x86_64-unknown-linux-musl
 deny=0.20.2
+auditable=0.7.7
+cyclonedx=0.5.9
 missing=
 packages=
 
@@ -34,7 +35,8 @@ install_packages() {
     fi
     say "installing$packages"
     # shellcheck disable=SC2086 # a list of words
-    if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $packages; } >&2
+    if ! { apt-get update -q &&
+        DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends --allow-downgrades $packages; } >&2
     then
         lack "Debian packages (see above): apt-get install$packages"
     fi
@@ -70,14 +72,15 @@ need_component() {
     lack "$name: rustup component add --toolchain $channel $name"
 }
 
-need_musl() {
+# need_target TRIPLE: the standard library for it.
+need_target() {
     sysroot=$(cd "$root" && rustc --print sysroot 2>/dev/null) || return 0
-    [ -d "$sysroot/lib/rustlib/$musl/lib" ] && return 0
+    [ -d "$sysroot/lib/rustlib/$1/lib" ] && return 0
     if has rustup; then
-        say "installing the target $musl"
-        rustup target add --toolchain "$channel" "$musl" >&2 && return 0
+        say "installing the target $1"
+        rustup target add --toolchain "$channel" "$1" >&2 && return 0
     fi
-    lack "the target $musl: rustup target add --toolchain $channel $musl"
+    lack "the target $1: rustup target add --toolchain $channel $1"
 }
 
 # need_python: to be asked for before install_packages.
@@ -106,11 +109,15 @@ need_venv() {
     cp "$wanted" "$installed"
 }
 
-need_deny() {
-    [ "$("$root/target/tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $deny" ] && return 0
-    say "building cargo-deny $deny, which takes some minutes, once"
-    (cd "$root" && cargo install cargo-deny --version "$deny" --locked --quiet --root "$root/target/tools") >&2 ||
-        lack "cargo-deny (see above): cargo install cargo-deny --version $deny --locked --root target/tools"
+# need_tool NAME VERSION: a program from crates.io, in target/tools. cargo's own record tells which version is there.
+need_tool() {
+    tools=$root/target/tools
+    if [ -x "$tools/bin/$1" ] && grep -q "^\"$1 $2 " "$tools/.crates.toml" 2>/dev/null; then
+        return 0
+    fi
+    say "building $1 $2, which takes some minutes, once"
+    (cd "$root" && cargo install "$1" --version "$2" --locked --quiet --root "$tools") >&2 ||
+        lack "$1 (see above): cargo install $1 --version $2 --locked --root target/tools"
 }
 
 # What is missing is told at once, not one by one.
@@ -140,28 +147,69 @@ check)
     finish
     need_component rustfmt cargo fmt --version
     need_component clippy cargo clippy --version
-    need_deny
+    need_tool cargo-deny "$deny"
     ;;
 dist)
     need_rust
     need musl-gcc musl-tools
     need readelf binutils
+    need qemu-aarch64-static qemu-user-static
+    need lintian lintian
+    need mmdebstrap mmdebstrap
+    need_python
+    [ "$(id -u)" = 0 ] || need newuidmap uidmap
     install_packages
     finish
-    need_musl
+    need_target x86_64-unknown-linux-musl
+    need_target aarch64-unknown-linux-musl
+    need_venv dist-venv "$root/packaging/requirements.txt"
+    need_tool cargo-auditable "$auditable"
+    need_tool cargo-cyclonedx "$cyclonedx"
+    ;;
+image)
+    need_rust
+    need shellcheck shellcheck
+    need mmdebstrap mmdebstrap
+    need apt-ftparchive apt-utils
+    need gpg gpg
+    need_python
+    [ "$(id -u)" = 0 ] || lack "root, to change the root directory: sudo make image"
+    install_packages
+    finish
+    need_venv venv "$root/tests/requirements.txt"
     ;;
 bench)
     need_rust
     need strace strace
+    need musl-gcc musl-tools
     need_python
     install_packages
     finish
+    need_target x86_64-unknown-linux-musl
+    need_tool cargo-auditable "$auditable"
     if [ -f "$root/tests/bench/requirements.txt" ]; then
         need_venv bench-venv "$root/tests/bench/requirements.txt"
     fi
     ;;
+vm-test)
+    need_rust
+    need musl-gcc musl-tools
+    need python3 python3
+    need mmdebstrap mmdebstrap
+    need systemd-nspawn systemd-container
+    need unshare util-linux
+    need ip iproute2
+    need mke2fs e2fsprogs
+    # Both of the distribution's own release: a qemu-utils that is newer keeps the other from being installed.
+    need qemu-system-x86_64 qemu-system-x86 "qemu-utils/$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)"
+    need qemu-img qemu-utils
+    install_packages
+    finish
+    need_target x86_64-unknown-linux-musl
+    need_tool cargo-auditable "$auditable"
+    ;;
 *)
-    say "usage: tests/setup.sh demo|test|check|dist|bench"
+    say "usage: tests/setup.sh demo|test|check|dist|image|bench|vm-test"
     exit 64
     ;;
 esac

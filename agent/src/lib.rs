@@ -21,6 +21,8 @@ pub mod probe;
 
 pub mod act;
 
+pub mod checks;
+
 pub mod log;
 
 pub mod agent;

@@ -1,8 +1,9 @@
-//! The orders about the Auto Scaling group: what the guard asks before it lets go of an instance, and the mark itself.
+//! The orders of the guard: what it asks before it lets go of an instance, and the mark itself.
 
 use super::Agent;
 use super::orders::{News, not_booted};
 use crate::act::autoscaling::{Health, Membership};
+use crate::act::hold;
 use cflared_verdict::{Failure, FailureKind, Order, OrderId, Outcome};
 use std::time::Duration;
 
@@ -40,6 +41,14 @@ impl Agent {
             let peers = cloudwatch.ok_or_else(|| disabled("cloudwatch", "the peers are not known"))?;
             let of = of.ok_or_else(unnamed)?;
             Ok((Outcome::Peers(peers.read(&of, since, wall).await?), News::None))
+        });
+    }
+
+    pub(super) fn read_hold_tag(&mut self, id: OrderId) {
+        let (metadata, key) = (self.metadata.clone(), self.settings.identity.hold_tag.clone());
+        self.spawn(id, READ, Order::ReadHoldTag, async move {
+            let value = metadata.tag(&key).await.map_err(Failure::from)?;
+            Ok((Outcome::HoldTag(value.map(|value| hold::printable(&value))), News::None))
         });
     }
 

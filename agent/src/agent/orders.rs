@@ -88,10 +88,7 @@ impl Agent {
             Order::Probe { generation } => self.probe(id, generation),
             Order::ReadGroup => self.read_group(id),
             Order::ReadPeers { since } => self.read_peers(id, since),
-            // The verdict does not give these yet.
-            Order::ReadHoldTag => {
-                self.spawn(id, READ, kind, async { Err(not_booted()) });
-            }
+            Order::ReadHoldTag => self.read_hold_tag(id),
             Order::Exit => self.exiting = true,
         }
     }

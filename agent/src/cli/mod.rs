@@ -2,11 +2,16 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the one place that writes to a person
 
 mod bootstrap;
+mod hold;
+mod owner;
 mod private;
 mod run;
 mod status;
+mod validate;
+mod wait;
 
-use clap::{Parser, Subcommand};
+use crate::settings::Settings;
+use clap::{CommandFactory, Parser, Subcommand};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
@@ -50,11 +55,23 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the tunnel until told to stop; for systemd
-    Run,
+    Run(run::Args),
     /// Fetch config and credentials and install them once
     Bootstrap(bootstrap::Args),
     /// Show how the tunnel is; exits 0 if it is registered, 1 if not, 2 if that is not known
     Status(status::Args),
+    /// Keep the agent from having this instance replaced, and from handing over; without an argument: show what holds
+    #[command(after_help = hold::HELP)]
+    Hold(hold::Args),
+    /// Wait until the tunnel is up and has settled; exits 0 then, 1 if it is not in time, 2 if that is not known
+    Wait(wait::Args),
+    /// Check that an image is fit to be launched; exits 0 if it is, 1 if not, 2 if that is not known
+    Validate(validate::Args),
+}
+
+/// The command line, for who writes it down: man pages and completions are made from it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Parses the command line and runs the command.
@@ -71,19 +88,18 @@ pub fn main() -> ExitCode {
     if let Err(error) = private::keep_memory_private() {
         eprintln!("cflared-agent: failed to keep secrets out of core files: {error}; it goes on all the same");
     }
-    let settings = match crate::settings::Settings::load(cli.settings.as_deref()) {
-        Ok(settings) => settings,
-        Err(error) => {
-            complain(&error);
-            return Exit::Config.into();
-        }
+    let named = cli.settings.as_deref();
+    let settings = || Settings::load(named).map_err(complain);
+    let ended = match cli.command {
+        Command::Run(args) => settings().map(|settings| run::main(settings, &args)),
+        Command::Bootstrap(args) => settings().map(|settings| bootstrap::main(settings, &args)),
+        Command::Status(args) => settings().map(|settings| status::main(&settings, &args)),
+        Command::Hold(args) => settings().map(|settings| hold::main(&settings, &args)),
+        Command::Wait(args) => settings().map(|settings| wait::main(&settings, &args)),
+        // Those of the image are among what it looks at.
+        Command::Validate(args) => Ok(validate::main(named, &args)),
     };
-    match cli.command {
-        Command::Run => run::main(settings),
-        Command::Bootstrap(args) => bootstrap::main(settings, &args),
-        Command::Status(args) => status::main(&settings, &args),
-    }
-    .into()
+    ended.unwrap_or(Exit::Config).into()
 }
 
 /// Tells a person the outcome. Whoever closed the pipe has seen enough: that changes no exit status.

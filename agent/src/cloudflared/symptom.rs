@@ -1,6 +1,7 @@
 //! What the program's log lines mean: one table.
 
 use super::Line;
+use cflared_verdict::Complaint;
 use tracing::Level;
 
 /// What a line says about the tunnel.
@@ -44,6 +45,34 @@ pub enum Symptom {
     Chatter,
     /// It is in no row.
     Unknown,
+}
+
+impl Symptom {
+    /// What the program complains of with it; `None`: of nothing that a cause could follow from. That a connection broke
+    /// or that it tries again tells no cause, and that it gave up follows a line that does.
+    pub const fn complaint(self) -> Option<Complaint> {
+        match self {
+            Self::Unauthorized => Some(Complaint::Unauthorized),
+            Self::TunnelDeleted => Some(Complaint::TunnelGone),
+            Self::Rejected => Some(Complaint::EdgeRejected),
+            Self::EdgeSilent => Some(Complaint::EdgeSilent),
+            Self::EdgeUnreachable => Some(Complaint::EdgeUnreachable),
+            Self::DnsFailed => Some(Complaint::DnsFailed),
+            Self::MetricsPortTaken => Some(Complaint::PortTaken),
+            Self::OriginUnreachable => Some(Complaint::OriginUnreachable),
+            Self::ConfigRefused => Some(Complaint::ConfigRefused),
+            Self::CredentialsUnreadable => Some(Complaint::CredentialsUnreadable),
+            Self::ConnectorId
+            | Self::Registered
+            | Self::Unregistered
+            | Self::ConnectionLost
+            | Self::Retrying
+            | Self::Stopping
+            | Self::GaveUp
+            | Self::Chatter
+            | Self::Unknown => None,
+        }
+    }
 }
 
 /// What a line means.

@@ -5,7 +5,7 @@ use super::process::SpawnError;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long it may take to say its version. It takes 0.05 s; a cold disk on a small instance takes a second or two.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -16,6 +16,15 @@ pub struct Version {
     year: u32,
     month: u32,
     patch: u32,
+}
+
+/// What the program says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Release {
+    /// Its version.
+    pub version: Version,
+    /// When it was built, to the minute; none if it does not say.
+    pub built: Option<SystemTime>,
 }
 
 /// Why a version is not known.
@@ -43,9 +52,17 @@ pub enum VersionError {
 /// Asks `binary` for its version.
 ///
 /// # Errors
+/// As [`release`].
+pub async fn version(binary: &Path) -> Result<Version, VersionError> {
+    Ok(release(binary).await?.version)
+}
+
+/// Asks `binary` for its version and the time of its build.
+///
+/// # Errors
 /// It cannot be executed, does not answer within 5 s, or does not answer
 /// `cloudflared version 2026.8.2 (built 2026-08-14-1122 UTC)` (observed, 2026.8.2).
-pub async fn version(binary: &Path) -> Result<Version, VersionError> {
+pub async fn release(binary: &Path) -> Result<Release, VersionError> {
     let mut command = super::command(binary);
     command.arg("--version");
     let unreadable = |said: &str| {
@@ -60,11 +77,27 @@ pub async fn version(binary: &Path) -> Result<Version, VersionError> {
     }
 }
 
-fn parse(output: &str) -> Option<Version> {
+fn parse(output: &str) -> Option<Release> {
     let mut words = output.split_whitespace();
-    match (words.next()?, words.next()?, words.next()?) {
-        ("cloudflared", "version", version) => version.parse().ok(),
+    let ("cloudflared", "version", version) = (words.next()?, words.next()?, words.next()?) else { return None };
+    let built = match (words.next(), words.next(), words.next()) {
+        (Some("(built"), Some(minute), Some("UTC)")) => built(minute),
         _ => None,
+    };
+    Some(Release { version: version.parse().ok()?, built })
+}
+
+/// The time that `2026-08-14-1122` names.
+fn built(minute: &str) -> Option<SystemTime> {
+    let (day, time) = minute.rsplit_once('-')?;
+    let (hour, minute) = time.split_at_checked(2)?;
+    humantime::parse_rfc3339(&format!("{day}T{hour}:{minute}:00Z")).ok()
+}
+
+impl Version {
+    /// The beginning of the month that the version names: it was not released before.
+    pub fn month(self) -> Option<SystemTime> {
+        humantime::parse_rfc3339(&format!("{:04}-{:02}-01T00:00:00Z", self.year, self.month)).ok()
     }
 }
 
@@ -81,6 +114,12 @@ impl FromStr for Version {
         let mut next = || numbers.next().ok_or(NotAVersion)?;
         let version = Version { year: next()?, month: next()?, patch: next()? };
         numbers.next().map_or(Ok(version), |_| Err(NotAVersion))
+    }
+}
+
+impl From<[u32; 3]> for Version {
+    fn from([year, month, patch]: [u32; 3]) -> Self {
+        Self { year, month, patch }
     }
 }
 

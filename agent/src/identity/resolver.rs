@@ -105,7 +105,8 @@ impl Resolver {
         Self(Arc::new(Inner { name_servers, limit, current: Mutex::default() }))
     }
 
-    /// The addresses of `name`, in a second at most. An address is its own answer and nobody is asked.
+    /// The addresses of `name`, in a second at most, unless the resolver was made with another limit. An address is its
+    /// own answer and nobody is asked.
     ///
     /// # Errors
     /// There are none, or no name server answered in time.

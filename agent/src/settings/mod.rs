@@ -38,6 +38,8 @@ pub struct Settings {
     pub aws: Aws,
     /// How the agent's log is written.
     pub log: Log,
+    /// What an image must carry.
+    pub validate: Validate,
     /// Keys that are set, valid, and that this version does not act on yet.
     pub not_acted_on: Vec<&'static str>,
 }
@@ -47,6 +49,8 @@ pub struct Settings {
 pub struct Identity {
     /// The instance tag that names the environment.
     pub env_tag: String,
+    /// The instance tag that holds the agent back.
+    pub hold_tag: String,
     /// The environments that are accepted; empty: any valid name.
     pub allowed_environments: Vec<String>,
 }
@@ -102,6 +106,8 @@ pub struct Verdict {
     pub startup_grace: Duration,
     /// Unregistered for so long: read the secret again.
     pub recheck_secret_after: Duration,
+    /// Unregistered for so long: probe the network.
+    pub probe_after: Duration,
     /// Unregistered for so long: restart the connector.
     pub restart_after: Duration,
     /// Unregistered for so long: have the instance replaced.
@@ -133,6 +139,10 @@ pub struct CloudWatch {
 pub struct AutoScaling {
     /// Whether this instance may be marked unhealthy.
     pub enabled: bool,
+    /// In how many replacements for health causes within an hour the group's budget is used up; 0: from the beginning.
+    pub replacements_per_hour: u32,
+    /// The same within a day.
+    pub replacements_per_day: u32,
 }
 
 /// How AWS is reached.
@@ -159,6 +169,13 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line on standard error.
     Json,
+}
+
+/// What an image must carry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Validate {
+    /// The oldest cloudflared: year, month and number of its release.
+    pub min_cloudflared: [u32; 3],
 }
 
 /// Why settings cannot be used. The message names the key, what is allowed, and what to do.
@@ -198,7 +215,9 @@ pub enum Error {
 }
 
 impl Error {
-    fn of_file(mut self, file: &Path) -> Self {
+    /// The same, of that file.
+    #[must_use]
+    pub fn of_file(mut self, file: &Path) -> Self {
         match &mut self {
             Self::Read { path, .. } | Self::Parse { path, .. } | Self::Value { path, .. } => *path = file.into(),
         }

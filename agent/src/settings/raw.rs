@@ -197,6 +197,7 @@ impl Raw {
         Ok(Settings {
             identity: super::Identity {
                 env_tag: identity.env_tag,
+                hold_tag: identity.hold_tag,
                 allowed_environments: identity.allowed_environments,
             },
             secret: super::Secret { name: secret.name, poll_interval: secret.poll_interval },
@@ -216,6 +217,7 @@ impl Raw {
             verdict: super::Verdict {
                 startup_grace: verdict.startup_grace,
                 recheck_secret_after: verdict.recheck_secret_after,
+                probe_after: verdict.probe_after,
                 restart_after: verdict.restart_after,
                 condemn_after: verdict.condemn_after,
             },
@@ -225,9 +227,14 @@ impl Raw {
                 namespace: cloudwatch.namespace,
                 interval: cloudwatch.interval,
             },
-            autoscaling: super::AutoScaling { enabled: autoscaling.enabled },
+            autoscaling: super::AutoScaling {
+                enabled: autoscaling.enabled,
+                replacements_per_hour: autoscaling.replacements_per_hour,
+                replacements_per_day: autoscaling.replacements_per_day,
+            },
             aws: super::Aws { proxy: aws.proxy },
             log: super::Log { format: self.log.format },
+            validate: super::Validate { min_cloudflared: release(&self.validate.min_cloudflared)? },
             not_acted_on,
         })
     }
@@ -236,22 +243,11 @@ impl Raw {
     fn not_acted_on(&self) -> Vec<&'static str> {
         let default = Self::default();
         [
-            ("identity.hold_tag", self.identity.hold_tag != default.identity.hold_tag),
-            ("verdict.probe_after", self.verdict.probe_after != default.verdict.probe_after),
             ("handover.probation", self.handover.probation != default.handover.probation),
             ("handover.on_new_binary", self.handover.on_new_binary),
             ("lifecycle.launch_hook", !self.lifecycle.launch_hook.is_empty()),
             ("lifecycle.terminate_hook", !self.lifecycle.terminate_hook.is_empty()),
-            (
-                "autoscaling.replacements_per_hour",
-                self.autoscaling.replacements_per_hour != default.autoscaling.replacements_per_hour,
-            ),
-            (
-                "autoscaling.replacements_per_day",
-                self.autoscaling.replacements_per_day != default.autoscaling.replacements_per_day,
-            ),
             ("metrics.listen", !self.metrics.listen.is_empty()),
-            ("validate.min_cloudflared", self.validate.min_cloudflared != default.validate.min_cloudflared),
         ]
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))
@@ -327,6 +323,17 @@ fn metrics_addresses(given: Vec<SocketAddr>) -> Result<[SocketAddr; 2], Error> {
         Ok([serving, successor]) if serving != successor => Ok([serving, successor]),
         _ => Err(Error::Value { path: PathBuf::new(), key, value: text, allowed: allowed.into() }),
     }
+}
+
+/// A release of cloudflared.
+fn release(value: &str) -> Result<[u32; 3], Error> {
+    let numbers: Option<Vec<u32>> = value.split('.').map(|number| number.parse().ok()).collect();
+    numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| Error::Value {
+        path: PathBuf::new(),
+        key: "validate.min_cloudflared",
+        value: format!("`{value}`"),
+        allowed: "a release such as 2025.1.0".into(),
+    })
 }
 
 fn proxy(value: &str) -> Result<(), Error> {

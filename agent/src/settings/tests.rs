@@ -39,7 +39,11 @@ fn a_wrong_setting_names_its_key_and_what_is_allowed() {
         ("cloudwatch: { interval: 15s }", &["cloudwatch.interval", "30s or 60s"]),
         ("cloudwatch: { namespace: AWS/EC2 }", &["cloudwatch.namespace", "AWS/"]),
         ("verdict: { condemn_after: 30s }", &["verdict.condemn_after", "restart_after"]),
+        ("autoscaling: { replacements_per_hour: -1 }", &["autoscaling.replacements_per_hour", "-1"]),
+        ("identity: { hold_tag: 'adv hold' }", &["identity.hold_tag", "0-9 a-z"]),
         ("aws: { proxy: 'proxy:3128x' }", &["aws.proxy", "http://"]),
+        ("validate: { min_cloudflared: '2025.1' }", &["validate.min_cloudflared", "2025.1", "2025.1.0"]),
+        ("validate: { min_cloudflared: newest }", &["validate.min_cloudflared", "newest", "2025.1.0"]),
         ("log: { format: xml }", &["log.format", "xml", "json"]),
         ("\n\tlog: {}", &["failed to parse", ": line 2: "]),
         ("- 1", &["failed to parse", "line 1: ", "sequence, expected keys with values"]),
@@ -51,6 +55,19 @@ fn a_wrong_setting_names_its_key_and_what_is_allowed() {
             assert!(error.contains(part), "{text}: `{error}` does not mention `{part}`");
         }
     }
+}
+
+#[test]
+fn what_the_verdict_judges_by_is_acted_on() {
+    let settings = Settings::parse(
+        "{ identity: { hold_tag: hands-off }, verdict: { probe_after: 50s },
+           autoscaling: { replacements_per_hour: 0, replacements_per_day: 9 } }",
+    )
+    .unwrap();
+    assert_eq!((settings.identity.hold_tag.as_str(), settings.verdict.probe_after.as_secs()), ("hands-off", 50));
+    let budget = (settings.autoscaling.replacements_per_hour, settings.autoscaling.replacements_per_day);
+    assert_eq!(budget, (0, 9));
+    assert!(settings.not_acted_on.is_empty());
 }
 
 #[test]
@@ -81,4 +98,26 @@ fn environments() {
     for name in ["", "Dev", "2dev", "-a", "../x", "dev\n", "dev/x", "d\u{e9}v", &"a".repeat(33)] {
         assert!(!is_environment(name), "{name:?}");
     }
+}
+
+/// The settings as the package installs them, each setting's line uncommented: those are `#key` and `#  key`, while what
+/// is said about them begins with `# ` and a word.
+fn uncommented(text: &str) -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with("  ") || rest.starts_with(|c: char| c.is_ascii_lowercase()) => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_installed_settings_show_every_key_with_its_default() {
+    let installed = include_str!("../../../packaging/files/agent.yml");
+    assert!(installed.lines().all(|line| line.is_empty() || line.starts_with('#')), "it sets nothing");
+    assert_eq!(Settings::parse(installed).unwrap(), Settings::default());
+
+    let shown = uncommented(installed);
+    assert_eq!(Settings::parse(&shown).unwrap(), Settings::default());
+    let value = |text: &str| serde_yaml::from_str::<serde_yaml::Value>(text).unwrap();
+    assert_eq!(value(&shown), value(include_str!("contract.yml")), "the same keys and values as the contract");
 }

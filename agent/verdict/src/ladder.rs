@@ -270,7 +270,7 @@ impl Verdict {
         self.ladder.mark = match self.ladder.mark {
             Mark::Lifting { yielding: true, .. } => Mark::Refused {
                 ask_at: now + self.config.refused_again,
-                why: "another instance with a lower id went at the same time".into(),
+                why: "another instance of the group went at the same time".into(),
                 may_stand: false,
             },
             _ => Mark::None,

@@ -24,6 +24,8 @@ async fn bad_usage_is_64_and_says_what_there_is() -> anyhow::Result<()> {
         (vec!["bootstrap", "--timeout", "60"], "invalid value '60' for '--timeout <TIMEOUT>'"),
         (vec!["bootstrap", "--timeout"], "a value is required"),
         (vec!["status", "--settings"], "a value is required"),
+        (vec!["wait", "--secret-version="], "a value is required"),
+        (vec!["wait", "--timeout", "5"], "invalid value '5' for '--timeout <TIMEOUT>'"),
     ] {
         assert_ended(&bare(&host, &args).await?, 64, &[told]);
     }
@@ -53,7 +55,7 @@ async fn wrong_settings_are_78_and_name_the_key() -> anyhow::Result<()> {
         ("paths: { config_dir: etc }", vec!["paths.config_dir", "an absolute path", path]),
     ] {
         fs::write(&file, text)?;
-        for command in ["run", "bootstrap", "status"] {
+        for command in ["run", "bootstrap", "status", "wait"] {
             let output = bare(&host, &["--settings", path, command]).await?;
             assert_ended(&output, 78, &told);
         }

@@ -35,7 +35,7 @@ pub struct Sample {
     pub connections: u32,
     /// Unplanned restarts of the connector and of the agent within the grain.
     pub restarts: u32,
-    /// While condemning is held back: the blame.
+    /// Whose fault it is, while condemning is held back; `operator` while somebody holds.
     pub held: Option<&'static str>,
     /// How old the image is, in days; none if the image does not say.
     pub ami_age_days: Option<f64>,

@@ -250,7 +250,8 @@ fn hostile_yaml_is_an_error_soon_and_no_crash() {
     ] {
         let (rule, time) = on_a_small_stack(text);
         assert_eq!(rule, expected, "{what}");
-        assert!(time < Duration::from_secs(2), "{what} took {time:?}");
+        // Seen: milliseconds. What grows with the square of its length takes minutes.
+        assert!(time < Duration::from_secs(30), "{what} took {time:?}");
         eprintln!("{what}: {rule} in {time:?}");
     }
 }

@@ -2,12 +2,12 @@ use super::*;
 use serde_json::{Value, json};
 
 /// 2026-01-01T00:02:00Z.
-fn now() -> SystemTime {
+pub fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_720)
 }
 
 /// A status that was written just now, with the health changed 65 s ago.
-fn status(state: &str, changes: Value) -> Status {
+pub fn status(state: &str, changes: Value) -> Status {
     let mut json = json!({
         "schema": 1,
         "written_at": "2026-01-01T00:02:00Z",
@@ -66,6 +66,39 @@ fn what_is_wrong_comes_first() {
     assert_eq!(exit, Exit::NotFine);
     let told_already = shown(&status("broken", json!({"trouble": "evidence"}))).0;
     assert!(!told_already.contains("trouble"), "{told_already}");
+}
+
+#[test]
+fn holds_come_before_all_and_then_whose_fault_it_is() {
+    let decision = json!([{"at": "2026-01-01T00:00:55Z", "kind": "refusal", "what": "not condemned",
+        "evidence": "a refresh is under way", "blame": "host_network"}]);
+    let (text, exit) = shown(&status(
+        "held",
+        json!({
+            "holds": [{"by": "operator", "until": "2026-01-01T01:02:03Z", "note": "alice: maintenance"},
+                {"by": "tag", "note": "adv:cflared-hold is yes"}],
+            "dry_run": true,
+            "blame": {"blame": "host_network", "confidence": "likely", "evidence": "7844 fails, others are registered"},
+            "guard": "a refresh is under way",
+            "journal": decision,
+        }),
+    ));
+    let wanted = "\
+on hold by the operator until 2026-01-01T01:02:03Z: alice: maintenance (1h 0m left)
+on hold by the tag: adv:cflared-hold is yes
+held for 1m 5s: the tunnel is down on this instance; it should be replaced, and that takes a person
+  the evidence
+  blame: host network (likely): 7844 fails, others are registered
+  guard: a refresh is under way
+  dry run: this instance is never marked unhealthy
+
+";
+    assert!(text.starts_with(wanted), "{text}");
+    let told_already = json!({"guard": "evidence", "autoscaling": {"group": "dev", "last_error": "evidence"}});
+    let (text_again, _) = shown(&status("held", told_already));
+    assert_eq!(text_again.matches("evidence").count(), 1, "{text_again}");
+    assert!(text.ends_with("ago  not condemned [host network]: a refresh is under way\n"), "{text}");
+    assert_eq!(exit, Exit::NotFine);
 }
 
 #[test]

@@ -121,3 +121,44 @@ fn quic_has_words_of_its_own() {
     let line = br#"{"level":"error","error":"failed to dial to edge with quic: timeout: no recent network activity","connIndex":0,"message":"Failed to dial a quic connection"}"#;
     assert_eq!(classify(&Line::parse(line)).symptom, Symptom::EdgeUnreachable);
 }
+
+#[test]
+fn a_recording_complains_of_what_was_wrong_then_and_of_nothing_else() {
+    let mut found: BTreeMap<String, Vec<Complaint>> = BTreeMap::new();
+    for (file, line) in recorded() {
+        let complaints = found.entry(file).or_default();
+        // The recordings were made where no name server is.
+        let complaint = classify(&Line::parse(&line)).symptom.complaint();
+        complaints.extend(complaint.filter(|complaint| *complaint != Complaint::DnsFailed));
+        complaints.sort();
+        complaints.dedup();
+    }
+    let of = |file: &str| found[file].as_slice();
+    use Complaint::{
+        ConfigRefused, CredentialsUnreadable, EdgeRejected, EdgeSilent, EdgeUnreachable, PortTaken, TunnelGone,
+        Unauthorized,
+    };
+    for (file, expected) in [
+        ("start_unauthorized.log", &[Unauthorized][..]),
+        ("start_permanent.log", &[TunnelGone]),
+        ("start_retry.log", &[EdgeRejected]),
+        ("start_hang.log", &[EdgeSilent]),
+        ("start_edge_refused.log", &[EdgeUnreachable]),
+        ("start_blackhole.log", &[EdgeUnreachable]),
+        ("start_drop.log", &[EdgeUnreachable]),
+        ("metrics_port_in_use.log", &[PortTaken]),
+        ("cfg_missing.log", &[ConfigRefused]),
+        ("cfg_badyaml.log", &[ConfigRefused]),
+        ("cfg_nocatchall.log", &[ConfigRefused]),
+        ("cfg_bad_service.log", &[ConfigRefused]),
+        ("cfg_nocreds.log", &[CredentialsUnreadable]),
+        ("creds_garbage.log", &[CredentialsUnreadable]),
+        // Clean runs, and clean stops, at which the program prints errors.
+        ("sig_SIGTERM.log", &[]),
+        ("sig_SIGINT.log", &[]),
+        ("sig_SIGHUP.log", &[]),
+        ("cfg_unknown_key.log", &[]),
+    ] {
+        assert_eq!(of(file), expected, "{file}");
+    }
+}

@@ -20,6 +20,20 @@ async fn a_program_is_asked() {
     assert_eq!(dir.read("argv"), "1 --version\n");
 }
 
+#[test]
+fn the_time_of_the_build_is_told_to_the_minute() {
+    let at = |text: &str| humantime::parse_rfc3339(text).unwrap();
+    let release = parse("cloudflared version 2026.8.2 (built 2026-08-14-1122 UTC)\n").unwrap();
+    assert_eq!(release.built, Some(at("2026-08-14T11:22:00Z")));
+    assert_eq!(release.version.month(), Some(at("2026-08-01T00:00:00Z")));
+    for other in
+        ["", " (built unknown)", " (built 2026-08-14 UTC)", " (built 2026-13-14-1122 UTC)", " (built é-1é UTC)"]
+    {
+        let release = parse(&format!("cloudflared version 2026.8.2{other}")).unwrap();
+        assert_eq!(release.built, None, "{other}");
+    }
+}
+
 #[tokio::test]
 async fn another_answer_is_quoted_and_bounded() {
     for (body, quoted) in [

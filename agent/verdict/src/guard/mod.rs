@@ -4,7 +4,7 @@
 mod rules;
 
 use crate::ladder::Mark;
-use crate::{Blame, DecisionKind, Failure, Group, Mono, Order, Peers, Verdict};
+use crate::{Blame, DecisionKind, Failure, Group, Member, Mono, Order, Peers, Verdict};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -273,7 +273,8 @@ impl Verdict {
         }
     }
 
-    /// A mark that was made at the same time as another one: of two, the higher id gives way.
+    /// A mark that was made at the same time as another one: of two, the higher id gives way, and each to one that is on its
+    /// way out.
     fn verify(&mut self, now: Mono, group: &Group) {
         let Some(me) = group.myself() else { return };
         let goes = |lifecycle: &str| lifecycle.starts_with("Terminating");
@@ -292,9 +293,10 @@ impl Verdict {
         if me.healthy {
             return self.refuse(now, "the group does not show our mark any more: somebody took it back".into());
         }
-        let other = group.others().find(|other| (!other.healthy || goes(&other.lifecycle)) && other.id < group.me);
-        if let Some(other) = other {
-            let why = format!("{} with the lower id goes at the same time", other.id);
+        // One that is on its way out cannot give way any more.
+        let first = |other: &&Member| goes(&other.lifecycle) || (!other.healthy && other.id < group.me);
+        if let Some(other) = group.others().find(first) {
+            let why = format!("{} goes at the same time, and goes first", other.id);
             self.note(now, DecisionKind::Action, "take the mark back", &why);
             self.ladder.mark = Mark::Lifting { retry_at: now + self.config.ask_again, yielding: true };
             self.book.give(Order::MarkHealthy);

@@ -67,25 +67,31 @@ pub(super) fn canary(group: &Group) -> Result<(), String> {
 /// What the reports say of the others.
 ///
 /// Only grains count that ended when this instance had been out for a moment, so that an outage which reaches one instance
-/// after the other is not taken for this one's own. In an outage with good moments in it all grains count: when everybody
-/// comes and goes, each sees another one alive now and then.
+/// after the other is not taken for this one's own. Of an outage with good moments in it, more is asked: when everybody comes
+/// and goes, each sees another one alive now and then.
 pub(super) fn judge_peers(peers: &Peers, outage: &Outage, now: Mono, config: &Config, others: usize) -> Others {
     let (margin, window) = (config.grain / 3, config.flapping_window);
-    let unsteady = outage.is_unsteady(now, window);
-    let counts = |grain: &&PeerGrain| unsteady || outage.bad_before(now, now.before(grain.age), margin, window);
-    let mut grains: Vec<_> = peers.grains.iter().filter(counts).collect();
+    let while_out = |grain: &&PeerGrain| outage.bad_before(now, now.before(grain.age), margin, window);
+    let mut grains: Vec<_> = peers.grains.iter().filter(while_out).collect();
     grains.sort_by_key(|grain| grain.age);
     if grains.len() >= ENOUGH && grains[..ENOUGH].iter().all(|grain| grain.live == 0) {
         return Others::None;
     }
-    let conclusive = grains.iter().filter(|grain| grain.live > 0 || grain.reporting as usize >= others);
-    let alive: Vec<bool> = conclusive.map(|grain| grain.live > 0).collect();
+    let tells = |grain: &PeerGrain| grain.live > 0 || grain.reporting as usize >= others;
+    let alive: Vec<bool> = grains.iter().filter(|grain| tells(grain)).map(|grain| grain.live > 0).collect();
     let lately = alive.iter().take_while(|alive| **alive).count();
+    if outage.is_unsteady(now, window) {
+        let lost = peers.grains.iter().any(|grain| tells(grain) && grain.live == 0);
+        return match lately {
+            _ if lost => Others::None,
+            ENOUGH.. => Others::Alive,
+            _ => Others::NotKnown,
+        };
+    }
     match alive.len() {
         0 => Others::NotKnown,
-        all if unsteady && all < ENOUGH => Others::NotKnown,
         all if lately == all => Others::Alive,
-        _ if unsteady || lately == 0 => Others::None,
+        _ if lately == 0 => Others::None,
         // They came back, and this one may be about to: cloudflared sleeps for up to a minute between its tries.
         _ if lately < ENOUGH => Others::NotKnown,
         _ => Others::Alive,
@@ -145,7 +151,8 @@ mod tests {
 
     #[test]
     fn when_all_come_and_go_a_moment_of_others_is_not_enough() {
-        let flapping: Vec<_> = (0..6).map(|n| (n * 100 + 1, 60)).collect();
+        // Out at the end of every minute but one.
+        let flapping: Vec<_> = (0..6).map(|n| (n * 100 + 1, 95)).collect();
         for (grains, expected) in [
             (&[(1, 2), (2, 2)][..], Others::NotKnown),
             (&[(1, 2), (2, 2), (2, 2), (1, 2)], Others::Alive),

@@ -1,0 +1,185 @@
+//! What was found, and what that comes to.
+
+use super::catalogue::Check;
+use crate::act::Timestamp;
+use std::time::SystemTime;
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is as it should be.
+    Pass,
+    /// It is not, and that costs something; it does not make the whole unfit.
+    Warn,
+    /// It is not.
+    Fail,
+    /// It was not looked at.
+    Skip(Skipped),
+}
+
+/// Why a check was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    /// That check has not passed, without which this one says nothing.
+    Needs(&'static Check),
+    /// It cannot be made of such a subject.
+    NotApplicable,
+    /// It could not be made: whether all is well is not known.
+    NotKnown,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What was seen, most telling first. Names places, never a secret's value.
+    pub evidence: Vec<String>,
+}
+
+impl Found {
+    /// All is well.
+    pub fn pass(evidence: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Pass, evidence: vec![evidence.into()] }
+    }
+
+    /// It could be better.
+    pub fn warn(evidence: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Warn, evidence: vec![evidence.into()] }
+    }
+
+    /// It is wrong.
+    pub fn fail(evidence: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Fail, evidence: vec![evidence.into()] }
+    }
+
+    /// It cannot be looked at in such a subject.
+    pub fn not_applicable(why: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Skip(Skipped::NotApplicable), evidence: vec![why.into()] }
+    }
+
+    /// Looking failed.
+    pub fn not_known(why: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Skip(Skipped::NotKnown), evidence: vec![why.into()] }
+    }
+
+    /// Wrong if something `wrong` was seen; else not known, if something could not be looked at; else as `fine` says.
+    pub fn from_wrongs(wrong: Vec<String>, unseen: Vec<String>, fine: impl Into<String>) -> Self {
+        if !wrong.is_empty() {
+            Self { outcome: Outcome::Fail, evidence: [wrong, unseen].concat() }
+        } else if !unseen.is_empty() {
+            Self { outcome: Outcome::Skip(Skipped::NotKnown), evidence: unseen }
+        } else {
+            Self::pass(fine)
+        }
+    }
+}
+
+/// A check and what it found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The check.
+    pub check: &'static Check,
+    /// What it found.
+    pub found: Found,
+}
+
+/// What the findings come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing failed.
+    Fine,
+    /// Something failed.
+    NotFine,
+    /// Nothing failed of what could be looked at.
+    Unknown,
+}
+
+/// The findings of one command about one subject.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The command, as a person types it.
+    pub command: &'static str,
+    /// What was looked at, as a sentence's subject.
+    pub subject: String,
+    /// When.
+    pub at: Timestamp,
+    /// In the order in which they were made.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// An empty report.
+    pub fn new(command: &'static str, subject: impl Into<String>, at: SystemTime) -> Self {
+        Self { command, subject: subject.into(), at: at.into(), findings: vec![] }
+    }
+
+    /// Whether that check is to be made. If one that it needs has not passed, the report says so instead.
+    pub fn wants(&mut self, check: &'static Check) -> bool {
+        let not_passed = |need: &&&'static Check| {
+            let found = self.of(need).map(|finding| finding.found.outcome);
+            found.is_some_and(|outcome| !matches!(outcome, Outcome::Pass | Outcome::Warn))
+        };
+        let Some(need) = check.needs.iter().find(not_passed) else { return true };
+        let evidence = vec![format!("needs {}", need.id)];
+        self.record(check, Found { outcome: Outcome::Skip(Skipped::Needs(need)), evidence });
+        false
+    }
+
+    /// Adds what a check found.
+    pub fn record(&mut self, check: &'static Check, found: Found) {
+        self.findings.push(Finding { check, found });
+    }
+
+    /// Makes that check, if it is wanted.
+    pub fn look(&mut self, check: &'static Check, look: impl FnOnce() -> Found) {
+        if self.wants(check) {
+            self.record(check, look());
+        }
+    }
+
+    /// What that check found, if it was made or skipped.
+    pub fn of(&self, check: &Check) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.check == check)
+    }
+
+    /// What it all comes to.
+    pub fn verdict(&self) -> Verdict {
+        let any = |wanted: Outcome| self.findings.iter().any(|finding| finding.found.outcome == wanted);
+        if any(Outcome::Fail) {
+            Verdict::NotFine
+        } else if any(Outcome::Skip(Skipped::NotKnown)) {
+            Verdict::Unknown
+        } else {
+            Verdict::Fine
+        }
+    }
+
+    /// The verdict and its cause, in a line. The first failure is the cause: what depends on it is skipped.
+    pub fn headline(&self) -> String {
+        let (subject, all) = (&self.subject, self.findings.len());
+        let found = |wanted: Outcome| {
+            let found = self.findings.iter().filter(move |finding| finding.found.outcome == wanted);
+            let ids = found.clone().map(|finding| finding.check.id).collect::<Vec<_>>();
+            let cause = found.flat_map(|finding| &finding.found.evidence).next().map_or("", String::as_str);
+            (ids, cause.chars().take(CAUSE).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>())
+        };
+        match self.verdict() {
+            Verdict::Fine => match found(Outcome::Warn) {
+                (ids, _) if ids.is_empty() => format!("fine: {subject} fails none of {all} checks"),
+                (ids, _) => format!("fine: {subject} fails none of {all} checks; to be seen to: {}", ids.join(", ")),
+            },
+            Verdict::NotFine => {
+                let (ids, cause) = found(Outcome::Fail);
+                format!("NOT FINE: {subject} fails {} of {all} checks: {} ({cause})", ids.len(), ids.join(", "))
+            }
+            Verdict::Unknown => {
+                let (ids, cause) = found(Outcome::Skip(Skipped::NotKnown));
+                format!("not known: {subject} could not be looked at for: {} ({cause})", ids.join(", "))
+            }
+        }
+    }
+}
+
+/// How much of the cause the headline holds, in characters.
+const CAUSE: usize = 200;

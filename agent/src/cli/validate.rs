@@ -1,0 +1,73 @@
+//! `cflared-agent validate`: is this image fit? For the validate and test phases of an image's build.
+
+use super::{Exit, complain, say};
+use crate::agent::Clock;
+use crate::checks::image::{Image, Root};
+use crate::checks::{Found, Report, Verdict};
+use crate::settings::{DEFAULT_PATH, Settings};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Look at an unpacked image; nothing of it is executed, and its own settings are used
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Print everything that was found, and what passed
+    #[arg(long, conflicts_with = "json")]
+    verbose: bool,
+}
+
+/// `named` are the settings that the command line names.
+pub fn main(named: Option<&Path>, args: &Args) -> Exit {
+    let root = match Root::open(&args.root) {
+        Ok(root) => root,
+        Err(error) => {
+            complain(format_args!(
+                "failed to open {}: {error}; name the directory of an unpacked image",
+                args.root.display()
+            ));
+            return Exit::Unknown;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(format_args!("failed to start the runtime: {error}"));
+            return Exit::Unknown;
+        }
+    };
+    let now = Clock::start().wall();
+    let (settings, settings_found) = settings(&root, named);
+    let image = Image { root: &root, settings: &settings, settings_found, version: env!("CARGO_PKG_VERSION"), now };
+    let mut report = Report::new("validate", format!("the image {}", args.root.display()), now);
+    runtime.block_on(image.look(&mut report));
+    say(if args.json { report.json() } else { report.text(args.verbose) });
+    match report.verdict() {
+        Verdict::Fine => Exit::Fine,
+        Verdict::NotFine => Exit::NotFine,
+        Verdict::Unknown => Exit::Unknown,
+    }
+}
+
+/// The settings that are named, else those of the image. If they are not valid, that is a finding, and the defaults
+/// serve to look at the rest.
+fn settings(root: &Root, named: Option<&Path>) -> (Settings, Found) {
+    let path = named.unwrap_or(Path::new(DEFAULT_PATH));
+    let loaded = match named {
+        Some(path) => Settings::load(Some(path)).map(|settings| (settings, format!("{} is valid", path.display()))),
+        None => match root.text(path) {
+            Err(error) => return (Settings::default(), Found::not_known(error.to_string())),
+            Ok(None) => Ok((Settings::default(), format!("{} is not there: all are defaults", path.display()))),
+            Ok(Some(text)) => Settings::parse(&text)
+                .map_err(|error| error.of_file(path))
+                .map(|settings| (settings, format!("{} is valid", path.display()))),
+        },
+    };
+    match loaded {
+        Ok((settings, told)) => (settings, Found::pass(told)),
+        Err(error) => (Settings::default(), Found::fail(error.to_string())),
+    }
+}

@@ -1,0 +1,53 @@
+//! What the pages say beyond the command line: exit status, files, environment, where to read on.
+
+use cflared_agent::cli::Exit;
+use cflared_agent::settings::DEFAULT_PATH;
+use clap_mangen::roff::{Roff, bold, roman};
+
+const STATUS: [(Exit, &str); 6] = [
+    (Exit::Fine, "Fine."),
+    (Exit::NotFine, "What was checked is not fine."),
+    (Exit::Unknown, "It could not be told."),
+    (Exit::Usage, "Bad usage."),
+    (Exit::TryAgain, "Failed, and worth trying again."),
+    (Exit::Config, "Wrong settings, tag or payload: it fails again until somebody corrects that."),
+];
+
+const FILES: [(&str, &str); 4] = [
+    (DEFAULT_PATH, "The settings. Every key is optional; the file as installed shows all of them with their defaults."),
+    ("/etc/cloudflared", "The tunnel's configuration and credentials as the agent installed them."),
+    ("/run/cflared-agent/status.json", "What the agent saw, chose and refused."),
+    ("/usr/lib/cflared-agent/image.json", "What the machine image says about itself; written when it is built."),
+];
+
+const ENVIRONMENT: [(&str, &str); 3] = [
+    ("CFLARED_AGENT_LOG", "The level of the log: trace, debug, info, warn or error."),
+    ("SSL_CERT_FILE", "The root certificates, in one file."),
+    ("AWS_EC2_METADATA_SERVICE_ENDPOINT, AWS_ENDPOINT_URL", "Where the metadata service and AWS are."),
+];
+
+/// For the page of the whole command.
+pub fn of_the_command() -> Roff {
+    let mut page = of_a_subcommand();
+    list(&mut page, "FILES", FILES.map(|(name, text)| (name.to_owned(), text)));
+    list(&mut page, "ENVIRONMENT", ENVIRONMENT.map(|(name, text)| (name.to_owned(), text)));
+    page.control("SH", ["SEE ALSO"]);
+    page.text([bold("systemctl"), roman("(1), "), bold("journalctl"), roman("(1)")]);
+    page
+}
+
+/// For the page of a subcommand.
+pub fn of_a_subcommand() -> Roff {
+    let mut page = Roff::new();
+    list(&mut page, "EXIT STATUS", STATUS.map(|(exit, text)| ((exit as u8).to_string(), text)));
+    page
+}
+
+fn list<const N: usize>(page: &mut Roff, title: &str, entries: [(String, &str); N]) {
+    page.control("SH", [title]);
+    for (name, text) in entries {
+        page.control("TP", []);
+        page.text([bold(name)]);
+        page.text([roman(text)]);
+    }
+}
