@@ -108,7 +108,8 @@ impl Stage {
     /// Switches a fault of the process on or off.
     pub fn flag(&self, name: &str, on: bool) -> anyhow::Result<()> {
         let path = self.host.directory().join(name);
-        Ok(if on { fs::write(path, "")? } else { fs::remove_file(path)? })
+        let switched = if on { fs::write(path, "") } else { fs::remove_file(path) };
+        Ok(switched?)
     }
 
     pub fn put_secret(&mut self, payload: &Payload) {
