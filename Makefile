@@ -52,7 +52,7 @@ sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; and 
 
 faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/faults.md
 	FAULTS_PAGE=write cargo test -p cflared-verdict --test faults
-	FAULTS=all RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test -p cflared-tests --test faults
+	FAULTS=all RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test -p cflared-tests --test faults -- --nocapture
 
 # What runs on a real systemd is the package as `make dist` makes it; BINARY=PATH puts another (static) agent into it. The
 # stand-ins run where the C library may be older than here, or none: they are linked statically.

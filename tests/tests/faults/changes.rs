@@ -62,27 +62,14 @@ impl Stage {
             What::Frozen | What::Killed | What::CrashLoop | What::PortTaken | What::ConfigRefused => {
                 self.process_breaks(it).await?;
             }
-            What::NewVersion => {
-                let mut new = payload(self.origin_at, self.number);
-                new.config.insert_str(0, "# a new version\n");
-                self.put_secret(&new);
-            }
-            What::BadVersion => {
-                let mut bad = payload(self.origin_at, 1);
-                bad.config = bad.config.replace("  - service: http_status:404\n", "");
-                self.put_secret(&bad);
-            }
+            What::NewVersion | What::BadVersion => self.secret_changes(it.what == What::BadVersion),
             What::OriginDown => self.origin_fails().await?,
             What::PeersDead => self.others.set_reporting(false),
             What::PeersLost => self.world.aws.set_visibility(Visibility { delay_ms: 0, lose: u32::MAX }),
             What::GroupSkewed => self.world.aws.set_clock_ahead(3600),
             What::NoGroup | What::This | What::Other | What::Suspended => self.group_changes(it)?,
             What::Refresh => ensure!(self.world.aws.set_refresh(GROUP, name(it)?), "no such group"),
-            What::HoldOperator => {
-                let lasts = it.lasts.map_or(Duration::from_secs(3600), scaled);
-                let held = self.host.run(["hold", &format!("{}ms", lasts.as_millis())]).await?;
-                ensure!(held.status.success(), "{}", String::from_utf8_lossy(&held.stderr));
-            }
+            What::HoldOperator => self.operator_holds(it).await?,
             What::HoldTag => self.host.imds.edit(|instance| instance.set_tag("adv:cflared-hold", "for the migration")),
             What::ImdsAway => self.host.imds.plant(Trouble::BlackHole.everywhere()),
             What::AgentRestart => {
@@ -130,6 +117,23 @@ impl Stage {
             What::BadVersion | What::HoldOperator | What::Frozen | What::Killed => {}
             _ => anyhow::bail!("the end of {:?} is not brought about with real processes", it.what),
         }
+        Ok(())
+    }
+
+    fn secret_changes(&mut self, to_bad: bool) {
+        let mut new = payload(self.origin_at, self.number);
+        if to_bad {
+            new.config = new.config.replace("  - service: http_status:404\n", "");
+        } else {
+            new.config.insert_str(0, "# a new version\n");
+        }
+        self.put_secret(&new);
+    }
+
+    async fn operator_holds(&self, it: &Happening) -> anyhow::Result<()> {
+        let lasts = it.lasts.map_or(Duration::from_secs(3600), scaled);
+        let held = self.host.run(["hold", &format!("{}ms", lasts.as_millis())]).await?;
+        ensure!(held.status.success(), "{}", String::from_utf8_lossy(&held.stderr));
         Ok(())
     }
 

@@ -56,7 +56,7 @@ impl Stage {
             rest.push(world.host().await?);
         }
         let mut host = rest.remove(setting.rank as usize);
-        plant_group(&world, setting);
+        stop_the_group(&world);
         let origin_at = world.block.address(200, 3306);
         let newest = world.aws.put_secret(SECRET, &payload(origin_at, 1).text());
         world.aws.set_visibility(Visibility { delay_ms: millis(scaled(setting.delay)), lose: 0 });
@@ -89,8 +89,9 @@ impl Stage {
         Ok(())
     }
 
-    /// The group's grace counts from the break.
-    pub fn start_grace(&self, setting: &Setting) {
+    /// What counts from the break: the group's grace, and the ages of what it replaced.
+    pub fn start_clocks(&self, setting: &Setting) {
+        plant_replacements(&self.world, setting);
         let (now_ms, grace_ms) = (self.world.aws.now_ms(), millis(scaled(setting.grace)));
         self.world.aws.edit_group(GROUP, |group| {
             group.grace_period_ms = grace_ms;
@@ -107,7 +108,8 @@ impl Stage {
     /// Switches a fault of the process on or off.
     pub fn flag(&self, name: &str, on: bool) -> anyhow::Result<()> {
         let path = self.host.directory().join(name);
-        Ok(if on { fs::write(path, "")? } else { fs::remove_file(path)? })
+        let switched = if on { fs::write(path, "") } else { fs::remove_file(path) };
+        Ok(switched?)
     }
 
     pub fn put_secret(&mut self, payload: &Payload) {
@@ -131,12 +133,15 @@ pub fn payload(origin: SocketAddr, number: u8) -> Payload {
     payload
 }
 
-fn plant_group(world: &World, setting: &Setting) {
+fn stop_the_group(world: &World) {
     world.aws.edit_group(GROUP, |group| {
         group.replace_after_ms = NEVER_MS;
         group.terminate_takes_ms = NEVER_MS;
         group.launch_takes_ms = NEVER_MS;
     });
+}
+
+fn plant_replacements(world: &World, setting: &Setting) {
     let plant = |why: &str, before: &Duration| {
         // An hour stays an hour: what is left of it is divided.
         let age = before.checked_sub(HOUR).map_or_else(|| HOUR - scaled(HOUR - *before), |over| HOUR + over);

@@ -36,14 +36,16 @@ pub async fn run(scenario: &Scenario) -> anyhow::Result<()> {
     let mut stage = Stage::set(scenario).await?;
     let mut seen = Seen::default();
     let played = play(scenario, &mut stage, &mut seen).await;
-    let log = stage.agent.as_ref().map(|agent| format!("{:#}\n{}", agent.status(), agent.log_text()));
-    played.with_context(|| log.unwrap_or_default())
+    played.map_err(|error| {
+        let log = stage.agent.as_ref().map(|agent| format!("{:#}\n{}", agent.status(), agent.log_text()));
+        anyhow::anyhow!("{error:#}\n{}", log.unwrap_or_default())
+    })
 }
 
 async fn play(scenario: &Scenario, stage: &mut Stage, seen: &mut Seen) -> anyhow::Result<()> {
     let right = &scenario.right;
     let broke = Instant::now();
-    stage.start_grace(&scenario.world);
+    stage.start_clocks(&scenario.world);
     let within = right.within.map_or(NOTHING, scaled);
     let deadline = within + GENEROUS;
     let mut plan = plan(scenario);

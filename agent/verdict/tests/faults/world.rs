@@ -217,41 +217,46 @@ impl<'a> World<'a> {
                 return Err(Failure::new(FailureKind::Invalid, "the last ingress rule is no catch-all"));
             }
             Order::Install { version } => Outcome::Installed(self.install(&version.0)),
+            Order::MarkUnhealthy | Order::MarkHealthy => self.mark(*order == Order::MarkUnhealthy)?,
+            Order::ReadGroup => Outcome::Group(answers::group(present, self.marked, self.rival)?),
+            Order::ReadPeers { since } => Outcome::Peers(answers::peers(present, *since)?),
+            Order::ReadHoldTag => Outcome::HoldTag(answers::hold_tag(present)?),
+            _ => self.host_result(order),
+        })
+    }
+
+    /// What this host does itself.
+    fn host_result(&mut self, order: &Order) -> Outcome {
+        let present = self.present();
+        match order {
             Order::Start { run, generation, .. } => {
                 self.children.insert(*run, Child::new(&self.versions[generation], self.now));
-                Outcome::Done
             }
             Order::Restart { run, .. } => {
                 if let Some(child) = self.children.get_mut(run) {
                     child.restart(present);
                 }
-                Outcome::Done
             }
-            Order::Drain { run } => {
-                self.children.remove(run);
-                Outcome::Done
-            }
+            Order::Drain { run } => _ = self.children.remove(run),
             Order::Commit { generation } => {
                 self.current = Some(installed(*generation, &self.versions[generation]));
-                Outcome::Done
             }
-            Order::MarkUnhealthy => {
-                let shown = answers::mark(present)?;
-                self.record.marks += u32::from(shown && !self.marked);
-                self.marked |= shown;
-                self.rival |= shown && present.is(What::MarkedAtOnce);
-                Outcome::Marked { shown }
-            }
-            Order::MarkHealthy => {
-                self.record.unmarks += u32::from(self.marked);
-                self.marked = false;
-                Outcome::Marked { shown: true }
-            }
-            Order::ReadGroup => Outcome::Group(answers::group(present, self.marked, self.rival)?),
-            Order::ReadPeers { since } => Outcome::Peers(answers::peers(present, *since)?),
-            Order::ReadHoldTag => Outcome::HoldTag(answers::hold_tag(present)?),
-            Order::Probe { .. } | Order::Discard { .. } | Order::Exit => Outcome::Done,
-        })
+            _ => {}
+        }
+        Outcome::Done
+    }
+
+    /// Sets the health, if the group lets it be set.
+    fn mark(&mut self, unhealthy: bool) -> Result<Outcome, Failure> {
+        let shown = !unhealthy || answers::mark(self.present())?;
+        if shown && unhealthy {
+            self.record.marks += u32::from(!self.marked);
+            self.rival |= self.present().is(What::MarkedAtOnce);
+        } else if shown {
+            self.record.unmarks += u32::from(self.marked);
+        }
+        self.marked = if shown { unhealthy } else { self.marked };
+        Ok(Outcome::Marked { shown })
     }
 
     fn install(&mut self, version: &str) -> Installed {
