@@ -81,9 +81,13 @@ pub(super) fn judge_peers(peers: &Peers, outage: &Outage, now: Mono, config: &Co
     let alive: Vec<bool> = grains.iter().filter(|grain| tells(grain)).map(|grain| grain.live > 0).collect();
     let lately = alive.iter().take_while(|alive| **alive).count();
     if outage.is_unsteady(now, window) {
-        let lost = peers.grains.iter().any(|grain| tells(grain) && grain.live == 0);
+        let told = || peers.grains.iter().filter(|grain| tells(grain));
+        let lost = told().any(|grain| grain.live == 0);
+        // Where only this host comes and goes, as many of the others are out at the end of one grain as of the next.
+        let mut out = told().map(|grain| grain.reporting.saturating_sub(grain.live));
+        let they_vary = out.next().is_some_and(|first| out.any(|later| later != first));
         return match lately {
-            _ if lost => Others::None,
+            _ if lost || they_vary => Others::None,
             ENOUGH.. => Others::Alive,
             _ => Others::NotKnown,
         };
@@ -154,9 +158,12 @@ mod tests {
         // Out at the end of every minute but one.
         let flapping: Vec<_> = (0..6).map(|n| (n * 100 + 1, 95)).collect();
         for (grains, expected) in [
-            (&[(1, 2), (2, 2)][..], Others::NotKnown),
-            (&[(1, 2), (2, 2), (2, 2), (1, 2)], Others::Alive),
-            (&[(1, 2), (2, 2), (0, 2), (1, 2)], Others::None),
+            (&[(2, 2), (2, 2)][..], Others::NotKnown),
+            (&[(2, 2), (2, 2), (1, 1), (2, 2)], Others::Alive),
+            // One of them is out all the time; then one now and one later.
+            (&[(1, 2), (1, 2), (1, 2), (1, 2)], Others::Alive),
+            (&[(1, 2), (2, 2), (2, 2), (1, 2)], Others::None),
+            (&[(1, 2), (1, 2), (0, 2), (1, 2)], Others::None),
         ] {
             assert_eq!(judged(&flapping, grains), expected, "{grains:?}");
         }

@@ -185,21 +185,8 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    pub fn is_process(self) -> bool {
-        matches!(self, Self::Crash | Self::Port | Self::Freeze)
-    }
-
-    pub fn is_local(self) -> bool {
-        self.is_process() || matches!(self, Self::Dns | Self::Unreachable)
-    }
-
-    pub fn is_edge(self) -> bool {
+    fn is_edge(self) -> bool {
         matches!(self, Self::EdgeUnreachable | Self::EdgeSilent | Self::EdgeRejects)
-    }
-
-    /// No other instance would do better.
-    pub fn is_shared(self) -> bool {
-        matches!(self, Self::Config | Self::Unauthorized | Self::TunnelGone)
     }
 
     /// Whether a connection that is there does not survive it. New ones are what a rotated secret refuses.

@@ -44,7 +44,6 @@ pub struct Member {
 #[derive(Debug, Clone, Copy)]
 pub struct Activity {
     pub at: Ms,
-    pub i: usize,
     pub cause: Cause,
 }
 
@@ -252,7 +251,7 @@ impl Fleet {
         if cause == Cause::OurMark {
             self.replaced_by_us(i);
         }
-        self.group.activities.push_back(Activity { at: now, i, cause });
+        self.group.activities.push_back(Activity { at: now, cause });
         while self.group.activities.front().is_some_and(|done| now - done.at > DAY) {
             self.group.activities.pop_front();
         }

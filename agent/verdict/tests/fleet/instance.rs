@@ -82,12 +82,6 @@ impl Instance {
         self.children.values().any(|child| child.registered.is_some() && !child.frozen)
     }
 
-    /// The version that its connector runs from, or would run from.
-    pub fn version(&self) -> Option<u32> {
-        let child = self.children.values().next_back().map(|child| child.version);
-        child.or_else(|| self.current.map(|current| super::secret::number(&self.bundles[&current].version.0)))
-    }
-
     fn report(&mut self, now: Ms, value: Option<bool>) {
         if self.reported.last().is_none_or(|(_, last)| *last != value) {
             self.reported.push((now, value));

@@ -4,7 +4,7 @@
 //! agent's carrying out of orders, Auto Scaling, CloudWatch, Secrets Manager, the edge and the hosts are models. Time jumps from event to
 //! event. All chance comes from the seed, so that a fleet can be replayed.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)] // each test binary uses its part; a test may fail
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
 
 pub mod child;
 pub mod cloudwatch;

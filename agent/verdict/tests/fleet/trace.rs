@@ -17,6 +17,7 @@ pub struct Line {
 
 /// What happened.
 #[derive(Debug, Clone)]
+#[allow(dead_code)] // what it carries is read by Debug only, which does not count
 pub enum Entry {
     AgentStarted,
     Gone,
@@ -64,11 +65,6 @@ impl Fleet {
 
     pub fn note_world(&mut self, what: impl Into<String>) {
         self.trace.push(Line { at: self.now, who: None, what: Entry::World(what.into()) });
-    }
-
-    /// The lines about one instance, oldest first.
-    pub fn lines_of(&self, i: usize) -> impl Iterator<Item = &Line> {
-        self.trace.lines.iter().filter(move |line| line.who == Some(i))
     }
 
     /// The last lines about those instances (all if there are none) and the group, as text.
