@@ -25,6 +25,8 @@ triple=$1-unknown-linux-musl
 home=${CARGO_HOME:-$HOME/.cargo}
 sysroot=$(rustc --print sysroot)
 RUSTFLAGS="--remap-path-prefix=$root=/src --remap-path-prefix=$home=/cargo --remap-path-prefix=$sysroot=/rust"
+# What build scripts made. The last prefix that fits is taken, so this one holds below the sources too.
+RUSTFLAGS="$RUSTFLAGS --remap-path-prefix=$target=/target"
 # The few C files (of the crypto library), by either compiler.
 TARGET_CFLAGS="-ffile-prefix-map=$home=/cargo -ffile-prefix-map=$target=/target"
 export RUSTFLAGS TARGET_CFLAGS
@@ -33,5 +35,5 @@ export ZIG_GLOBAL_CACHE_DIR="$target/zig" ZIG_LOCAL_CACHE_DIR="$target/zig" CARG
 PATH=$tools/dist-venv/bin:$tools/tools/bin:$PATH
 export PATH
 
-cargo auditable $build --quiet --locked --release --target "$triple" --package cflared-agent >&2
+CARGO=$root/packaging/cargo.sh cargo-auditable auditable $build --quiet --locked --release --target "$triple" --package cflared-agent >&2
 echo "$target/$triple/release/cflared-agent"
