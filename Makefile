@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The first build takes minutes, and shows that it goes on; later ones are quiet.
 BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace --bins
 
-.PHONY: help demo test check dist bench sim vm-test vm-shell clean
+.PHONY: help demo test check dist image bench sim faults vm-test vm-shell clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s  %s\n", $$1, $$2 }'
@@ -32,14 +32,27 @@ dist: ## Binaries, packages and SBOMs for x86_64 and aarch64 in target/dist, and
 	tests/package/run.sh target/dist/cflared-agent_*_amd64.deb
 	tests/reproducible.sh x86_64
 
+image: ## The image's documents held against the services' models, and their commands executed in a chroot; as root
+	@tests/setup.sh image
+	target/venv/bin/python tests/image/check.py
+	@$(BINS)
+	target/venv/bin/python tests/image/chroot.py "$$(packaging/deb.sh $$(dpkg --print-architecture) $(TARGET)/debug/cflared-agent target/image)"
+
 bench: ## The agent next to a correct bash script, side by side
 	@tests/setup.sh bench
 	@packaging/binary.sh x86_64
 	@cargo build --quiet --profile standins -p cflared-tests --bins
 	@$(TARGET)/standins/bench
 
-sim: ## The verdict under random lives, more of them than `make test` has
-	PROPTEST_CASES=20000 cargo test -p cflared-verdict --test properties
+sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; and more random lives of one verdict
+	@began=$$(date +%s); \
+	cargo test --profile sim -p cflared-verdict --test sim many_lives -- --ignored --nocapture \
+		&& echo "$$(( $$(date +%s) - began )) s of wall time, with the build"
+	PROPTEST_CASES=20000 cargo test --profile sim -p cflared-verdict --test properties
+
+faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/faults.md
+	FAULTS_PAGE=write cargo test -p cflared-verdict --test faults
+	FAULTS=all RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test -p cflared-tests --test faults
 
 # What runs on a real systemd is the package as `make dist` makes it; BINARY=PATH puts another (static) agent into it. The
 # stand-ins run where the C library may be older than here, or none: they are linked statically.

@@ -24,7 +24,8 @@ fail() {
 # The two bytes of an ELF header that name its processor.
 machine=$(od -An -tx1 -j18 -N2 "$binary" | tr -d ' ')
 case $arch:$machine in
-amd64:3e00 | arm64:b700) ;;
+amd64:3e00) processor=x86_64 ;;
+arm64:b700) processor=aarch64 ;;
 amd64:* | arm64:*) fail "$binary is not built for $arch (its ELF machine is $machine)" ;;
 *) fail "$arch is not an architecture that is packaged; use amd64 or arm64" ;;
 esac
@@ -63,13 +64,15 @@ put 644 "$scratch/pages/completions/_cflared-agent" /usr/share/zsh/vendor-comple
 put 644 "$scratch/pages/completions/cflared-agent.fish" /usr/share/fish/vendor_completions.d/cflared-agent.fish
 put 644 $here/debian/copyright /usr/share/doc/cflared-agent/copyright
 put 644 $here/debian/lintian-overrides /usr/share/lintian/overrides/cflared-agent
+$here/notices.py $processor >"$scratch/notices"
+zipped "$scratch/notices" /usr/share/doc/cflared-agent/third-party-licences.gz
 zipped $here/debian/changelog /usr/share/doc/cflared-agent/changelog.gz
 for page in "$scratch"/pages/man/*.8; do
     zipped "$page" "/usr/share/man/man8/$(basename "$page").gz"
 done
 
 # Every unit there is; those that say where they are wanted are enabled.
-units= enabled=
+units='' enabled=''
 for unit in systemd/*.service systemd/*.target systemd/*.timer systemd/*.socket systemd/*.path; do
     [ -f "$unit" ] || continue
     name=$(basename "$unit")

@@ -23,7 +23,7 @@ def run(*command, **more):
 
 def linked(triple):
     """Name and version of what cargo builds the agent from, for a target."""
-    form = ["--prefix", "none", "--format", "{p}", "--locked", "--offline"]
+    form = ["--prefix", "none", "--format", "{p}", "--locked"]
     tree = run("cargo", "tree", "--package", "cflared-agent", "--edges", "normal", "--target", triple, *form, cwd=ROOT)
     return {(line.split()[0], line.split()[1].removeprefix("v")) for line in tree.splitlines()}
 
@@ -39,7 +39,7 @@ def described(triple, scratch):
     path = f"{ROOT}/target/tools/bin:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "SOURCE_DATE_EPOCH": run(ROOT / "packaging/epoch.sh").strip()}
     form = ["--format", "json", "--spec-version", "1.5", "--describe", "binaries", "--no-build-deps", "--quiet"]
-    run("cargo", "--offline", "cyclonedx", "--target", triple, *form, cwd=scratch / "agent", env=environment)
+    run("cargo", "cyclonedx", "--target", triple, *form, cwd=scratch / "agent", env=environment)
     text = (scratch / "agent/cflared-agent_bin.cdx.json").read_text()
     # The names of our own two packages hold their directory.
     return json.loads(text.replace(f"file://{scratch}", "file:///src"))

@@ -38,3 +38,9 @@ if ! cmp "$first" "$second"; then
     exit 1
 fi
 echo "reproducible: two builds for $processor in different directories are the same $(stat --format=%s "$first") bytes"
+
+# The package around it, made by somebody else, somewhere else.
+case $processor in x86_64) arch=amd64 ;; *) arch=arm64 ;; esac
+again=$(umask 077 && TZ=Pacific/Auckland LC_ALL=C.UTF-8 packaging/deb.sh "$arch" "$first" "$scratch/packages")
+cmp "target/dist/$(basename "$again")" "$again"
+echo "reproducible: $(basename "$again") is made the same in another time zone and with another umask"

@@ -17,7 +17,7 @@ def output(*command):
 
 def linked(triple, edges):
     """The crates that cargo builds into the agent for a target."""
-    form = ["--prefix", "none", "--format", "{p}", "--locked", "--offline"]
+    form = ["--prefix", "none", "--format", "{p}", "--locked"]
     tree = output("cargo", "tree", "--package", "cflared-agent", "--edges", edges, "--target", triple, *form)
     return {(line.split()[0], line.split()[1].removeprefix("v")) for line in tree.splitlines()}
 

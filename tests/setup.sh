@@ -1,5 +1,5 @@
 #!/bin/sh
-# tests/setup.sh demo|test|check|dist|bench|vm-test
+# tests/setup.sh demo|test|check|dist|image|bench|vm-test
 # Installs what that make target needs, or names what it cannot install. Says and does nothing when all of it is there.
 set -eu
 
@@ -166,6 +166,18 @@ dist)
     need_tool cargo-auditable "$auditable"
     need_tool cargo-cyclonedx "$cyclonedx"
     ;;
+image)
+    need_rust
+    need shellcheck shellcheck
+    need mmdebstrap mmdebstrap
+    need apt-ftparchive apt-utils
+    need gpg gpg
+    need_python
+    [ "$(id -u)" = 0 ] || lack "root, to change the root directory: sudo make image"
+    install_packages
+    finish
+    need_venv venv "$root/tests/requirements.txt"
+    ;;
 bench)
     need_rust
     need strace strace
@@ -197,7 +209,7 @@ vm-test)
     need_tool cargo-auditable "$auditable"
     ;;
 *)
-    say "usage: tests/setup.sh demo|test|check|dist|bench|vm-test"
+    say "usage: tests/setup.sh demo|test|check|dist|image|bench|vm-test"
     exit 64
     ;;
 esac

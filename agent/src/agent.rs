@@ -6,7 +6,11 @@
 mod alarm;
 mod boot;
 mod clock;
+mod config;
+mod ending;
+mod evidence;
 mod grain;
+mod guard;
 mod host;
 mod look;
 mod orders;
@@ -15,20 +19,22 @@ mod signals;
 
 pub use clock::Clock;
 
+use crate::act::hold;
 use crate::act::notify::{Notice, Notifier};
 use crate::act::state::{self, State, StateFile};
 use crate::act::status::Publisher;
 use crate::act::writer::{self, STATE_FILE, Writer};
 use crate::identity::{Aws, Metadata, Network};
 use crate::observe::Observer;
+use crate::probe::{Allowance, Edges, Prober};
 use crate::secret::payload::Payload;
 use crate::settings::Settings;
 use crate::{bundle, identity, log, observe};
 use alarm::Alarm;
 use boot::Booted;
-use cflared_verdict::{
-    Carried, Config, Decision, DecisionKind, Event, Health, Mark, Mono, Request, RunFact, RunId, Verdict,
-};
+use cflared_verdict::{Carried, Event, Health, Holder, Mono, Request, RunFact, RunId, Verdict};
+use config::config;
+use evidence::announce;
 use grain::grain_end;
 use host::Host;
 use look::{Look, Watched};
@@ -41,12 +47,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-/// How long the last datapoints may take at the end.
-const FLUSH: Duration = Duration::from_secs(3);
-/// How long the last status may take at the end.
-const LAST_WRITES: Duration = Duration::from_secs(1);
 /// Heartbeats may come this much late, so that they ride on a wake-up that is needed anyway.
 const SLACK: Duration = Duration::from_secs(6);
 /// How much more time systemd is asked for, beyond the time to the next wake-up, while the start goes on.
@@ -80,11 +82,11 @@ pub enum Error {
     },
 }
 
-/// Runs until a signal ends it.
+/// Runs until a signal ends it. In a dry run, marks are only talked of.
 ///
 /// # Errors
 /// It could not begin, or another agent holds the store.
-pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
+pub async fn run(settings: Settings, dry_run: bool, log: &log::Guard) -> Result<(), Error> {
     let settings = Arc::new(settings);
     // Before anything is written: the runtime directory belongs to whoever holds the store.
     let opened = boot::open_store(&settings).await?;
@@ -92,7 +94,7 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
     let (trouble, mut told_trouble) = mpsc::unbounded_channel();
     let mut signals = Signals::new()?;
     let alarm = Alarm::new().map_err(|source| Error::Host { doing: "make a timer", source })?;
-    let mut agent = Agent::new(settings, facts, log.lost())?;
+    let mut agent = Agent::new(settings, dry_run, facts, log.lost())?;
     agent.aws.warm_up().await;
     let mut booting = JoinSet::new();
     booting.spawn(boot::boot(agent.settings.clone(), opened, agent.metadata.clone(), trouble));
@@ -124,6 +126,8 @@ pub async fn run(settings: Settings, log: &log::Guard) -> Result<(), Error> {
 /// Everything the loop holds.
 struct Agent {
     settings: Arc<Settings>,
+    /// Marks are only talked of.
+    dry_run: bool,
     clock: Clock,
     seed: u64,
     verdict: Verdict,
@@ -131,8 +135,11 @@ struct Agent {
     watchdog: Option<Duration>,
     next_watchdog: Mono,
     state: StateFile,
+    hold: hold::Watch,
     publisher: Publisher,
     observer: Arc<Observer>,
+    prober: Prober,
+    streams: Allowance,
     metadata: Metadata,
     aws: Aws,
     /// `None` until the boot is over.
@@ -147,6 +154,8 @@ struct Agent {
     /// Unplanned restarts in the grain that is under way.
     restarts: u32,
     grain_ends: SystemTime,
+    /// When it was last done what is due.
+    ticked: Mono,
     mark_was_due: bool,
     up: bool,
     exiting: bool,
@@ -155,6 +164,7 @@ struct Agent {
 impl Agent {
     fn new(
         settings: Arc<Settings>,
+        dry_run: bool,
         facts: mpsc::UnboundedSender<(RunId, RunFact)>,
         lost: log::Lost,
     ) -> Result<Self, Error> {
@@ -168,6 +178,9 @@ impl Agent {
         if let Some(warning) = loaded.warning {
             warn!(warning, "state not taken up");
         }
+        if dry_run {
+            warn!("dry run: this instance is never marked unhealthy, it is only said when it would be");
+        }
         for key in &settings.not_acted_on {
             warn!(key, "this setting is accepted and has no effect in this version");
         }
@@ -179,11 +192,14 @@ impl Agent {
         let metadata = Metadata::from_env(&network.resolver)?;
         // Any number will do, as long as instances differ.
         let seed = RandomState::new().build_hasher().finish();
-        let agent = Self {
+        let mut agent = Self {
             verdict: Verdict::new(config(&settings), seed, carried, now),
             state: StateFile::new(loaded.state, writer.clone()),
+            hold: hold::Watch::new(runtime_dir, state::boot_id()),
             publisher: Publisher::default(),
             observer: Arc::new(Observer::new(settings.observe.timeout)?),
+            prober: Prober::new(&network.resolver, Edges::of_arguments(&settings.connector.extra_args)),
+            streams: Allowance::new(now),
             aws: Aws::new(&settings.aws, &metadata, network)?,
             told: Told::new(clock.wall(), lost),
             grain_ends: grain_end(clock.wall(), settings.cloudwatch.interval),
@@ -193,10 +209,12 @@ impl Agent {
             looks: JoinSet::new(),
             payload: None,
             mark_was_due: false,
+            ticked: now,
             up: false,
             exiting: false,
             next_watchdog: now,
             settings,
+            dry_run,
             clock,
             seed,
             writer,
@@ -209,6 +227,7 @@ impl Agent {
             state.running = true;
             state.restarts.agent += u64::from(restarts);
         }));
+        agent.look_for_hold(now);
         Ok(agent)
     }
 
@@ -227,7 +246,7 @@ impl Agent {
     fn booted(&mut self, booted: Result<Booted, bundle::Error>) -> Result<(), Error> {
         let mut booted = booted?;
         let installed = booted.installed.take();
-        let mut host = Host::new(booted, &self.aws, &self.settings);
+        let mut host = Host::new(booted, &self.aws, &self.settings, self.dry_run);
         host.cloudwatch = self.settings.cloudwatch.enabled.then(|| self.start_pushing(&host));
         self.host = Some(host);
         self.told.boot_trouble = None;
@@ -236,7 +255,8 @@ impl Agent {
     }
 
     fn fact(&mut self, run: RunId, fact: RunFact) {
-        if let Some(connector) = self.connectors.get_mut(&run) {
+        let another = !matches!(fact, RunFact::Complained { .. });
+        if let Some(connector) = self.connectors.get_mut(&run).filter(|_| another) {
             connector.child_changed(self.clock.mono());
         }
         if matches!(fact, RunFact::Exited { .. }) {
@@ -281,6 +301,8 @@ impl Agent {
     /// The next moment at which something is due.
     fn next_wake(&self, now: Mono) -> Mono {
         let looks = self.connectors.values().filter_map(Watched::due);
+        // What rides on the looks is not to wait for a connector.
+        let looks = looks.chain(self.connectors.is_empty().then_some(self.ticked + self.settings.observe.interval));
         let grain = self.host.as_ref().and_then(|host| host.cloudwatch.as_ref()).map(|_| {
             let left = self.grain_ends.duration_since(self.clock.wall()).unwrap_or_default();
             // A clock that was set back must not put the next grain off.
@@ -293,10 +315,19 @@ impl Agent {
         due.min().unwrap_or(now)
     }
 
+    /// Notices a hold that was put on the host or taken off it.
+    fn look_for_hold(&mut self, now: Mono) {
+        if let Some(hold) = self.hold.look(now) {
+            self.tell(Event::Hold { by: Holder::Operator, hold });
+        }
+    }
+
     /// Does what is due.
     fn tick(&mut self) {
         let now = self.clock.mono();
+        self.ticked = now;
         self.clock.resync();
+        self.look_for_hold(now);
         self.grain(self.clock.wall());
         for (run, connector) in &mut self.connectors {
             if connector.due().is_some_and(|due| due <= now) {
@@ -308,17 +339,16 @@ impl Agent {
 
     /// Carries out what the verdict ordered, logs what it decided, and shows how things are.
     fn settle(&mut self, now: Mono) {
-        let mut ordered = false;
-        while let Some((id, order)) = self.verdict.poll_order() {
-            // Saved before it runs; who marks waits for it.
-            if !std::mem::replace(&mut ordered, true) {
-                drop(self.save());
-            }
+        let orders: Vec<_> = std::iter::from_fn(|| self.verdict.poll_order()).collect();
+        let decisions: Vec<_> = std::iter::from_fn(|| self.verdict.poll_decision()).collect();
+        if !orders.is_empty() || !decisions.is_empty() {
+            // Saved before an order runs; who marks waits for it.
+            drop(self.save());
+        }
+        for (id, order) in orders {
             self.execute(id, order);
         }
-        while let Some(decision) = self.verdict.poll_decision() {
-            announce(&decision);
-        }
+        decisions.iter().for_each(announce);
         self.testify(now);
         let status = self.publisher.offer(now, self.status(now));
         self.notify(now, status.is_some());
@@ -331,22 +361,6 @@ impl Agent {
     fn save(&self) -> impl Future<Output = Result<(), writer::Error>> + Send + use<> {
         let carried = serde_json::to_value(self.verdict.carry()).expect("what is carried has string keys only");
         self.state.save(self.clock.mono(), move |state| state.carried = carried)
-    }
-
-    /// Before a mark is made, the whole evidence goes to the log: the post-mortem must survive the host.
-    fn testify(&mut self, now: Mono) {
-        let view = self.verdict.view(now);
-        let due = !matches!(view.mark, Mark::None);
-        if due && !self.mark_was_due {
-            let status = serde_json::to_string(&self.status(now)).unwrap_or_default();
-            error!(status, "about to be condemned: the evidence");
-            for (run, connector) in &self.connectors {
-                for line in connector.handle.seen().last_lines {
-                    error!(%run, line, "about to be condemned: its last lines");
-                }
-            }
-        }
-        self.mark_was_due = due;
     }
 
     /// Tells systemd. The watchdog is fed when it is due, and whenever the writer is woken anyway.
@@ -368,56 +382,5 @@ impl Agent {
         } else {
             self.writer.notify(Notice::ExtendTimeout(START_MARGIN + self.settings.observe.interval));
         }
-    }
-
-    /// The way out: last datapoints, last status.
-    async fn exit(mut self) {
-        if let Some(cloudwatch) = self.host.as_ref().and_then(|host| host.cloudwatch.as_ref())
-            && tokio::time::timeout(FLUSH, cloudwatch.flush(self.clock.wall())).await.is_err()
-        {
-            warn!("the last datapoints were not taken in time");
-        }
-        let now = self.clock.mono();
-        self.told.stopped = true;
-        let carried = self.save();
-        let stopped = self.state.save(now, |state| state.running = false);
-        if let Some(json) = self.publisher.offer(now, self.status(now)) {
-            self.writer.status(json);
-        }
-        let last = async {
-            // The later save includes the earlier one.
-            drop(carried);
-            let stopped = stopped.await;
-            self.writer.close().await;
-            stopped
-        };
-        match tokio::time::timeout(LAST_WRITES, last).await {
-            Ok(Ok(())) => info!("stopped"),
-            Ok(Err(error)) => warn!(%error, "stopped, and the last state was not written"),
-            Err(_) => warn!("stopped, and the last status was not written in time"),
-        }
-    }
-}
-
-fn announce(decision: &Decision) {
-    let Decision { kind, what, evidence, .. } = decision;
-    match kind {
-        DecisionKind::Transition => info!(what, evidence, "health"),
-        DecisionKind::Action => warn!(what, evidence, "decision"),
-        DecisionKind::Refusal => error!(what, evidence, "refusal"),
-    }
-}
-
-fn config(settings: &Settings) -> Config {
-    Config {
-        poll_interval: settings.secret.poll_interval,
-        startup_grace: settings.verdict.startup_grace,
-        recheck_secret_after: settings.verdict.recheck_secret_after,
-        restart_after: settings.verdict.restart_after,
-        condemn_after: settings.verdict.condemn_after,
-        min_connections: settings.connector.min_connections,
-        register_timeout: settings.handover.register_timeout,
-        settle: settings.handover.settle,
-        ..Config::default()
     }
 }

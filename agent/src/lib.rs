@@ -17,6 +17,8 @@ pub mod connector;
 
 pub mod observe;
 
+pub mod probe;
+
 pub mod act;
 
 pub mod checks;

@@ -23,10 +23,9 @@ fi
 
 scratch=$(mktemp -d)
 map=
-if [ "$(id -u)" != 0 ]; then
-    map="--map-auto --map-root-user"
-    # The directory belongs to the mapped root, and so does what is unpacked into it.
-fi
-trap 'chmod -R u+w "$scratch" 2>/dev/null; unshare $map rm -rf "$scratch"' EXIT
+[ "$(id -u)" = 0 ] || map="--map-auto --map-root-user"
+# What is unpacked belongs to mapped users: they remove it.
+# shellcheck disable=SC2064,SC2086 # a list of words
+trap "unshare $map rm -rf '$scratch'" EXIT
 # shellcheck disable=SC2086 # a list of words
 unshare $map --mount --net --pid --ipc --uts --fork --kill-child "$here/cases.sh" "$deb" "$tar" "$scratch"

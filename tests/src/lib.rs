@@ -12,6 +12,10 @@ pub mod aws;
 
 pub mod edge;
 
+pub mod dns;
+
+pub mod mysql;
+
 pub mod cloudflared;
 
 pub mod world;

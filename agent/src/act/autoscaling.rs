@@ -1,5 +1,9 @@
 //! What Auto Scaling is told about this instance, and what it says.
 
+mod cause;
+mod group;
+
+use super::service_clock::ServiceClock;
 use crate::identity::{Call, failure};
 use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::config::Config;
@@ -11,6 +15,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use cflared_verdict::{Failure, FailureKind};
 use std::time::Duration;
 use tokio::sync::Mutex;
+use tracing::warn;
 
 /// How often a mark is tried against other updates of the group, and how often it is read back.
 const TRIES: u32 = 3;
@@ -63,7 +68,30 @@ pub enum Error {
         /// The instance.
         instance: String,
     },
-    /// The call failed.
+    /// Part of an answer is no answer.
+    #[error(
+        "failed to read the Auto Scaling group of {instance}: it has more than {most} {what}, too many to judge; look at \
+         the group, and replace the instance by hand"
+    )]
+    TooMany {
+        /// The instance.
+        instance: String,
+        /// Of what there are too many.
+        what: &'static str,
+        /// How many are read.
+        most: usize,
+    },
+    /// Nothing is done in a dry run.
+    #[error(
+        "failed to mark {instance} {health}: this is a dry run; without --dry-run {MARK} would have been called now"
+    )]
+    DryRun {
+        /// The instance.
+        instance: String,
+        /// What it would have been marked.
+        health: &'static str,
+    },
+    /// A call failed, or its answer is of no use.
     #[error("{}", .0.text)]
     Call(Failure),
 }
@@ -73,6 +101,8 @@ impl Error {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::NotInGroup { .. } => FailureKind::Missing,
+            Self::TooMany { .. } => FailureKind::Invalid,
+            Self::DryRun { .. } => FailureKind::Disabled,
             Self::Call(failure) => failure.kind,
         }
     }
@@ -93,13 +123,16 @@ const READ: &str = "autoscaling:DescribeAutoScalingInstances";
 pub struct AutoScaling {
     client: Client,
     instance: String,
+    dry_run: bool,
     marking: Mutex<()>,
 }
 
 impl AutoScaling {
-    /// For the instance with that id. The client's own retries and time-outs are replaced.
-    pub fn new(client: &Client, instance: impl Into<String>) -> Self {
-        Self { client: Client::from_conf(bounded(client)), instance: instance.into(), marking: Mutex::new(()) }
+    /// For the instance with that id. The client's own retries and time-outs are replaced. In a dry run everything is
+    /// read and nothing is marked.
+    pub fn new(client: &Client, instance: impl Into<String>, dry_run: bool) -> Self {
+        let client = Client::from_conf(bounded(client));
+        Self { client, instance: instance.into(), dry_run, marking: Mutex::new(()) }
     }
 
     /// Sets the instance's health, and reads back whether the group shows it. One mark at a time: another call waits.
@@ -107,9 +140,15 @@ impl AutoScaling {
     /// An unhealthy mark respects the group's grace period: a young instance is not shown as marked.
     ///
     /// # Errors
-    /// The instance is in no group, or a call failed. After a failure the mark may stand; marking again is harmless.
+    /// The instance is in no group, a call failed, or this is a dry run. After a failed call the mark may stand; marking
+    /// again is harmless.
     pub async fn mark(&self, health: Health) -> Result<Marked, Error> {
         let _one_at_a_time = self.marking.lock().await;
+        if self.dry_run {
+            let (instance, health) = (self.instance.clone(), health.spelled());
+            warn!(%instance, health, "dry run: the instance would be marked now");
+            return Err(Error::DryRun { instance, health });
+        }
         self.set(health).await?;
         let mut membership = self.membership().await?;
         for _ in 1..TRIES {
@@ -128,8 +167,13 @@ impl AutoScaling {
     /// # Errors
     /// The instance is in no group, or the call failed.
     pub async fn membership(&self) -> Result<Membership, Error> {
+        self.read_membership(&ServiceClock::default()).await
+    }
+
+    async fn read_membership(&self, clock: &ServiceClock) -> Result<Membership, Error> {
         let request = self.client.describe_auto_scaling_instances().instance_ids(&self.instance);
-        let answer = request.send().await.map_err(|error| self.failed(READ, &error))?;
+        let answer = request.customize().interceptor(clock.clone()).send().await;
+        let answer = answer.map_err(|error| self.failed(READ, &error))?;
         let entry = answer.auto_scaling_instances().iter().find(|entry| entry.instance_id() == Some(&self.instance));
         let entry = entry.ok_or_else(|| self.not_in_group())?;
         Ok(Membership {
@@ -145,9 +189,10 @@ impl AutoScaling {
         let mut tries = 1;
         loop {
             let request = self.client.set_instance_health().instance_id(&self.instance);
+            let request = request.health_status(health.spelled());
             let request = match health {
-                Health::Unhealthy => request.health_status("Unhealthy").should_respect_grace_period(true),
-                Health::Healthy => request.health_status("Healthy"),
+                Health::Unhealthy => request.should_respect_grace_period(true),
+                Health::Healthy => request,
             };
             let Err(error) = request.send().await else { return Ok(()) };
             let contended = error.as_service_error().is_some_and(|error| error.is_resource_contention_fault());
@@ -174,6 +219,16 @@ impl AutoScaling {
 
     fn not_in_group(&self) -> Error {
         Error::NotInGroup { instance: self.instance.clone() }
+    }
+}
+
+impl Health {
+    /// As the API spells it.
+    fn spelled(self) -> &'static str {
+        match self {
+            Self::Unhealthy => "Unhealthy",
+            Self::Healthy => "Healthy",
+        }
     }
 }
 

@@ -11,16 +11,20 @@ use std::path::Path;
 /// Nothing is synced: these files live in the runtime directory, a tmpfs, which a power cut empties anyway. There must
 /// be one writer only. A missing directory is created (0755); its parent must exist.
 pub fn replace(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_added_extension("tmp");
-    let written = create(&temporary)
+    replace_by(&path.with_added_extension("tmp"), path, mode, bytes)
+}
+
+/// As [`replace`], for several writers: each has a name of its own for the file that is not complete yet.
+pub fn replace_by(temporary: &Path, path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let written = create(temporary)
         .and_then(|mut file| {
             file.set_permissions(Permissions::from_mode(mode))?;
             file.write_all(bytes)
         })
-        .and_then(|()| fs::rename(&temporary, path));
+        .and_then(|()| fs::rename(temporary, path));
     if written.is_err() {
         // The cause that is reported is the first one; what is left over is replaced by the next attempt.
-        let _ = fs::remove_file(&temporary);
+        let _ = fs::remove_file(temporary);
     }
     written
 }

@@ -3,14 +3,17 @@
 //! The schema is a contract with whoever reads the file. Within a schema version fields are only added; a reader passes
 //! over what it does not know. Names of states are text, so that an older reader can show a newer state.
 
+mod publisher;
+mod read;
+
+pub use publisher::Publisher;
+pub use read::ReadError;
+
 use super::Timestamp;
-use cflared_verdict::Mono;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{self, Read};
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// The schema this agent writes.
 pub const SCHEMA: u32 = 1;
@@ -20,8 +23,10 @@ pub const HEARTBEAT: Duration = Duration::from_secs(30);
 pub const STALE_AFTER: Duration = Duration::from_secs(75);
 /// How many entries of the journal are kept.
 pub const JOURNAL: usize = 50;
-/// The largest file that is read, in bytes.
-const LARGEST: u64 = 1024 * 1024;
+/// Who holds when it is somebody on the host, by `cflared-agent hold`.
+pub const OPERATOR: &str = "operator";
+/// Who holds when it is the instance's tag.
+pub const TAG: &str = "tag";
 
 /// The whole status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,8 +43,20 @@ pub struct Status {
     /// The tunnel's UUID; none until a bundle is installed.
     #[serde(default)]
     pub tunnel: Option<String>,
+    /// The holds in force: while there is one, nothing is condemned or handed over.
+    #[serde(default)]
+    pub holds: Vec<Hold>,
+    /// Whether marks are only talked of, and not made.
+    #[serde(default)]
+    pub dry_run: bool,
     /// The verdict.
     pub health: Health,
+    /// Whose fault it is, if something is wrong.
+    #[serde(default)]
+    pub blame: Option<Blame>,
+    /// What was answered when this instance was last to be condemned: whether it may be, or why not.
+    #[serde(default)]
+    pub guard: Option<String>,
     /// The latest failure that stands in the way, with the next step; none if nothing does.
     #[serde(default)]
     pub trouble: Option<String>,
@@ -102,6 +119,29 @@ pub struct Health {
     pub since: Timestamp,
     /// The evidence, in words.
     pub why: String,
+}
+
+/// A hold in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Who holds: [`OPERATOR`] or [`TAG`].
+    pub by: String,
+    /// When it ends by itself; none: when it is lifted.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+    /// What was said of it.
+    pub note: String,
+}
+
+/// Whose fault it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blame {
+    /// `process`, `host_network`, `edge`, `credentials`, `config`, `origin`, `unknown`.
+    pub blame: String,
+    /// How sure that is: `certain`, `likely`, `guess`.
+    pub confidence: String,
+    /// On which evidence.
+    pub evidence: String,
 }
 
 /// One connector.
@@ -208,80 +248,26 @@ pub struct Counters {
 pub struct Entry {
     /// When.
     pub at: Timestamp,
-    /// `transition` of the health, `action`, or `refusal`.
+    /// `finding` of a blame, `transition` of the health, `action`, or `refusal`.
     pub kind: String,
     /// What was decided, or refused.
     pub what: String,
     /// On which evidence.
     pub evidence: String,
+    /// Whose fault the trouble was, where that was decided by.
+    #[serde(default)]
+    pub blame: Option<String>,
 }
 
-/// Why there is no status to show.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// No agent has run since boot.
-    #[error("failed to read the status {0}: there is none; is cflared-agent running? systemctl status cflared-agent")]
-    Missing(String),
-    /// It is there and cannot be read.
-    #[error(
-        "failed to read the status {path}: {cause}; a running agent writes it anew within 30 s: systemctl status \
-         cflared-agent"
-    )]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// Why.
-        cause: String,
-    },
-}
-
-impl Status {
-    /// Reads a status that some agent wrote.
-    ///
-    /// # Errors
-    /// There is none, or it is not one.
-    pub fn read(path: &Path) -> Result<Self, ReadError> {
-        let name = path.display().to_string();
-        let mut bytes = Vec::new();
-        match File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)) {
-            Ok(_) => serde_json::from_slice(&bytes)
-                .map_err(|error| ReadError::Unreadable { path: name, cause: error.to_string() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ReadError::Missing(name)),
-            Err(error) => Err(ReadError::Unreadable { path: name, cause: error.to_string() }),
+/// Without what changes by itself, such as the time that is left.
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { by, until, note } = self;
+        write!(f, "on hold by the {by}")?;
+        if let Some(until) = until {
+            write!(f, " until {}", humantime::format_rfc3339_seconds((*until).into()))?;
         }
-    }
-
-    /// Whether the agent should have rewritten this by `now` and has not.
-    pub fn is_stale(&self, now: SystemTime) -> bool {
-        self.written_at.age(now) > STALE_AFTER
-    }
-}
-
-/// Decides when the status file is rewritten: on a change at once, else at the heartbeat.
-#[derive(Debug, Default)]
-pub struct Publisher {
-    last: Option<(Mono, Status)>,
-}
-
-impl Publisher {
-    /// The bytes to write at `now`, if any are due. `status` is what holds now; its `written_at` is not compared.
-    pub fn offer(&mut self, now: Mono, mut status: Status) -> Option<Vec<u8>> {
-        status.journal.drain(..status.journal.len().saturating_sub(JOURNAL));
-        if let Some((at, last)) = &self.last {
-            let written_at = std::mem::replace(&mut status.written_at, last.written_at);
-            if *last == status && now.since(*at) < HEARTBEAT {
-                return None;
-            }
-            status.written_at = written_at;
-        }
-        let json = serde_json::to_vec(&status).expect("the status has string keys only, so it is always JSON");
-        self.last = Some((now, status));
-        Some(json)
-    }
-
-    /// When the next heartbeat is due: at once if nothing was written yet.
-    pub fn due(&self) -> Mono {
-        self.last.as_ref().map_or(Mono::default(), |(at, _)| *at + HEARTBEAT)
+        write!(f, ": {note}")
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::cloudwatch::{self, CloudWatch, Sample};
-use cflared_verdict::Mark;
+use cflared_verdict::{Blame, Health, View};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::warn;
 
@@ -43,12 +43,21 @@ impl Agent {
             registered: connections > 0,
             connections,
             restarts: std::mem::take(&mut self.restarts),
-            held: matches!(view.mark, Mark::Refused { .. }).then_some("unknown"),
+            held: held(&view),
             ami_age_days: host.image_age_days(wall),
         };
         if !cloudwatch.sample(wall, sample) {
             warn!("datapoints of this moment not taken: the pusher is behind");
         }
+    }
+}
+
+/// What holds back: whose fault it is that this instance is not replaced for, or a person.
+fn held(view: &View) -> Option<&'static str> {
+    let blame = view.blame.as_ref().map_or(Blame::Unknown, |finding| finding.blame);
+    match view.health {
+        Health::Held => Some(blame.name()),
+        _ => (!view.holds.is_empty()).then_some("operator"),
     }
 }
 

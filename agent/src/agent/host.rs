@@ -28,12 +28,10 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub fn new(booted: super::boot::Booted, aws: &Aws, settings: &Settings) -> Self {
+    pub fn new(booted: super::boot::Booted, aws: &Aws, settings: &Settings, dry_run: bool) -> Self {
         let super::boot::Booted { instance, environment, store, image_built, .. } = booted;
-        let autoscaling = settings
-            .autoscaling
-            .enabled
-            .then(|| Arc::new(AutoScaling::new(&aws.auto_scaling(&instance.region), instance.id.as_str())));
+        let autoscaling = || AutoScaling::new(&aws.auto_scaling(&instance.region), instance.id.as_str(), dry_run);
+        let autoscaling = settings.autoscaling.enabled.then(|| Arc::new(autoscaling()));
         Self {
             secrets: aws.secrets_manager(&instance.region),
             autoscaling,

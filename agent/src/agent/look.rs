@@ -11,6 +11,9 @@ use std::time::Duration;
 /// a registration is seen at once and costs no wake-ups later.
 const FIRST: Duration = Duration::from_millis(100);
 
+/// A complaint of one kind is taken this often at most. It rides on the looks, and costs no wake-up of its own.
+const HEARD: Duration = Duration::from_secs(1);
+
 /// A connector and the looks at it.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -23,6 +26,8 @@ pub(super) struct Watched {
     pub page_due: bool,
     pace: Duration,
     next: Mono,
+    /// When the complaints were last taken.
+    heard: Mono,
     /// A look is under way.
     looking: bool,
     /// It began at another child than the one that there is now.
@@ -48,6 +53,7 @@ impl Watched {
             page_due: false,
             pace: FIRST,
             next: Mono::default(),
+            heard: Mono::default(),
             looking: false,
             outdated: false,
             ready: None,
@@ -77,6 +83,10 @@ impl Watched {
     ) -> impl Future<Output = Look> + Send + use<> {
         self.looking = true;
         self.next = now + self.pace;
+        if now.since(self.heard) >= HEARD {
+            self.heard = now;
+            self.handle.complain_again();
+        }
         let page_due = std::mem::take(&mut self.page_due);
         let (metrics, before) = (self.metrics, self.ready.clone());
         let connector = self.handle.seen().connector_id.map(|id| id.to_string());

@@ -3,9 +3,10 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::autoscaling::{Health, Membership};
-use crate::bundle::{self, Intake, Locked};
+use crate::bundle::{self, Intake, Locked, Service};
 use crate::connector::{self, respawn};
 use crate::identity::{self, Environment};
+use crate::probe::Streams;
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
 use cflared_verdict::{Failure, FailureKind, Generation, Order, OrderId, Outcome, RunId, SecretRead, VersionId};
@@ -19,8 +20,11 @@ const READ: Duration = Duration::from_secs(20);
 const DISK: Duration = Duration::from_secs(30);
 /// How long a connector may take beyond its grace period.
 const STOP: Duration = Duration::from_secs(15);
-/// How long a mark and its read-back may take, with the save before it.
-const MARK: Duration = Duration::from_secs(45);
+
+/// How long a probe may take: the rules, then the tries, which are over within 7 s.
+const PROBE: Duration = Duration::from_secs(10);
+/// How long the rules of a bundle may take to be read: a disk that hangs must not keep the edge from being tried.
+const RULES: Duration = Duration::from_secs(2);
 
 /// How an order ended, with what the agent itself keeps of it.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ pub(super) enum News {
     Drained(RunId),
 }
 
-type Ended = Result<(Outcome, News), Failure>;
+pub(super) type Ended = Result<(Outcome, News), Failure>;
 
 impl Agent {
     /// Carries out `order`. Its [`Report`] comes through the set of reports.
@@ -81,12 +85,16 @@ impl Agent {
             }
             Order::MarkUnhealthy => self.mark(id, kind, Health::Unhealthy),
             Order::MarkHealthy => self.mark(id, kind, Health::Healthy),
+            Order::Probe { generation } => self.probe(id, generation),
+            Order::ReadGroup => self.read_group(id),
+            Order::ReadPeers { since } => self.read_peers(id, since),
+            Order::ReadHoldTag => self.read_hold_tag(id),
             Order::Exit => self.exiting = true,
         }
     }
 
     /// Runs `work` beside the loop, for `limit` at most.
-    fn spawn(
+    pub(super) fn spawn(
         &mut self,
         id: OrderId,
         limit: Duration,
@@ -208,27 +216,34 @@ impl Agent {
         });
     }
 
-    fn mark(&mut self, id: OrderId, order: Order, health: Health) {
-        let saved = self.save();
-        let group = self.host.as_ref().and_then(|host| host.autoscaling.clone());
-        self.spawn(id, MARK, order, async move {
-            let Some(group) = group else {
-                let text =
-                    "autoscaling.enabled is false in the settings, so the instance is not marked; replace it by hand";
-                return Err(Failure::new(FailureKind::Disabled, text));
+    fn probe(&mut self, id: OrderId, generation: Generation) {
+        let store = self.host.as_ref().map(|host| host.store.store().clone());
+        let prober = self.prober.clone();
+        let streams = if self.streams.take(self.clock.mono()) { Streams::Try } else { Streams::Spare };
+        self.spawn(id, PROBE, Order::Probe { generation }, async move {
+            let read =
+                tokio::task::spawn_blocking(move || store.map_or(Ok(vec![]), |store| store.services(generation)));
+            let services = match tokio::time::timeout(RULES, read).await {
+                Ok(Ok(Ok(services))) => services,
+                Ok(Ok(Err(error))) => without_origins(&error),
+                Ok(Err(error)) => without_origins(&error),
+                Err(late) => without_origins(&late),
             };
-            // It must be known after a crash that a mark of ours may stand.
-            saved.await.map_err(|error| Failure::new(FailureKind::Host, error.to_string()))?;
-            let marked = group.mark(health).await.map_err(Failure::from)?;
-            Ok((Outcome::Marked { shown: marked.shown }, News::Membership(marked.membership)))
+            Ok((Outcome::Probed(prober.probe(services, streams).await), News::None))
         });
     }
+}
+
+/// The edge is tried whatever the rules are.
+fn without_origins(error: &dyn std::fmt::Display) -> Vec<Service> {
+    warn!(%error, "origins not tried");
+    vec![]
 }
 
 fn done((): ()) -> (Outcome, News) {
     (Outcome::Done, News::None)
 }
 
-fn not_booted() -> Failure {
+pub(super) fn not_booted() -> Failure {
     Failure::new(FailureKind::Host, "the agent has not what this order needs any more; it is ordered again")
 }

@@ -1,11 +1,12 @@
 //! What the agent tells of itself: the status file and the line for systemd.
 
 use super::Agent;
+use super::evidence::kind_name;
 use crate::act::Timestamp;
 use crate::act::autoscaling::Membership;
 use crate::act::status::{self, Status};
 use crate::log::Lost;
-use cflared_verdict::{DecisionKind, Mark, Mono, Ready, Role, Run, RunId, VersionId, View};
+use cflared_verdict::{Confidence, Finding, Hold, Holder, Mark, Mono, Ready, Role, Run, RunId, VersionId, View};
 use std::time::SystemTime;
 
 /// What was learnt and is only told on.
@@ -47,7 +48,8 @@ impl Agent {
         let view = self.verdict.view(now);
         let trouble = view.trouble.as_ref().filter(|trouble| !self.why(&view).contains(trouble.as_str()));
         let tail = trouble.map(|trouble| format!("; {trouble}")).unwrap_or_default();
-        format!("{}: {}{tail}", view.health, self.why(&view))
+        let holds: String = view.holds.iter().map(|(by, hold)| format!("{}; ", self.hold(*by, hold))).collect();
+        format!("{holds}{}: {}{tail}", view.health, self.why(&view))
     }
 
     fn why(&self, view: &View) -> String {
@@ -79,6 +81,14 @@ impl Agent {
                 environment: host.environment.as_ref().map(|environment| environment.as_str().into()),
             }),
             tunnel: view.installed.as_ref().map(|installed| installed.tunnel.clone()),
+            holds: view.holds.iter().map(|(by, hold)| self.hold(*by, hold)).collect(),
+            dry_run: self.dry_run,
+            blame: view.blame.as_ref().map(|Finding { blame, confidence, evidence }| status::Blame {
+                blame: blame.name().into(),
+                confidence: confidence_name(*confidence).into(),
+                evidence: evidence.clone(),
+            }),
+            guard: view.guard.clone(),
             health: status::Health { state: view.health.to_string(), since: at(view.since), why: self.why(&view) },
             trouble: view.trouble.clone().or_else(|| self.told.boot_trouble.clone()),
             connectors: view.runs.iter().map(|(id, run)| self.connector(*id, run)).collect(),
@@ -120,12 +130,22 @@ impl Agent {
                 .iter()
                 .map(|decision| status::Entry {
                     at: at(decision.at),
-                    kind: kind(decision.kind).into(),
+                    kind: kind_name(decision.kind).into(),
                     what: decision.what.clone(),
                     evidence: decision.evidence.clone(),
+                    blame: decision.blame.map(|blame| blame.name().into()),
                 })
                 .collect(),
         }
+    }
+
+    fn hold(&self, by: Holder, hold: &Hold) -> status::Hold {
+        let by = match by {
+            Holder::Operator => status::OPERATOR,
+            Holder::Tag => status::TAG,
+        };
+        let until = hold.until.map(|until| Timestamp::from(self.clock.wall_at(until)));
+        status::Hold { by: by.into(), until, note: hold.note.clone() }
     }
 
     fn connector(&self, id: RunId, run: &Run) -> status::Connector {
@@ -160,10 +180,10 @@ fn state(run: &Run) -> &'static str {
     }
 }
 
-fn kind(kind: DecisionKind) -> &'static str {
-    match kind {
-        DecisionKind::Transition => "transition",
-        DecisionKind::Action => "action",
-        DecisionKind::Refusal => "refusal",
+fn confidence_name(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Guess => "guess",
+        Confidence::Likely => "likely",
+        Confidence::Certain => "certain",
     }
 }

@@ -67,6 +67,14 @@ pub enum Error {
         /// What is wrong with it.
         why: Unusable,
     },
+    /// The ingress rules of the generation cannot be read.
+    #[error("failed to read the ingress rules of generation {generation}: {why}")]
+    Rules {
+        /// The generation.
+        generation: Generation,
+        /// What is wrong, and the next step.
+        why: String,
+    },
     /// The generation is the one that serves, so it is not removed.
     #[error("failed to discard generation {generation}: `current` names it; commit another one first")]
     Current {

@@ -25,7 +25,7 @@ pub use install::{Made, Staged};
 pub use intake::{Intake, NotTaken};
 pub use lock::Locked;
 pub use rules::Bundle;
-pub use service::Origin;
+pub use service::{Origin, Service};
 pub use store::{Found, Store};
 pub use writer::Writer;
 

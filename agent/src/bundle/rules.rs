@@ -1,7 +1,7 @@
 //! The checks that need nothing but the payload.
 
 use super::broken::RuleBroken;
-use super::service::{self, Origin};
+use super::service::Service;
 use super::yaml::{self, Node};
 use crate::secret::payload::fields::Fields;
 use crate::secret::payload::{Payload, SecretText};
@@ -20,7 +20,7 @@ const TUNNEL_SECRET_BYTES: usize = 32;
 pub struct Bundle {
     payload: Payload,
     tunnel: Uuid,
-    origins: Vec<Origin>,
+    services: Vec<Service>,
 }
 
 impl Bundle {
@@ -36,8 +36,8 @@ impl Bundle {
         }
         same_tunnel(&config, tunnel)?;
         credentials_file(&config, &config_dir.join(format!("{tunnel}.json")))?;
-        let origins = ingress(&config)?;
-        Ok(Self { payload, tunnel, origins })
+        let services = ingress(&config)?;
+        Ok(Self { payload, tunnel, services })
     }
 
     /// The version of the secret that both parts come from.
@@ -50,9 +50,9 @@ impl Bundle {
         self.tunnel
     }
 
-    /// The network addresses that the rules send traffic to, in the rules' order, each once.
-    pub fn origins(&self) -> &[Origin] {
-        &self.origins
+    /// What the rules send traffic to, in the rules' order, each once.
+    pub fn services(&self) -> &[Service] {
+        &self.services
     }
 
     /// What is installed as `config.yml`.
@@ -104,24 +104,26 @@ fn credentials_file(config: &Node, expected: &Path) -> Result<(), RuleBroken> {
     }
 }
 
-/// Checks the ingress rules; the origins that they name.
-fn ingress(config: &Node) -> Result<Vec<Origin>, RuleBroken> {
+/// Checks the ingress rules; what they send traffic to.
+pub(super) fn ingress(config: &Node) -> Result<Vec<Service>, RuleBroken> {
     let rules = match config.get("ingress") {
         None | Some(Node::Null) => return Err(RuleBroken::IngressMissing),
         Some(Node::List(rules)) => rules,
         Some(other) => return Err(wrong_type("ingress", None, other, "a list of rules")),
     };
     let (last, _) = rules.split_last().ok_or(RuleBroken::IngressMissing)?;
-    let mut origins = Vec::new();
+    let mut services = Vec::new();
     for (number, rule) in (1..).zip(rules) {
         if !matches!(rule, Node::Map(_)) {
             return Err(wrong_type("ingress", Some(number), rule, "a mapping with `service:`"));
         }
         let service = text(rule, "service", Some(number))?.unwrap_or_default();
-        let origin = service::parse(service).map_err(|why| RuleBroken::ServiceInvalid { rule: number, why })?;
-        origins.extend(origin.filter(|origin| !origins.contains(origin)));
+        let service = Service::parse(service).map_err(|why| RuleBroken::ServiceInvalid { rule: number, why })?;
+        if !services.contains(&service) {
+            services.push(service);
+        }
     }
-    if is_catch_all(last, rules.len())? { Ok(origins) } else { Err(RuleBroken::NoCatchAll) }
+    if is_catch_all(last, rules.len())? { Ok(services) } else { Err(RuleBroken::NoCatchAll) }
 }
 
 /// Whether the rule matches every request, as cloudflared sees it: no path, and no hostname or `*`.

@@ -1,12 +1,69 @@
 //! What an ingress rule may send traffic to.
 
 use std::fmt;
+use std::path::PathBuf;
 use url::{Host, Url};
 
 /// The URL schemes that cloudflared proxies, each with the port that it dials when the URL names none (its
 /// `ingress/origin_service.go`; 7864 is its stand-in for "TCP has no default").
 const SCHEMES: &[(&str, u16)] =
     &[("http", 80), ("https", 443), ("ws", 80), ("wss", 443), ("tcp", 7864), ("ssh", 22), ("rdp", 3389), ("smb", 445)];
+
+/// What an ingress rule sends traffic to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// An address on the network.
+    Network(Origin),
+    /// A socket of this host.
+    Socket {
+        /// `unix`, or `unix+tls`.
+        scheme: &'static str,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// Nothing that has an address: cloudflared answers itself (`http_status:404`, `hello_world`), or the client names
+    /// where it wants to go (`bastion`, `socks-proxy`).
+    NoAddress(String),
+}
+
+impl Service {
+    /// Reads a service.
+    ///
+    /// # Errors
+    /// It is none that cloudflared knows; the text continues "the service of ingress rule 1 …" and does not quote it.
+    pub fn parse(service: &str) -> Result<Self, &'static str> {
+        if let Some(status) = service.strip_prefix("http_status:") {
+            return match status.parse::<u16>() {
+                Ok(100..=999) => Ok(Self::NoAddress(service.into())),
+                _ => Err("is `http_status:` without a status from 100 to 999"),
+            };
+        }
+        for (prefix, scheme) in [("unix:", "unix"), ("unix+tls:", "unix+tls")] {
+            match service.strip_prefix(prefix) {
+                None => {}
+                Some("") => return Err("is a socket without a path"),
+                Some(path) => return Ok(Self::Socket { scheme, path: path.into() }),
+            }
+        }
+        match service {
+            "hello_world" | "hello-world" | "helloworld" | "bastion" | "socks-proxy" => {
+                Ok(Self::NoAddress(service.into()))
+            }
+            "" => Err("is missing"),
+            url => network(url).map(Self::Network),
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(origin) => origin.fmt(f),
+            Self::Socket { scheme, path } => write!(f, "{scheme}:{}", path.display()),
+            Self::NoAddress(word) => f.write_str(word),
+        }
+    }
+}
 
 /// An address on the network that an ingress rule sends traffic to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,27 +80,6 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
         write!(f, "{}://{open}{}{close}:{}", self.scheme, self.host, self.port)
-    }
-}
-
-/// Reads a service: an origin on the network, or `None` for what needs none (a fixed status, a socket, bastion mode).
-///
-/// # Errors
-/// It is none that cloudflared knows; the text continues "the service of ingress rule 1 …" and does not quote it.
-pub fn parse(service: &str) -> Result<Option<Origin>, &'static str> {
-    if let Some(status) = service.strip_prefix("http_status:") {
-        return match status.parse::<u16>() {
-            Ok(100..=999) => Ok(None),
-            _ => Err("is `http_status:` without a status from 100 to 999"),
-        };
-    }
-    if let Some(path) = service.strip_prefix("unix:").or_else(|| service.strip_prefix("unix+tls:")) {
-        return if path.is_empty() { Err("is a socket without a path") } else { Ok(None) };
-    }
-    match service {
-        "hello_world" | "hello-world" | "helloworld" | "bastion" | "socks-proxy" => Ok(None),
-        "" => Err("is missing"),
-        url => network(url).map(Some),
     }
 }
 

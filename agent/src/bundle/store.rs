@@ -3,6 +3,8 @@
 use super::error::{Error, Unusable};
 use super::files::{self, Unread};
 use super::meta::{self, Meta};
+use super::service::Service;
+use super::{rules, yaml};
 use crate::secret::payload::MAX_BYTES;
 use cflared_verdict::{Generation, Installed};
 use std::io::ErrorKind;
@@ -74,6 +76,18 @@ impl Store {
     /// The credentials that a connector of that generation is given; `tunnel` is the generation's tunnel.
     pub fn credentials_path(&self, generation: Generation, tunnel: &str) -> PathBuf {
         self.generation_dir(generation).join(credentials_name(tunnel))
+    }
+
+    /// What the rules of a generation send traffic to, in their order, each once.
+    ///
+    /// # Errors
+    /// Its config cannot be read, or breaks a rule, which an installed one does not unless it was changed.
+    pub fn services(&self, generation: Generation) -> Result<Vec<Service>, Error> {
+        let broken = |why: String| Error::Rules { generation, why };
+        let config = read(&self.generation_dir(generation), CONFIG).map_err(|unusable| broken(unusable.to_string()))?;
+        let text = std::str::from_utf8(&config).map_err(|_| broken("its config.yml is not UTF-8".into()))?;
+        let config = yaml::parse(text).map_err(|rule| broken(rule.to_string()))?;
+        rules::ingress(&config).map_err(|rule| broken(rule.to_string()))
     }
 
     /// What `current` names, if it may be used: whole, made by this very instance, and for this environment, if that is

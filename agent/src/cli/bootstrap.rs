@@ -1,5 +1,6 @@
 //! `cflared-agent bootstrap`: a drop-in for a boot script.
 
+use super::owner::become_owner;
 use super::{Exit, complain, say};
 use crate::agent::Clock;
 use crate::bundle::{Found, Intake, NotTaken, Store, Writer};
@@ -7,13 +8,9 @@ use crate::identity::{self, Aws, Discovered, Environment, Metadata, Network};
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
 use crate::settings::Settings;
-use anyhow::Context;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use cflared_verdict::{Failure, FailureKind, Installed, Mono};
-use nix::unistd::{Gid, Uid, geteuid, setgid, setgroups, setuid};
 use std::ops::ControlFlow;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,17 +68,6 @@ pub fn main(settings: Settings, args: &Args) -> Exit {
 
 fn describe(Installed { generation, version, tunnel }: &Installed) -> String {
     format!("generation {generation} (tunnel {tunnel}, secret version {version})")
-}
-
-/// Root installs as the owner of the directory, who has to read it later.
-fn become_owner(dir: &Path) -> anyhow::Result<()> {
-    let Ok(metadata) = std::fs::metadata(dir) else { return Ok(()) };
-    if !geteuid().is_root() || metadata.uid() == 0 {
-        return Ok(());
-    }
-    setgroups(&[]).context("failed to drop root's groups")?;
-    setgid(Gid::from_raw(metadata.gid())).context("failed to drop to the group of the config directory")?;
-    setuid(Uid::from_raw(metadata.uid())).context("failed to drop to the owner of the config directory")
 }
 
 async fn bootstrap(settings: Settings, limit: Duration) -> Result<Outcome, Failed> {

@@ -2,6 +2,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the one place that writes to a person
 
 mod bootstrap;
+mod hold;
+mod owner;
 mod private;
 mod run;
 mod status;
@@ -53,11 +55,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the tunnel until told to stop; for systemd
-    Run,
+    Run(run::Args),
     /// Fetch config and credentials and install them once
     Bootstrap(bootstrap::Args),
     /// Show how the tunnel is; exits 0 if it is registered, 1 if not, 2 if that is not known
     Status(status::Args),
+    /// Keep the agent from having this instance replaced, and from handing over; without an argument: show what holds
+    #[command(after_help = hold::HELP)]
+    Hold(hold::Args),
     /// Wait until the tunnel is up and has settled; exits 0 then, 1 if it is not in time, 2 if that is not known
     Wait(wait::Args),
     /// Check that an image is fit to be launched; exits 0 if it is, 1 if not, 2 if that is not known
@@ -86,9 +91,10 @@ pub fn main() -> ExitCode {
     let named = cli.settings.as_deref();
     let settings = || Settings::load(named).map_err(complain);
     let ended = match cli.command {
-        Command::Run => settings().map(run::main),
+        Command::Run(args) => settings().map(|settings| run::main(settings, &args)),
         Command::Bootstrap(args) => settings().map(|settings| bootstrap::main(settings, &args)),
         Command::Status(args) => settings().map(|settings| status::main(&settings, &args)),
+        Command::Hold(args) => settings().map(|settings| hold::main(&settings, &args)),
         Command::Wait(args) => settings().map(|settings| wait::main(&settings, &args)),
         // Those of the image are among what it looks at.
         Command::Validate(args) => Ok(validate::main(named, &args)),

@@ -4,7 +4,14 @@ use super::{Exit, complain};
 use crate::settings::Settings;
 use crate::{agent, log};
 
-pub fn main(settings: Settings) -> Exit {
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Run the tunnel as ever, and only say when this instance would be marked unhealthy
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn main(settings: Settings, args: &Args) -> Exit {
     let log = match log::init(settings.log.format) {
         Ok(log) => log,
         Err(error) => {
@@ -19,7 +26,7 @@ pub fn main(settings: Settings) -> Exit {
             return Exit::TryAgain;
         }
     };
-    let result = runtime.block_on(agent::run(settings, &log));
+    let result = runtime.block_on(agent::run(settings, args.dry_run, &log));
     // Blocking work that hangs, as on a dead disk, must not keep the process.
     runtime.shutdown_background();
     match result {

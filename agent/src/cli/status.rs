@@ -1,7 +1,7 @@
 //! `cflared-agent status`: what is wrong first.
 
 use super::{Exit, complain, say};
-use crate::act::status::{AutoScaling, CloudWatch, Connector, Installed, ReadError, Status};
+use crate::act::status::{AutoScaling, Blame, CloudWatch, Connector, Hold, Installed, ReadError, Status};
 use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
 use crate::settings::Settings;
@@ -81,9 +81,22 @@ fn meaning(state: &str) -> &'static str {
 }
 
 fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
-    let mut text = format!("{}\n", judged.headline);
+    let mut text = String::new();
+    for hold in &status.holds {
+        let _ = writeln!(text, "{}", hold_line(hold, now));
+    }
+    let _ = writeln!(text, "{}", judged.headline);
+    if let Some(Blame { blame, confidence, evidence }) = &status.blame {
+        let _ = writeln!(text, "  blame: {} ({confidence}): {evidence}", blame.replace('_', " "));
+    }
+    if let Some(guard) = status.guard.as_ref().filter(|guard| !judged.headline.contains(guard.as_str())) {
+        let _ = writeln!(text, "  guard: {guard}");
+    }
     if let Some(trouble) = status.trouble.as_ref().filter(|trouble| !judged.headline.contains(trouble.as_str())) {
         let _ = writeln!(text, "  trouble: {trouble}");
+    }
+    if status.dry_run {
+        text.push_str("  dry run: this instance is never marked unhealthy\n");
     }
     text.push('\n');
     if let Some(instance) = &status.instance {
@@ -108,7 +121,8 @@ fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
         line(&mut text, "cloudwatch", &pushes(cloudwatch, now));
     }
     if let Some(autoscaling) = &status.autoscaling {
-        line(&mut text, "autoscaling", &group(autoscaling));
+        let told = status.guard.as_deref();
+        line(&mut text, "autoscaling", &group(autoscaling, told));
     }
     let agent = &status.agent;
     let running = span(agent.started_at.age(now));
@@ -122,6 +136,12 @@ fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
     }
     journal(&mut text, status, now);
     text
+}
+
+/// A hold, for whoever wonders why nothing is done.
+pub(super) fn hold_line(hold: &Hold, now: SystemTime) -> String {
+    let left = |until| span(SystemTime::from(until).duration_since(now).unwrap_or_default());
+    hold.until.map_or_else(|| hold.to_string(), |until| format!("{hold} ({} left)", left(until)))
 }
 
 fn connector_lines(text: &mut String, connector: &Connector) {
@@ -158,9 +178,11 @@ fn pushes(cloudwatch: &CloudWatch, now: SystemTime) -> String {
     text
 }
 
-fn group(autoscaling: &AutoScaling) -> String {
+/// What `told` says already is left out.
+fn group(autoscaling: &AutoScaling, told: Option<&str>) -> String {
     let mark = if autoscaling.marked { "marked unhealthy by this agent" } else { "not marked unhealthy" };
-    match (&autoscaling.group, &autoscaling.last_error) {
+    let error = autoscaling.last_error.as_deref().filter(|error| Some(*error) != told);
+    match (&autoscaling.group, error) {
         (_, Some(error)) => format!("{mark}; {error}"),
         (Some(group), None) => format!("{mark}, group {group}"),
         (None, None) => mark.into(),
@@ -173,7 +195,9 @@ fn journal(text: &mut String, status: &Status, now: SystemTime) {
     }
     text.push_str("\nlast decisions, newest first\n");
     for entry in status.journal.iter().rev().take(TAIL) {
-        let _ = writeln!(text, "  {:>8} ago  {}: {}", span(entry.at.age(now)), entry.what, entry.evidence);
+        let blame = entry.blame.as_ref().map(|blame| format!(" [{}]", blame.replace('_', " "))).unwrap_or_default();
+        let ago = span(entry.at.age(now));
+        let _ = writeln!(text, "  {ago:>8} ago  {}{blame}: {}", entry.what, entry.evidence);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `cflared-agent wait`: until the tunnel is up on this instance, for units, pipelines and rolling updates.
 
-use super::status::{Judged, judge, span};
+use super::status::{Judged, judge};
 use super::{Exit, complain, say};
 use crate::act::status::{ReadError, Status};
 use crate::act::writer::STATUS_FILE;
@@ -55,7 +55,7 @@ fn timed_out(timeout: Duration, told: &str, exit: Exit) -> Exit {
 /// What one look came to, with what to tell.
 #[derive(Debug, PartialEq, Eq)]
 enum Look {
-    /// The tunnel is up, from that connector, and was so for so long already when the status was written.
+    /// The tunnel is up, from that connector, and is so for so long already, as the status says.
     Serving {
         by: Serving,
         already: Duration,
@@ -116,7 +116,7 @@ fn look(
     match serves {
         Some(connector) => Look::Serving {
             by: Serving { agent: pid, run: connector.run, child: connector.pid },
-            already: status.health.since.age(status.written_at.into()),
+            already: status.health.since.age(now),
             told: format!("{headline}\n"),
         },
         None => not_yet("no connector is registered; "),
@@ -131,8 +131,8 @@ struct Settling {
 }
 
 impl Settling {
-    /// The status tells how long the tunnel is up, yet "up, with fewer connections" begins anew there; what was seen
-    /// here goes on. Either will do. Neither is measured across two clocks, so that a clock step changes nothing.
+    /// The status tells how long the tunnel is up, and is rewritten when that changes; yet "up, with fewer connections"
+    /// begins anew there, so what was seen here goes on. Either will do.
     fn judge(&mut self, look: Look, settle: Duration, now: Mono) -> Look {
         let Look::Serving { by, already, told } = look else {
             self.serving = None;
@@ -146,7 +146,7 @@ impl Settling {
         if already.max(now.since(since)) >= settle {
             return Look::Serving { by, already, told };
         }
-        Look::NotYet(format!("registered, and not for {} yet (handover.settle): {}", span(settle), told.trim_end()))
+        Look::NotYet(format!("registered, and not for {settle:?} yet (handover.settle): {}", told.trim_end()))
     }
 }
 

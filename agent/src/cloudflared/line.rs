@@ -28,7 +28,7 @@ pub struct Line {
     pub rest: Option<String>,
 }
 
-/// Keys that say nothing to us: the log has a time of its own, and `event` is always 0.
+/// Keys that say nothing to us: the log has a time of its own, and `event` (0 or 1) says what other fields show.
 const IGNORED: [&str; 2] = ["time", "event"];
 
 impl Line {

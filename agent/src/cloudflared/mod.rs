@@ -8,6 +8,7 @@ mod process;
 mod symptom;
 mod validate;
 mod version;
+mod words;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -18,6 +19,7 @@ pub use process::{Process, SpawnError};
 pub use symptom::{Meaning, Row, Source, Symptom, TABLE, When, classify};
 pub use validate::{ValidateError, validate_ingress};
 pub use version::{Release, Version, VersionError, release, version};
+pub use words::shown;
 
 /// The target of the events that are lines of the program: the log shows it as their writer's name.
 pub const LOG_TARGET: &str = "cloudflared";

@@ -1,6 +1,7 @@
 //! What the program's log lines mean: one table.
 
 use super::Line;
+use cflared_verdict::Complaint;
 use tracing::Level;
 
 /// What a line says about the tunnel.
@@ -28,6 +29,8 @@ pub enum Symptom {
     Retrying,
     /// The edge's names do not resolve.
     DnsFailed,
+    /// An origin did not take a client's connection.
+    OriginUnreachable,
     /// Somebody else has the metrics port.
     MetricsPortTaken,
     /// The configuration cannot be used.
@@ -42,6 +45,34 @@ pub enum Symptom {
     Chatter,
     /// It is in no row.
     Unknown,
+}
+
+impl Symptom {
+    /// What the program complains of with it; `None`: of nothing that a cause could follow from. That a connection broke
+    /// or that it tries again tells no cause, and that it gave up follows a line that does.
+    pub const fn complaint(self) -> Option<Complaint> {
+        match self {
+            Self::Unauthorized => Some(Complaint::Unauthorized),
+            Self::TunnelDeleted => Some(Complaint::TunnelGone),
+            Self::Rejected => Some(Complaint::EdgeRejected),
+            Self::EdgeSilent => Some(Complaint::EdgeSilent),
+            Self::EdgeUnreachable => Some(Complaint::EdgeUnreachable),
+            Self::DnsFailed => Some(Complaint::DnsFailed),
+            Self::MetricsPortTaken => Some(Complaint::PortTaken),
+            Self::OriginUnreachable => Some(Complaint::OriginUnreachable),
+            Self::ConfigRefused => Some(Complaint::ConfigRefused),
+            Self::CredentialsUnreadable => Some(Complaint::CredentialsUnreadable),
+            Self::ConnectorId
+            | Self::Registered
+            | Self::Unregistered
+            | Self::ConnectionLost
+            | Self::Retrying
+            | Self::Stopping
+            | Self::GaveUp
+            | Self::Chatter
+            | Self::Unknown => None,
+        }
+    }
 }
 
 /// What a line means.
@@ -75,6 +106,8 @@ pub enum When {
     Error(&'static str),
     /// The message and the error; an empty text takes any error, but not none.
     Both(&'static str, &'static str),
+    /// The error of a line that has no message.
+    Bare(&'static str),
     /// A plain line only.
     Plain(&'static str),
 }
@@ -84,13 +117,13 @@ pub enum When {
 pub enum Source {
     /// In this file of `agent/tests/recorded/`, which the real 2026.8.2 printed.
     Recorded(&'static str),
-    /// In this public issue, with a log of a real cloudflared.
+    /// In this public issue or page, with a log of a real cloudflared.
     Reported(&'static str),
 }
 
 use Source::{Recorded, Reported};
 use Symptom as S;
-use When::{Both, Error, Message, Plain};
+use When::{Bare, Both, Error, Message, Plain};
 
 const fn row(event: &'static str, symptom: Symptom, level: Level, when: When, source: Source) -> Row {
     Row { meaning: Meaning { event, symptom, level }, when, source }
@@ -128,6 +161,13 @@ pub const TABLE: &[Row] = &[
     row("dns_advice", S::Chatter, Level::DEBUG, Message("     See GitHub issue https://github.com/golang/go/issues/27546"), Recorded("connected.log")),
     row("dns_advice", S::Chatter, Level::DEBUG, Message("     For example, you could use Cloudflare's 1.1.1.1"), Recorded("connected.log")),
     row("dns_advice", S::Chatter, Level::DEBUG, Message("     https://developers.cloudflare.com/1.1.1.1/"), Recorded("connected.log")),
+
+    // Two lines for each client: one of the rule, without a message (`originService`), and one of the request.
+    // An origin that is no HTTP server has nothing but the error of the dial in both.
+    row("origin_unreachable", S::OriginUnreachable, Level::WARN, Both("Request failed", "Unable to reach the origin service. "), Reported("cloudflare/cloudflared#976")),
+    row("origin_unreachable", S::OriginUnreachable, Level::DEBUG, Error("Unable to reach the origin service. "), Reported("homeassistant-apps/app-cloudflared#671")),
+    row("origin_unreachable", S::OriginUnreachable, Level::WARN, Both("Request failed", "dial tcp "), Reported("brettscott/cloudflare-worker-tunnel-mysql-example, README")),
+    row("origin_unreachable", S::OriginUnreachable, Level::DEBUG, Bare("dial tcp "), Reported("brettscott/cloudflare-worker-tunnel-mysql-example, README")),
 
     row("metrics_port_taken", S::MetricsPortTaken, Level::WARN, Both("Error opening metrics server listener", "address already in use"), Recorded("metrics_port_in_use.log")),
     row("config_missing", S::ConfigRefused, Level::WARN, Plain("no such file or directory"), Recorded("cfg_missing.log")),
@@ -184,6 +224,7 @@ impl When {
             return match self {
                 Message(text) | Error(text) | Plain(text) => message(text),
                 Both(text, error) => message(text) && message(error),
+                Bare(_) => false,
             };
         }
         let error = |text: &str| line.error.as_ref().is_some_and(|error| error.contains(text));
@@ -191,6 +232,7 @@ impl When {
             Message(text) => message(text),
             Error(text) => error(text),
             Both(text, cause) => message(text) && error(cause),
+            Bare(cause) => line.message.is_empty() && error(cause),
             Plain(_) => false,
         }
     }

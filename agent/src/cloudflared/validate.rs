@@ -2,14 +2,12 @@
 
 use super::once::{self, NoAnswer};
 use super::process::SpawnError;
+use super::words::redacted;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How much of its reason is passed on, in characters.
 const REASON: usize = 300;
-
-/// From how many characters on a word without a break may be a key: a tunnel's secret has 44.
-const KEY: usize = 20;
 
 /// Why a configuration is not accepted, or not known to be.
 #[derive(Debug, thiserror::Error)]
@@ -74,27 +72,6 @@ fn without_keys(line: &str, config: &Path) -> String {
     let path = config.to_string_lossy();
     let spared: Vec<_> = line.split(path.as_ref()).map(redacted).collect();
     spared.join(&path).chars().take(REASON).collect()
-}
-
-fn redacted(text: &str) -> String {
-    let in_a_key = |c: char| c.is_ascii_alphanumeric() || "+/=_".contains(c);
-    let mut safe = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find(in_a_key) {
-        let end = rest[start..].find(|c| !in_a_key(c)).map_or(rest.len(), |length| start + length);
-        let word = &rest[start..end];
-        safe.push_str(&rest[..start]);
-        safe.push_str(if may_be_a_key(word) { "[redacted]" } else { word });
-        rest = &rest[end..];
-    }
-    safe + rest
-}
-
-/// Paths and URLs are long too; what tells them from base64 is that they do not mix cases and digits.
-fn may_be_a_key(word: &str) -> bool {
-    let has = |kind: fn(&u8) -> bool| word.bytes().any(|byte| kind(&byte));
-    let mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
-    word.len() >= KEY && (mixed || !word.contains('/'))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! hears of the child through [`RunFact`]s. When a living child is to be restarted is for others to decide; here only
 //! exits are answered, by the policy of [`respawn`].
 
+mod complaints;
 mod owner;
 mod relay;
 pub mod respawn;
@@ -49,6 +50,7 @@ pub struct Spec {
 pub struct Handle {
     orders: mpsc::UnboundedSender<owner::Order>,
     seen: Arc<seen::Shared>,
+    complaints: Arc<complaints::Complaints>,
 }
 
 /// Why a restart did not bring a new child.
@@ -65,15 +67,16 @@ pub enum RestartError {
     Drained,
 }
 
-/// Starts a run, within a tokio runtime that has its drivers enabled. Its facts are few (they follow spawns, which the policy spaces), so that the
-/// channel needs no bound.
+/// Starts a run, within a tokio runtime that has its drivers enabled. Its facts are few (they follow spawns, which the
+/// policy spaces, or are complaints: see [`Handle::complain_again`]), so that the channel needs no bound.
 ///
 /// The child dies with the thread that polls the runtime, which must therefore be the agent's main thread.
 pub fn start(spec: Spec, facts: mpsc::UnboundedSender<(RunId, RunFact)>) -> Handle {
     let (orders, receiver) = mpsc::unbounded_channel();
     let seen = Arc::default();
-    tokio::spawn(owner::Owner::new(spec, facts, receiver, Arc::clone(&seen)).run());
-    Handle { orders, seen }
+    let complaints = Arc::new(complaints::Complaints::new(spec.run, facts.clone()));
+    tokio::spawn(owner::Owner::new(spec, facts, receiver, Arc::clone(&seen), Arc::clone(&complaints)).run());
+    Handle { orders, seen, complaints }
 }
 
 impl Handle {
@@ -101,6 +104,11 @@ impl Handle {
     /// The id that the living child gave itself; none before it did.
     pub fn connector_id(&self) -> Option<Uuid> {
         self.seen.connector_id()
+    }
+
+    /// Lets every kind of complaint be told once more: at once if it was made again since it was told last.
+    pub fn complain_again(&self) {
+        self.complaints.tell_again();
     }
 
     /// What the run's children have said so far.

@@ -1,5 +1,6 @@
 //! The task that owns one run.
 
+use super::complaints::Complaints;
 use super::respawn::Respawn;
 use super::{RestartError, Spec, relay, seen};
 use crate::cloudflared::{Process, SpawnError, command};
@@ -41,6 +42,7 @@ pub(super) struct Owner {
     facts: mpsc::UnboundedSender<(RunId, RunFact)>,
     orders: mpsc::UnboundedReceiver<Order>,
     seen: Arc<seen::Shared>,
+    complaints: Arc<Complaints>,
     respawn: Respawn,
     /// Who is told when the next child was executed.
     restarting: Vec<oneshot::Sender<Result<(), RestartError>>>,
@@ -52,9 +54,10 @@ impl Owner {
         facts: mpsc::UnboundedSender<(RunId, RunFact)>,
         orders: mpsc::UnboundedReceiver<Order>,
         seen: Arc<seen::Shared>,
+        complaints: Arc<Complaints>,
     ) -> Self {
         let respawn = Respawn::new(spec.respawn, spec.seed);
-        Self { spec, facts, orders, seen, respawn, restarting: Vec::new() }
+        Self { spec, facts, orders, seen, complaints, respawn, restarting: Vec::new() }
     }
 
     /// Runs children until the run is drained or its handle is dropped.
@@ -170,11 +173,12 @@ impl Owner {
     fn relay(&self, process: &mut Process) -> JoinSet<()> {
         let mut outputs = JoinSet::new();
         let (stdout, stderr) = process.take_outputs();
+        let (run, seen, complaints) = (self.spec.run, &self.seen, &self.complaints);
         if let Some(stdout) = stdout {
-            outputs.spawn(relay::relay(self.spec.run, stdout, Arc::clone(&self.seen)));
+            outputs.spawn(relay::relay(run, stdout, Arc::clone(seen), Arc::clone(complaints)));
         }
         if let Some(stderr) = stderr {
-            outputs.spawn(relay::relay(self.spec.run, stderr, Arc::clone(&self.seen)));
+            outputs.spawn(relay::relay(run, stderr, Arc::clone(seen), Arc::clone(complaints)));
         }
         outputs
     }

@@ -1,18 +1,24 @@
 //! Passes a child's output on to our log, line by line.
 
+use super::complaints::Complaints;
 use super::seen::Shared;
 use super::split::Splitter;
-use crate::cloudflared::{LOG_TARGET, Line, classify};
+use crate::cloudflared::{LOG_TARGET, Line, classify, shown};
 use cflared_verdict::RunId;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tracing::Level;
 
 /// Reads an output until it ends, so that the child never waits for a reader.
-pub(super) async fn relay(run: RunId, mut output: impl AsyncRead + Unpin, seen: Arc<Shared>) {
+pub(super) async fn relay(
+    run: RunId,
+    mut output: impl AsyncRead + Unpin,
+    seen: Arc<Shared>,
+    complaints: Arc<Complaints>,
+) {
     let mut splitter = Splitter::default();
     let mut bytes = vec![0; 4096];
-    let ended = |text: &[u8], discarded: u64| pass_on(run, text, discarded, &seen);
+    let ended = |text: &[u8], discarded: u64| pass_on(run, text, discarded, &seen, &complaints);
     // An output that cannot be read any more has ended.
     while let Ok(length @ 1..) = output.read(&mut bytes).await {
         splitter.push(&bytes[..length], ended);
@@ -20,10 +26,13 @@ pub(super) async fn relay(run: RunId, mut output: impl AsyncRead + Unpin, seen: 
     splitter.end(ended);
 }
 
-fn pass_on(run: RunId, text: &[u8], discarded: u64, seen: &Shared) {
+fn pass_on(run: RunId, text: &[u8], discarded: u64, seen: &Shared, complaints: &Complaints) {
     let line = Line::parse(text);
     let meaning = classify(&line);
     seen.note(text, &line, meaning.symptom, discarded);
+    if let Some(complaint) = meaning.symptom.complaint() {
+        complaints.hear(complaint, || shown(&line));
+    }
     macro_rules! event {
         ($level:expr) => {
             tracing::event!(

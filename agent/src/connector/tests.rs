@@ -336,3 +336,21 @@ async fn a_successor_has_a_connector_id_of_its_own() {
     assert_eq!(run.handle.connector_id(), None);
     run.handle.drain().await;
 }
+
+#[tokio::test]
+async fn a_child_that_complains_without_end_is_told_of_once_each_time_it_may_be() {
+    let line = r#"{"level":"error","error":"Unauthorized: Invalid tunnel secret","message":"Register tunnel error from server side"}"#;
+    let mut run = run(&format!("exec yes '{line}'"));
+    run.spawned().await;
+    let text = "Unauthorized: Invalid tunnel secret".to_owned();
+    let told = RunFact::Complained { complaint: cflared_verdict::Complaint::Unauthorized, text };
+    for _ in 0..3 {
+        assert_eq!(run.fact().await, told);
+        let lines = || run.handle.seen().symptoms.get(&Symptom::Unauthorized).copied().unwrap_or_default();
+        let before = lines();
+        until("it goes on", || lines() > before + 1000).await;
+        run.no_more_facts();
+        run.handle.complain_again();
+    }
+    run.handle.drain().await;
+}

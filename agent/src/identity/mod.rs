@@ -16,7 +16,7 @@ pub use boot::{Discovered, environment, identify, until_known};
 pub use error::Error;
 pub use failure::{Call, failure, was_not_sent};
 pub use metadata::Metadata;
-pub use resolver::{Resolver, UnknownName};
+pub use resolver::{Cause, Resolver, UnknownName};
 pub use roots::RootsError;
 pub use transport::BadProxy;
 pub use types::{Environment, ImageId, Instance, InstanceId, Malformed, Region, Zone};

@@ -4,6 +4,9 @@ use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{RData, RecordType};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +14,51 @@ use tokio::sync::Mutex;
 
 /// How long a name may take. It is less than the connect time-out, so that the error names the resolver.
 const LIMIT: Duration = Duration::from_millis(1000);
-/// How long one name server may take; two are asked at a time, each twice.
-const ONE_ANSWER: Duration = Duration::from_millis(450);
 
-/// A name that has no address.
+/// A name of which nothing was learnt.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to resolve {name}: {cause}; check the name servers in /etc/resolv.conf and the network's DNS settings")]
 pub struct UnknownName {
     name: String,
-    cause: String,
+    cause: Cause,
+}
+
+/// Why nothing was learnt of a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// No name server answered in time.
+    #[error("no name server answered in time")]
+    Silent,
+    /// The name servers say that there is none, or that they cannot tell; or they cannot be asked.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl UnknownName {
+    /// Why.
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+}
+
+impl Cause {
+    fn failed(text: impl Into<String>) -> Self {
+        Self::Failed(text.into())
+    }
+}
+
+impl From<NetError> for Cause {
+    fn from(error: NetError) -> Self {
+        match error {
+            NetError::Timeout => Self::Silent,
+            NetError::Dns(DnsError::ResponseCode(code)) => Self::Failed(format!("the name server answered {code}")),
+            NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain => {
+                Self::failed("there is no such name")
+            }
+            NetError::Dns(DnsError::NoRecordsFound(_)) => Self::failed("the name has no such record"),
+            other => Self::Failed(other.to_string()),
+        }
+    }
 }
 
 /// A resolver over `/etc/hosts` and name servers. Clones share its cache.
@@ -30,6 +69,8 @@ pub struct Resolver(Arc<Inner>);
 struct Inner {
     /// None: those of `/etc/resolv.conf`.
     name_servers: Option<Vec<SocketAddr>>,
+    /// How long a name may take.
+    limit: Duration,
     /// Built at the first lookup, and again after one that failed: early at boot `/etc/resolv.conf` may not be there.
     current: Mutex<Option<Built>>,
 }
@@ -46,15 +87,26 @@ impl std::fmt::Debug for Built {
 impl Resolver {
     /// A resolver that asks what `/etc/resolv.conf` names. Nothing is read before the first lookup.
     pub fn system() -> Self {
-        Self(Arc::new(Inner { name_servers: None, current: Mutex::default() }))
+        Self::new(None, LIMIT)
     }
 
     /// A resolver that asks these servers over UDP.
     pub fn with_name_servers(servers: Vec<SocketAddr>) -> Self {
-        Self(Arc::new(Inner { name_servers: Some(servers), current: Mutex::default() }))
+        Self::new(Some(servers), LIMIT)
     }
 
-    /// The addresses of `name`, in a second at most. An address is its own answer and nobody is asked.
+    /// A resolver that asks the same servers, gives a name up to `limit`, and has nothing remembered yet: what it
+    /// finds, it was told now.
+    pub fn afresh(&self, limit: Duration) -> Self {
+        Self::new(self.0.name_servers.clone(), limit)
+    }
+
+    fn new(name_servers: Option<Vec<SocketAddr>>, limit: Duration) -> Self {
+        Self(Arc::new(Inner { name_servers, limit, current: Mutex::default() }))
+    }
+
+    /// The addresses of `name`, in a second at most, unless the resolver was made with another limit. An address is its
+    /// own answer and nobody is asked.
     ///
     /// # Errors
     /// There are none, or no name server answered in time.
@@ -62,24 +114,42 @@ impl Resolver {
         if let Ok(address) = name.parse() {
             return Ok(vec![address]);
         }
-        let found = match tokio::time::timeout(LIMIT, self.ask(name)).await {
-            Ok(found) => found,
-            Err(_) => Err(format!("no name server answered in {}s", LIMIT.as_secs())),
-        };
-        match found {
-            Ok(addresses) => Ok(addresses),
-            Err(cause) => {
-                *self.0.current.lock().await = None;
-                Err(UnknownName { name: name.into(), cause })
-            }
-        }
+        let ask = async |resolver: TokioResolver| Ok(resolver.lookup_ip(name).await?.iter().collect::<Vec<_>>());
+        let none = |addresses: &Vec<IpAddr>| addresses.is_empty().then_some("it has no address");
+        self.within_limit(name, ask, none).await
     }
 
-    async fn ask(&self, name: &str) -> Result<Vec<IpAddr>, String> {
-        let Built(resolver) = self.current().await?;
-        let found = resolver.lookup_ip(name).await.map_err(|error| error.to_string())?;
-        let addresses: Vec<IpAddr> = found.iter().collect();
-        if addresses.is_empty() { Err("it has no address".into()) } else { Ok(addresses) }
+    /// The hosts and ports of a service, as its SRV records (RFC 2782) name them, the first to be tried first.
+    ///
+    /// # Errors
+    /// There are none, or no name server answered in time.
+    pub async fn lookup_service(&self, name: &str) -> Result<Vec<(String, u16)>, UnknownName> {
+        let ask = async |resolver: TokioResolver| {
+            let found = resolver.lookup(name, RecordType::SRV).await?;
+            let mut records: Vec<_> = found.answers().iter().filter_map(|record| service(&record.data)).collect();
+            records.sort_unstable();
+            Ok(records.into_iter().map(|(_, host, port)| (host, port)).collect())
+        };
+        let none = |hosts: &Vec<(String, u16)>| hosts.is_empty().then_some("it has no SRV record");
+        self.within_limit(name, ask, none).await
+    }
+
+    async fn within_limit<T>(
+        &self,
+        name: &str,
+        ask: impl AsyncFnOnce(TokioResolver) -> Result<T, NetError>,
+        nothing: impl FnOnce(&T) -> Option<&'static str>,
+    ) -> Result<T, UnknownName> {
+        let asked = async {
+            let Built(resolver) = self.current().await.map_err(Cause::Failed)?;
+            let found = ask(resolver).await?;
+            nothing(&found).map_or(Ok(found), |why| Err(Cause::failed(why)))
+        };
+        let found = tokio::time::timeout(self.0.limit, asked).await.unwrap_or(Err(Cause::Silent));
+        if found.is_err() {
+            *self.0.current.lock().await = None;
+        }
+        found.map_err(|cause| UnknownName { name: name.into(), cause })
     }
 
     async fn current(&self) -> Result<Built, String> {
@@ -107,11 +177,18 @@ impl Inner {
             }
         };
         let options: &mut ResolverOpts = builder.options_mut();
-        options.timeout = ONE_ANSWER;
+        // Two name servers are asked at a time, each twice, with some time left to hear of the last.
+        options.timeout = self.limit * 9 / 20;
         options.attempts = 1;
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         Ok(Built(builder.build()?))
     }
+}
+
+/// An SRV record as (priority, host, port); `None` for what says that there is no such service, or is no such record.
+fn service(data: &RData) -> Option<(u16, String, u16)> {
+    let RData::SRV(record) = data else { return None };
+    (!record.target.is_root()).then(|| (record.priority, record.target.to_ascii(), record.port))
 }
 
 fn over_udp(server: &SocketAddr) -> NameServerConfig {

@@ -49,6 +49,8 @@ pub struct Settings {
 pub struct Identity {
     /// The instance tag that names the environment.
     pub env_tag: String,
+    /// The instance tag that holds the agent back.
+    pub hold_tag: String,
     /// The environments that are accepted; empty: any valid name.
     pub allowed_environments: Vec<String>,
 }
@@ -104,6 +106,8 @@ pub struct Verdict {
     pub startup_grace: Duration,
     /// Unregistered for so long: read the secret again.
     pub recheck_secret_after: Duration,
+    /// Unregistered for so long: probe the network.
+    pub probe_after: Duration,
     /// Unregistered for so long: restart the connector.
     pub restart_after: Duration,
     /// Unregistered for so long: have the instance replaced.
@@ -135,6 +139,10 @@ pub struct CloudWatch {
 pub struct AutoScaling {
     /// Whether this instance may be marked unhealthy.
     pub enabled: bool,
+    /// In how many replacements for health causes within an hour the group's budget is used up; 0: from the beginning.
+    pub replacements_per_hour: u32,
+    /// The same within a day.
+    pub replacements_per_day: u32,
 }
 
 /// How AWS is reached.

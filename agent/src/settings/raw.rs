@@ -197,6 +197,7 @@ impl Raw {
         Ok(Settings {
             identity: super::Identity {
                 env_tag: identity.env_tag,
+                hold_tag: identity.hold_tag,
                 allowed_environments: identity.allowed_environments,
             },
             secret: super::Secret { name: secret.name, poll_interval: secret.poll_interval },
@@ -216,6 +217,7 @@ impl Raw {
             verdict: super::Verdict {
                 startup_grace: verdict.startup_grace,
                 recheck_secret_after: verdict.recheck_secret_after,
+                probe_after: verdict.probe_after,
                 restart_after: verdict.restart_after,
                 condemn_after: verdict.condemn_after,
             },
@@ -225,7 +227,11 @@ impl Raw {
                 namespace: cloudwatch.namespace,
                 interval: cloudwatch.interval,
             },
-            autoscaling: super::AutoScaling { enabled: autoscaling.enabled },
+            autoscaling: super::AutoScaling {
+                enabled: autoscaling.enabled,
+                replacements_per_hour: autoscaling.replacements_per_hour,
+                replacements_per_day: autoscaling.replacements_per_day,
+            },
             aws: super::Aws { proxy: aws.proxy },
             log: super::Log { format: self.log.format },
             validate: super::Validate { min_cloudflared: release(&self.validate.min_cloudflared)? },
@@ -237,20 +243,10 @@ impl Raw {
     fn not_acted_on(&self) -> Vec<&'static str> {
         let default = Self::default();
         [
-            ("identity.hold_tag", self.identity.hold_tag != default.identity.hold_tag),
-            ("verdict.probe_after", self.verdict.probe_after != default.verdict.probe_after),
             ("handover.probation", self.handover.probation != default.handover.probation),
             ("handover.on_new_binary", self.handover.on_new_binary),
             ("lifecycle.launch_hook", !self.lifecycle.launch_hook.is_empty()),
             ("lifecycle.terminate_hook", !self.lifecycle.terminate_hook.is_empty()),
-            (
-                "autoscaling.replacements_per_hour",
-                self.autoscaling.replacements_per_hour != default.autoscaling.replacements_per_hour,
-            ),
-            (
-                "autoscaling.replacements_per_day",
-                self.autoscaling.replacements_per_day != default.autoscaling.replacements_per_day,
-            ),
             ("metrics.listen", !self.metrics.listen.is_empty()),
         ]
         .into_iter()

@@ -39,6 +39,8 @@ fn a_wrong_setting_names_its_key_and_what_is_allowed() {
         ("cloudwatch: { interval: 15s }", &["cloudwatch.interval", "30s or 60s"]),
         ("cloudwatch: { namespace: AWS/EC2 }", &["cloudwatch.namespace", "AWS/"]),
         ("verdict: { condemn_after: 30s }", &["verdict.condemn_after", "restart_after"]),
+        ("autoscaling: { replacements_per_hour: -1 }", &["autoscaling.replacements_per_hour", "-1"]),
+        ("identity: { hold_tag: 'adv hold' }", &["identity.hold_tag", "0-9 a-z"]),
         ("aws: { proxy: 'proxy:3128x' }", &["aws.proxy", "http://"]),
         ("validate: { min_cloudflared: '2025.1' }", &["validate.min_cloudflared", "2025.1", "2025.1.0"]),
         ("validate: { min_cloudflared: newest }", &["validate.min_cloudflared", "newest", "2025.1.0"]),
@@ -53,6 +55,19 @@ fn a_wrong_setting_names_its_key_and_what_is_allowed() {
             assert!(error.contains(part), "{text}: `{error}` does not mention `{part}`");
         }
     }
+}
+
+#[test]
+fn what_the_verdict_judges_by_is_acted_on() {
+    let settings = Settings::parse(
+        "{ identity: { hold_tag: hands-off }, verdict: { probe_after: 50s },
+           autoscaling: { replacements_per_hour: 0, replacements_per_day: 9 } }",
+    )
+    .unwrap();
+    assert_eq!((settings.identity.hold_tag.as_str(), settings.verdict.probe_after.as_secs()), ("hands-off", 50));
+    let budget = (settings.autoscaling.replacements_per_hour, settings.autoscaling.replacements_per_day);
+    assert_eq!(budget, (0, 9));
+    assert!(settings.not_acted_on.is_empty());
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub struct Config {
     pub startup_grace: Duration,
     /// Unregistered for so long: read the secret again.
     pub recheck_secret_after: Duration,
+    /// Unregistered for so long: probe DNS, the edge and the origins.
+    pub probe_after: Duration,
     /// Unregistered for so long: restart the connector.
     pub restart_after: Duration,
     /// Unregistered for so long: condemn.
@@ -19,8 +21,33 @@ pub struct Config {
     pub recovered_after: Duration,
     /// The window in which more than half unregistered is an outage, however often it was registered in between.
     pub flapping_window: Duration,
+    /// How often a mark or a read for it is tried again while the answer is "not yet".
+    pub ask_again: Duration,
+    /// For how long what a group shows may be older than what it was told (seen: a few seconds).
+    pub group_lag: Duration,
+    /// How often the guard is asked again after it has refused.
+    pub refused_again: Duration,
+    /// How long it is waited until it is known whether other connectors serve the tunnel.
+    pub peers_wait: Duration,
+    /// An instance lets each one of its group that has a lower id go ahead of it by so much …
+    pub stagger: Duration,
+    /// … but waits no longer than this.
+    pub longest_stagger: Duration,
+    /// How often an outage is probed, and the hold tag read in it.
+    pub probe_again: Duration,
+    /// What was printed or probed longer ago than this does not decide any more.
+    pub evidence_lasts: Duration,
+    /// So many exits of a child as make a crash loop, and the time since the last one, lie within this; a loop that has gone
+    /// on for long comes to an exit only every 60 s and a short life.
+    pub crash_window: Duration,
     /// The pause between the evidence and the mark, in which a log shipper takes the evidence off the host.
     pub evidence_pause: Duration,
+    /// The period of the datapoints by which instances know of each other.
+    pub grain: Duration,
+    /// In how many replacements for health causes within an hour the group's budget is used up.
+    pub replacements_per_hour: u32,
+    /// The same within a day.
+    pub replacements_per_day: u32,
     /// How many connections a successor needs.
     pub min_connections: u32,
     /// How long a successor may take to get them.
@@ -30,18 +57,38 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// The defaults of the design; the agent overrides those that can be set.
     fn default() -> Self {
+        Self::paced(Duration::from_secs(120))
+    }
+}
+
+impl Config {
+    /// The defaults of the design, with the pace of an outage as it follows from `condemn_after`: whoever changes that
+    /// setting need not know of the times that are no settings.
+    pub fn paced(condemn_after: Duration) -> Self {
         let seconds = Duration::from_secs;
         Self {
             poll_interval: seconds(300),
             startup_grace: seconds(180),
             recheck_secret_after: seconds(30),
+            probe_after: seconds(60),
             restart_after: seconds(90),
-            condemn_after: seconds(120),
-            recovered_after: seconds(30),
-            flapping_window: seconds(600),
+            condemn_after,
+            recovered_after: condemn_after / 4,
+            flapping_window: condemn_after * 5,
+            ask_again: condemn_after / 8,
+            group_lag: condemn_after / 40,
+            refused_again: condemn_after / 2,
+            peers_wait: condemn_after * 3 / 2,
+            stagger: condemn_after / 15,
+            longest_stagger: condemn_after / 4,
+            probe_again: condemn_after / 4,
+            evidence_lasts: condemn_after * 3 / 2,
+            crash_window: condemn_after * 2,
             evidence_pause: seconds(5),
+            grain: seconds(60),
+            replacements_per_hour: 2,
+            replacements_per_day: 4,
             min_connections: 2,
             register_timeout: seconds(60),
             settle: seconds(10),

@@ -1,6 +1,6 @@
 //! What the verdict is told.
 
-use crate::OrderId;
+use crate::{Complaint, Group, Hold, Holder, OrderId, Peers, Probes};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -59,6 +59,13 @@ pub enum Event {
     Run(RunId, RunFact),
     /// Somebody wants something.
     Operator(Request),
+    /// Somebody holds, or does so no longer.
+    Hold {
+        /// Who.
+        by: Holder,
+        /// The hold; `None`: it is lifted.
+        hold: Option<Hold>,
+    },
     /// An order was carried out, or was not. Every order gets exactly one.
     Done(OrderId, Result<Outcome, Failure>),
     /// The moment that [`Verdict::wake_at`](crate::Verdict::wake_at) named has come.
@@ -91,6 +98,14 @@ pub enum RunFact {
     },
     /// What its metrics server answered.
     Observed(Observation),
+    /// Its living or last child complained. The same complaint may be told again as often as it is made; a reader that
+    /// is behind is told once.
+    Complained {
+        /// Of what.
+        complaint: Complaint,
+        /// In which words; never a secret.
+        text: String,
+    },
 }
 
 /// One look at a connector.
@@ -146,6 +161,14 @@ pub enum Outcome {
         /// Whether the group shows the mark. During its grace period the call succeeds and does nothing.
         shown: bool,
     },
+    /// What was tried from this host.
+    Probed(Probes),
+    /// The Auto Scaling group.
+    Group(Group),
+    /// What the other connectors of the tunnel reported.
+    Peers(Peers),
+    /// The value of the hold tag; `None`: the instance has no such tag.
+    HoldTag(Option<String>),
 }
 
 /// What a read of the secret found.

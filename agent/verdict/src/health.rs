@@ -28,6 +28,34 @@ pub enum Health {
 }
 
 impl Health {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Starting,
+        Self::Registered,
+        Self::Degraded,
+        Self::Broken,
+        Self::Remediating,
+        Self::Condemned,
+        Self::Held,
+        Self::Draining,
+    ];
+
+    /// What may follow. A table of what does follow, which tests hold against lives and against the drawing in the docs;
+    /// nothing is decided by it.
+    pub fn next(self) -> &'static [Self] {
+        use Health::{Broken, Condemned, Degraded, Draining, Held, Registered, Remediating, Starting};
+        match self {
+            Starting => &[Registered, Broken, Remediating, Condemned, Held, Draining],
+            Registered => &[Degraded, Broken, Remediating, Condemned, Held, Draining],
+            Degraded => &[Registered, Broken, Remediating, Condemned, Held, Draining],
+            Broken => &[Registered, Degraded, Remediating, Condemned, Held, Draining],
+            Remediating => &[Registered, Degraded, Broken, Condemned, Held, Draining],
+            Condemned => &[Registered, Degraded, Broken, Remediating, Held, Draining],
+            Held => &[Registered, Degraded, Broken, Remediating, Condemned, Draining],
+            Draining => &[],
+        }
+    }
+
     /// Whether clients can be served.
     pub fn is_registered(self) -> bool {
         matches!(self, Health::Registered | Health::Degraded)
@@ -51,7 +79,11 @@ impl fmt::Display for Health {
 
 impl Verdict {
     pub(crate) fn step_health(&mut self, now: Mono) {
-        let health = self.judge(now);
+        let health = match self.judge(now) {
+            // A start is over once.
+            Health::Starting if self.health != Health::Starting => Health::Broken,
+            health => health,
+        };
         if health == self.health {
             return;
         }
@@ -68,7 +100,11 @@ impl Verdict {
         }
         let Some((_, run)) = self.runs.serving() else {
             let patient = now < self.begun + self.config.startup_grace;
-            return if patient { Health::Starting } else { Health::Broken };
+            return match &self.supply.refused {
+                _ if patient => Health::Starting,
+                Some(_) => Health::Held,
+                None => Health::Broken,
+            };
         };
         let registered = run.connections() > 0;
         let young = self.outage.lasted(now).is_none_or(|lasted| lasted < self.config.recheck_secret_after);
@@ -76,8 +112,8 @@ impl Verdict {
             _ if registered && !self.outage.flapping(now, self.config.flapping_window) => {
                 if run.connections() < run.most { Health::Degraded } else { Health::Registered }
             }
-            Mark::Shown | Mark::Lifting { .. } => Health::Condemned,
-            Mark::Refused { .. } => Health::Held,
+            Mark::Shown | Mark::Lifting { yielding: false, .. } => Health::Condemned,
+            Mark::Refused { .. } | Mark::Lifting { yielding: true, .. } => Health::Held,
             Mark::Due { .. } | Mark::Asked => Health::Remediating,
             Mark::None if registered => Health::Broken,
             Mark::None if self.ladder.restarted.is_some() => Health::Remediating,

@@ -1,6 +1,6 @@
 //! What the verdict saw, chose and refused.
 
-use crate::Mono;
+use crate::{Blame, Mono};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -14,8 +14,11 @@ pub struct Decision {
     pub at: Mono,
     /// What kind.
     pub kind: DecisionKind,
-    /// What changed, was chosen or was refused.
+    /// What was seen, changed, was chosen or was refused.
     pub what: String,
+    /// Whose fault it was held to be.
+    #[serde(default)]
+    pub blame: Option<Blame>,
     /// What it rests on.
     pub evidence: String,
 }
@@ -24,6 +27,8 @@ pub struct Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionKind {
+    /// The blame changed: what was seen.
+    Finding,
     /// The health changed.
     Transition,
     /// Something was ordered.
@@ -41,8 +46,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn note(&mut self, at: Mono, kind: DecisionKind, what: impl Into<String>, evidence: impl Into<String>) {
-        let decision = Decision { at, kind, what: what.into(), evidence: evidence.into() };
+    pub(crate) fn note(&mut self, decision: Decision) {
         if self.kept.len() == KEPT {
             self.kept.pop_front();
         }

@@ -1,13 +1,8 @@
-//! What is done about an outage, and when: read the secret again, restart, condemn.
+//! What is done about an outage, and when: read the secret again, probe, restart, condemn.
 
-use crate::{DecisionKind, Failure, FailureKind, Mono, Order, Outcome, Reason, Verdict};
+use crate::{DecisionKind, Failure, FailureKind, Finding, Mono, Order, Outcome, Ready, Run, Verdict};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-
-/// How soon a mark that the group does not show, or shows still, is asked for again.
-const ASK_AGAIN: Duration = Duration::from_secs(15);
-/// How soon a mark that was refused is asked for again.
-const REFUSED_AGAIN: Duration = Duration::from_secs(60);
 
 /// How far an outage has been climbed. What a rung needs to remember lives in it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -16,6 +11,8 @@ pub struct Ladder {
     pub rechecked: bool,
     /// When the connector was last restarted because of this outage, and how often.
     pub restarted: Option<Restarted>,
+    /// When condemning was called for, so that the evidence went to the log.
+    pub testified: Option<Mono>,
     /// Where condemning stands.
     pub mark: Mark,
 }
@@ -36,27 +33,31 @@ pub enum Mark {
     /// It is not called for.
     #[default]
     None,
-    /// It is called for: the evidence is in the log, or the group did not show the mark yet.
+    /// It is called for: the evidence is in the log, and the guard is asked.
     Due {
-        /// When the mark is to be made.
-        at: Mono,
+        /// When it is asked, or asked again.
+        ask_at: Mono,
+        /// The mark was made and did not show, as within the group's grace period.
+        may_stand: bool,
     },
     /// The order is out: whether the group heard it is not known.
     Asked,
     /// The group shows our mark.
     Shown,
-    /// The tunnel is back and the mark is being taken back.
+    /// The mark is being taken back.
     Lifting {
         /// When that is tried again.
         retry_at: Mono,
+        /// It is for another instance, which goes at the same time, and not because the tunnel is back.
+        yielding: bool,
     },
-    /// It could not be made.
+    /// It must not be made, or could not be.
     Refused {
-        /// When it is tried again.
-        retry_at: Mono,
+        /// When the guard is asked again.
+        ask_at: Mono,
         /// Why.
         why: String,
-        /// No answer came, so the group may show it all the same.
+        /// A mark of ours may stand: no answer came when it was made.
         may_stand: bool,
     },
 }
@@ -65,18 +66,25 @@ impl Mark {
     /// Whether the group may show a mark of ours.
     pub fn may_stand(&self) -> bool {
         match self {
-            Mark::None | Mark::Due { .. } => false,
+            Mark::None => false,
             Mark::Asked | Mark::Shown | Mark::Lifting { .. } => true,
-            Mark::Refused { may_stand, .. } => *may_stand,
+            Mark::Due { may_stand, .. } | Mark::Refused { may_stand, .. } => *may_stand,
         }
     }
 }
 
+/// The second restart of an outage comes so long after the first one.
+pub(crate) const LATER: Duration = Duration::from_secs(300);
+
 impl Ladder {
+    /// Whether it was restarted a short while ago.
+    pub fn restarted_since(&self, earlier: Mono) -> bool {
+        self.restarted.is_some_and(|restarted| restarted.at >= earlier)
+    }
+
     /// When the next restart may help: `first` after the outage began, then ever more seldom. A connector that hangs
     /// after an outage comes back by a restart, and one that cannot register is not helped by many.
     pub fn restart_due(&self, outage_since: Mono, first: Duration) -> Mono {
-        const LATER: Duration = Duration::from_secs(300);
         const SELDOM: Duration = Duration::from_secs(3600);
         match self.restarted {
             None => outage_since + first,
@@ -93,31 +101,76 @@ impl Ladder {
 
 impl Verdict {
     pub(crate) fn step_ladder(&mut self, now: Mono) {
-        let Some((id, run)) = self.runs.serving() else { return };
-        let (registered, evidence) = (run.connections() > 0, run.evidence());
+        let Some((_, run)) = self.runs.serving() else { return self.guard.drop_question() };
+        let registered = run.connections() > 0;
         self.outage.note(now, registered, self.config.recovered_after, self.config.flapping_window);
         if registered {
             self.registered_once = true;
+            self.inquiry.registered();
+            self.step_origins(now);
             self.spare(now);
             return;
         }
-        let Some(lasted) = self.outage.lasted(now) else { return };
-        if lasted >= self.config.recheck_secret_after && !self.ladder.rechecked {
+        if self.reached(now, self.config.recheck_secret_after) && !self.ladder.rechecked {
             self.ladder.rechecked = true;
             self.supply.next_read = now;
             self.step_supply(now);
         }
-        let restart_due = self.restart_due();
-        let restarting = self.book.is_open(|order| matches!(order, Order::Restart { .. }));
-        if restart_due.is_some_and(|due| now >= due) && !restarting {
-            self.ladder.restart(now);
-            let evidence = format!("{}; {evidence}", self.outage.tell(now));
-            self.note(now, DecisionKind::Action, "restart the connector", evidence);
-            self.book.give(Order::Restart { run: id, reason: Reason::Unregistered });
+        if self.reached(now, self.config.probe_after) {
+            self.step_inquiry(now);
+            self.step_hold_tag(now);
         }
-        if lasted >= self.config.condemn_after && now >= self.started + self.config.startup_grace {
-            self.condemn(now, evidence);
+        self.step_restart(now);
+        if self.reached(now, self.config.condemn_after) && now >= self.condemnable_from() {
+            self.condemn(now);
         }
+    }
+
+    /// Whether the outage has come so far. One that comes and goes counts as a long one.
+    fn reached(&self, now: Mono, rung: Duration) -> bool {
+        self.outage.lasted(now).is_some_and(|lasted| lasted >= rung)
+            || self.outage.flapping(now, self.config.flapping_window)
+    }
+
+    fn step_restart(&mut self, now: Mono) {
+        let due = self.restart_due().is_some_and(|due| now >= due);
+        let busy = self.book.is_open(|order| matches!(order, Order::Restart { .. }));
+        let Some((run, _)) = self.runs.serving().filter(|(_, run)| run.since.is_some() && !busy) else { return };
+        let Some(reason) = self.restart_reason(now, due) else { return };
+        self.ladder.restart(now);
+        let evidence = self.told_outage(now);
+        self.note(now, DecisionKind::Action, "restart the connector", evidence);
+        self.book.give(Order::Restart { run, reason });
+    }
+
+    /// From when on the instance may be condemned: not in its startup grace, and not before the connector that there is now
+    /// had its time to register, or to say why it cannot. It may be one from a new version of the secret.
+    fn condemnable_from(&self) -> Mono {
+        let ordered = self.runs.serving().map_or(self.begun, |(_, run)| run.ordered);
+        (self.started + self.config.startup_grace).max(ordered + self.config.probe_after)
+    }
+
+    /// From when on a hung child may be called a lost cause: a restart was tried and had its time. At once for one that
+    /// does not live, because the connector tries by itself; `None` while a restart is still to come.
+    pub(crate) fn restart_had_its_time(&self, now: Mono) -> Option<Mono> {
+        let hung = |run: &Run| {
+            matches!(run.ready, Some(Ready::Unanswered { .. })) && !run.is_crashing(now, self.config.crash_window)
+        };
+        if !self.runs.serving().is_some_and(|(_, run)| hung(run)) {
+            return Some(Mono::default());
+        }
+        let time = self.config.condemn_after.saturating_sub(self.config.restart_after);
+        self.ladder.restarted.map(|restarted| restarted.at + time)
+    }
+
+    /// How long it has been out, and why, for a person.
+    fn told_outage(&self, now: Mono) -> String {
+        let evidence = match (&self.found, self.runs.serving()) {
+            (Some(finding), _) => finding.evidence.clone(),
+            (None, Some((_, run))) => run.evidence(),
+            (None, None) => String::new(),
+        };
+        format!("{}; {evidence}", self.outage.tell(now))
     }
 
     /// When the living child is to be restarted. One that replaced an exited child has its own time to register.
@@ -128,69 +181,100 @@ impl Verdict {
     }
 
     /// The tunnel is registered: nothing is condemned, and a mark that may stand is taken back.
-    pub(crate) fn spare(&mut self, now: Mono) {
+    fn spare(&mut self, now: Mono) {
+        self.guard.drop_question();
         if self.ladder.mark.may_stand() {
-            let waiting = matches!(self.ladder.mark, Mark::Lifting { retry_at } if now < retry_at);
-            if !waiting && !self.marking() {
-                self.note(now, DecisionKind::Action, "take the mark back", "the tunnel is registered again");
-                self.ladder.mark = Mark::Lifting { retry_at: now + ASK_AGAIN };
-                self.book.give(Order::MarkHealthy);
-            }
+            self.lift(now, "the tunnel is registered again");
             return;
         }
         if self.ladder.mark != Mark::None {
-            self.note(
-                now,
-                DecisionKind::Action,
-                "this instance is not condemned after all",
-                "the tunnel is registered again",
-            );
+            let what = "this instance is not condemned after all";
+            self.note(now, DecisionKind::Action, what, "the tunnel is registered again");
             self.ladder.mark = Mark::None;
         }
         if self.outage.lasted(now).is_none() {
             self.ladder = Ladder::default();
+            self.inquiry.over();
+            self.guard.over();
         }
     }
 
-    pub(crate) fn condemn(&mut self, now: Mono, evidence: String) {
+    /// Takes our mark back, again and again until the group shows it.
+    fn lift(&mut self, now: Mono, why: &str) {
+        let yielding = match self.ladder.mark {
+            Mark::Lifting { retry_at, .. } if now < retry_at => return,
+            Mark::Lifting { yielding, .. } => yielding,
+            _ => false,
+        };
         if self.marking() {
             return;
         }
+        if !matches!(self.ladder.mark, Mark::Lifting { .. }) {
+            self.note(now, DecisionKind::Action, "take the mark back", why);
+        }
+        self.ladder.mark = Mark::Lifting { retry_at: now + self.config.ask_again, yielding };
+        self.book.give(Order::MarkHealthy);
+    }
+
+    fn condemn(&mut self, now: Mono) {
         match &self.ladder.mark {
-            Mark::None => {
-                let evidence = format!("{}; {evidence}", self.outage.tell(now));
-                self.note(now, DecisionKind::Action, "condemn this instance", evidence);
-                self.ladder.mark = Mark::Due { at: now + self.config.evidence_pause };
-            }
-            Mark::Due { at } | Mark::Refused { retry_at: at, .. } if now >= *at => {
-                self.ladder.mark = Mark::Asked;
-                self.book.give(Order::MarkUnhealthy);
-            }
-            // An agent that was restarted in between does not know what came of it: asking again does no harm.
-            Mark::Asked => self.book.give(Order::MarkUnhealthy),
+            Mark::Lifting { yielding: true, .. } => return self.lift(now, ""),
             // It was not lifted before the tunnel was lost again.
-            Mark::Lifting { .. } => self.ladder.mark = Mark::Shown,
-            Mark::Due { .. } | Mark::Refused { .. } | Mark::Shown => {}
+            Mark::Lifting { yielding: false, .. } if !self.marking() => self.ladder.mark = Mark::Shown,
+            Mark::None => {
+                let evidence = self.told_outage(now);
+                self.note(now, DecisionKind::Action, "condemn this instance, if the guard agrees", evidence);
+                self.ladder.testified = Some(now);
+                self.ladder.mark = Mark::Due { ask_at: now, may_stand: false };
+            }
+            _ => {}
+        }
+        match self.found.as_ref().filter(|finding| !finding.blame.may_condemn()) {
+            Some(Finding { blame, evidence, .. }) => {
+                let why = format!("a new instance would have the same {blame}: {evidence}");
+                self.refuse_for_blame(now, why);
+            }
+            None => self.step_guard(now),
+        }
+    }
+
+    fn refuse_for_blame(&mut self, now: Mono, why: String) {
+        let due = match &self.ladder.mark {
+            Mark::Due { .. } => true,
+            Mark::Refused { ask_at, .. } => now >= *ask_at || self.guard.is_asking(),
+            _ => false,
+        };
+        if due {
+            self.refuse(now, why);
         }
     }
 
     pub(crate) fn marked(&mut self, now: Mono, result: Result<Outcome, Failure>) {
         match result {
-            Ok(Outcome::Marked { shown: true }) => {
-                self.ladder.mark = Mark::Shown;
-                self.note(now, DecisionKind::Action, "this instance is condemned", "the group shows it unhealthy");
-            }
+            Ok(Outcome::Marked { shown: true }) => self.shown(now),
             Ok(_) => {
                 let why = "the group took the mark and does not show it, as during its grace period; asked again";
-                self.note(now, DecisionKind::Refusal, "not condemned yet", why);
-                self.ladder.mark = Mark::Due { at: now + ASK_AGAIN };
+                self.wait(now, why);
             }
             Err(Failure { kind, text }) => {
-                self.note(now, DecisionKind::Refusal, "not condemned: a person is needed", &text);
-                let may_stand = kind == FailureKind::Unreachable;
-                self.ladder.mark = Mark::Refused { retry_at: now + REFUSED_AGAIN, why: text, may_stand };
+                self.refuse(now, text);
+                if let Mark::Refused { may_stand, .. } = &mut self.ladder.mark {
+                    *may_stand = kind == FailureKind::Unreachable;
+                }
             }
         }
+    }
+
+    pub(crate) fn lifted(&mut self, now: Mono) {
+        self.note(now, DecisionKind::Action, "the mark was taken back", "the group shows this instance healthy");
+        self.ladder.mark = match self.ladder.mark {
+            Mark::Lifting { yielding: true, .. } => Mark::Refused {
+                ask_at: now + self.config.refused_again,
+                why: "another instance of the group went at the same time".into(),
+                may_stand: false,
+            },
+            _ => Mark::None,
+        };
     }
 
     pub(crate) fn marking(&self) -> bool {
@@ -199,14 +283,18 @@ impl Verdict {
 
     pub(crate) fn ladder_moments(&self) -> Vec<Mono> {
         let mut moments = match &self.ladder.mark {
-            Mark::Due { at } => vec![*at],
-            Mark::Refused { retry_at, .. } | Mark::Lifting { retry_at } => vec![*retry_at],
-            Mark::None | Mark::Asked | Mark::Shown => vec![],
+            Mark::Due { ask_at, may_stand: true } => vec![*ask_at, self.guard.next_verify()],
+            Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } => vec![*ask_at],
+            Mark::Lifting { retry_at, .. } => vec![*retry_at],
+            Mark::Shown => vec![self.guard.next_verify()],
+            Mark::None | Mark::Asked => vec![],
         };
+        moments.extend(self.guard.moment());
         if let Some(since) = self.outage.reaches(Duration::ZERO) {
             moments.push(since + self.config.recheck_secret_after);
+            moments.push((since + self.config.probe_after).max(self.inquiry_moment()));
             moments.extend(self.restart_due());
-            moments.push((since + self.config.condemn_after).max(self.started + self.config.startup_grace));
+            moments.push((since + self.config.condemn_after).max(self.condemnable_from()));
         }
         moments
     }

@@ -5,10 +5,16 @@
 //! know tokio, AWS, a clock, a file or a process: the daemon, the end-to-end tests and a simulation in virtual time
 //! drive the same interface, and the same inputs always give the same outputs.
 
+mod blame;
 mod config;
+mod evidence;
 mod facts;
+mod fleet;
+mod guard;
 mod handover;
 mod health;
+mod hold;
+mod inquiry;
 mod jitter;
 mod journal;
 mod ladder;
@@ -20,12 +26,16 @@ mod time;
 mod verdict;
 mod view;
 
+pub use blame::{Blame, Confidence, Finding};
 pub use config::Config;
+pub use evidence::{Complaint, OriginProbe, Probe, Probes, Reach};
 pub use facts::{
     Event, Failure, FailureKind, Generation, Installed, Observation, Outcome, Ready, Request, RunFact, RunId,
     SecretRead, VersionId,
 };
+pub use fleet::{Group, Member, PeerGrain, Peers};
 pub use health::Health;
+pub use hold::{Hold, Holder};
 pub use journal::{Decision, DecisionKind};
 pub use ladder::Mark;
 pub use orders::{Order, OrderId, Reason};

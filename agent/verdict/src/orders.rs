@@ -3,6 +3,7 @@
 use crate::{Generation, RunId, VersionId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// The number of one order; never used twice in an agent's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,6 +58,23 @@ pub enum Order {
     MarkUnhealthy,
     /// Take our own mark back. Answer: [`Outcome::Marked`](crate::Outcome::Marked), where `shown` means healthy again.
     MarkHealthy,
+    /// Try DNS, the edge and the origins from this host, in parallel, within 10 s. Answer:
+    /// [`Outcome::Probed`](crate::Outcome::Probed).
+    Probe {
+        /// The bundle whose origins are tried.
+        generation: Generation,
+    },
+    /// Read this instance's Auto Scaling group: its members, suspended processes, refresh and replacements. Answer:
+    /// [`Outcome::Group`](crate::Outcome::Group).
+    ReadGroup,
+    /// Read what the other connectors of the tunnel reported lately. Answer:
+    /// [`Outcome::Peers`](crate::Outcome::Peers).
+    ReadPeers {
+        /// How far back; never more than [`Config::flapping_window`](crate::Config).
+        since: Duration,
+    },
+    /// Read the instance's hold tag. Answer: [`Outcome::HoldTag`](crate::Outcome::HoldTag).
+    ReadHoldTag,
     /// Flush what is to be flushed and end the process.
     Exit,
 }
@@ -67,6 +85,8 @@ pub enum Order {
 pub enum Reason {
     /// It has been unregistered for `restart_after`.
     Unregistered,
+    /// The edge can be reached again, and it still sleeps out its back-off.
+    EdgeBack,
 }
 
 /// The orders that were given and not reported yet.

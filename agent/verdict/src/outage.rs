@@ -17,6 +17,8 @@ pub struct Outage {
     changes: VecDeque<(Mono, bool)>,
 }
 
+/// So many bad stretches are a connector that is lost again and again.
+const FLAPS: usize = 3;
 /// More changes than this inside the window are a flapping connector whatever they add up to; older ones are dropped.
 const MOST_CHANGES: usize = 512;
 
@@ -64,17 +66,42 @@ impl Outage {
         self.since.map(|since| since + after)
     }
 
-    /// Whether more than half of the window was bad. What lies before the first look counts as neither.
+    /// Whether it was lost again and again, and more than half of the window was bad. What lies before the first look
+    /// counts as neither. One long outage that is over is not flapping.
     pub fn flapping(&self, now: Mono, window: Duration) -> bool {
+        let within = self.bad_stretches(now).filter(|(_, to)| now.since(*to) < window);
+        let lengths = within.map(|(from, to)| now.since(from).min(window) - now.since(to));
+        let (times, bad) = lengths.fold((0, Duration::ZERO), |(times, bad), length| (times + 1, bad + length));
+        times >= FLAPS && bad > window / 2
+    }
+
+    /// Whether it was bad at `moment`, and had been for `margin`, in this outage or while it flaps.
+    pub fn bad_before(&self, now: Mono, moment: Mono, margin: Duration, window: Duration) -> bool {
+        self.of_this_outage(now, window).any(|(from, to)| from + margin <= moment && moment <= to)
+    }
+
+    /// Whether good moments lie in this outage, or it flaps.
+    pub fn is_unsteady(&self, now: Mono, window: Duration) -> bool {
+        self.of_this_outage(now, window).nth(1).is_some()
+    }
+
+    /// How long ago the first bad stretch of this outage began, or of all that flap; at most `window`.
+    pub fn bad_for(&self, now: Mono, window: Duration) -> Duration {
+        self.of_this_outage(now, window).map(|(from, _)| now.since(from)).max().unwrap_or_default().min(window)
+    }
+
+    fn of_this_outage(&self, now: Mono, window: Duration) -> impl Iterator<Item = (Mono, Mono)> {
+        let flapping = self.flapping(now, window);
+        let since = self.since;
+        self.bad_stretches(now).filter(move |(from, to)| {
+            if flapping { now.since(*to) < window } else { since.is_some_and(|since| *from >= since) }
+        })
+    }
+
+    /// From when to when it was bad, oldest first.
+    fn bad_stretches(&self, now: Mono) -> impl Iterator<Item = (Mono, Mono)> {
         let ends = self.changes.iter().skip(1).map(|&(at, _)| at).chain([now]);
-        let bad: Duration = self
-            .changes
-            .iter()
-            .zip(ends)
-            .filter(|((_, good), _)| !good)
-            .map(|(&(from, _), to)| now.since(from).min(window) - now.since(to).min(window))
-            .sum();
-        bad > window / 2
+        self.changes.iter().zip(ends).filter(|((_, good), _)| !good).map(|(&(from, _), to)| (from, to))
     }
 }
 
@@ -129,7 +156,7 @@ mod tests {
 
     #[test]
     fn more_than_half_of_the_window_is_flapping() {
-        for (bad, good, flaps) in [(31, 29, true), (29, 31, false), (600, 0, true), (0, 600, false)] {
+        for (bad, good, flaps) in [(31, 29, true), (29, 31, false), (160, 10, true), (600, 0, false), (0, 600, false)] {
             let mut outage = Outage::default();
             for round in 0..30u64 {
                 let start = round * (bad + good);
@@ -143,9 +170,20 @@ mod tests {
     #[test]
     fn what_lies_before_the_window_does_not_count() {
         let mut outage = Outage::default();
-        looks(&mut outage, 0, 1000, false);
-        looks(&mut outage, 1000, 1301, true);
-        assert!(!outage.flapping(at(1301), WINDOW), "301 of the last 600 s were good");
-        assert!(outage.flapping(at(1290), WINDOW), "only 290 of the last 600 s were good");
+        for (from, to, good) in [(0, 990, false), (990, 995, true), (995, 1000, false), (1000, 1005, true)] {
+            looks(&mut outage, from, to, good);
+        }
+        looks(&mut outage, 1005, 1010, false);
+        looks(&mut outage, 1010, 1311, true);
+        assert!(!outage.flapping(at(1311), WINDOW), "306 of the last 600 s were good");
+        assert!(outage.flapping(at(1290), WINDOW), "only 285 of the last 600 s were good");
+    }
+
+    #[test]
+    fn one_long_outage_that_is_over_is_not_flapping() {
+        let mut outage = Outage::default();
+        looks(&mut outage, 0, 500, false);
+        looks(&mut outage, 500, 560, true);
+        assert!(!outage.flapping(at(560), WINDOW));
     }
 }

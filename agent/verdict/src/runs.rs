@@ -1,7 +1,7 @@
 //! The connectors: which serves, which is on trial, which is on its way out.
 
-use crate::{Generation, Installed, Mono, Observation, Ready, RunFact, RunId};
-use std::collections::BTreeMap;
+use crate::{Complaint, Generation, Installed, Mono, Observation, Ready, RunFact, RunId};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// One connector, as far as it is known.
@@ -13,12 +13,16 @@ pub struct Run {
     pub slot: usize,
     /// What it is there for.
     pub role: Role,
+    /// When it was ordered.
+    pub ordered: Mono,
     /// Its living child's process id.
     pub pid: Option<u32>,
     /// When that child was executed.
     pub since: Option<Mono>,
     /// What its living child said last.
     pub ready: Option<Ready>,
+    /// When that was.
+    pub observed: Option<Mono>,
     /// The gauge that contradicts `ready` now and then.
     pub ha_connections: Option<u32>,
     /// The most connections that its living child has held.
@@ -27,7 +31,18 @@ pub struct Run {
     pub last_exit: Option<String>,
     /// How often a child ended by itself.
     pub exits: u32,
+    /// When the last of these were that came without a word of why.
+    pub silent_exits: VecDeque<Mono>,
+    /// Whether the child that lives, or lived last, has complained.
+    complained: bool,
+    /// Whether the last try to execute a child failed.
+    pub not_spawned: bool,
+    /// What its children complained of since one was last registered: when last, and in which words.
+    pub complaints: BTreeMap<Complaint, (Mono, String)>,
 }
+
+/// So many exits without a word, within [`Config::crash_window`](crate::Config), are a crash loop.
+pub(crate) const CRASH_LOOP: usize = 3;
 
 /// What a connector is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +61,12 @@ pub enum Role {
 }
 
 impl Run {
-    pub(crate) fn new(installed: Installed, slot: usize, role: Role) -> Self {
+    pub(crate) fn new(installed: Installed, slot: usize, role: Role, ordered: Mono) -> Self {
         Self {
             installed,
             slot,
             role,
+            ordered,
             pid: None,
             since: None,
             ready: None,
@@ -58,6 +74,11 @@ impl Run {
             most: 0,
             last_exit: None,
             exits: 0,
+            silent_exits: VecDeque::new(),
+            complained: false,
+            observed: None,
+            not_spawned: false,
+            complaints: BTreeMap::new(),
         }
     }
 
@@ -69,25 +90,52 @@ impl Run {
         }
     }
 
+    /// Whether its children end again and again without saying why.
+    pub(crate) fn is_crashing(&self, now: Mono, window: Duration) -> bool {
+        self.silent_exits.iter().filter(|at| now.since(**at) <= window).count() >= CRASH_LOOP
+    }
+
     pub(crate) fn learn(&mut self, now: Mono, fact: RunFact) {
         match fact {
             RunFact::Spawned { pid } => {
                 self.child_is(Some(pid));
                 self.since = Some(now);
+                self.not_spawned = false;
+                self.complained = false;
             }
             RunFact::Exited { how, .. } => {
                 self.child_is(None);
                 self.exits += 1;
+                if self.silent_exits.len() == CRASH_LOOP {
+                    self.silent_exits.pop_front();
+                }
+                if !self.complained {
+                    self.silent_exits.push_back(now);
+                }
                 self.last_exit = Some(how);
             }
             RunFact::NotSpawned { why, .. } => {
                 self.child_is(None);
+                self.not_spawned = true;
                 self.last_exit = Some(why);
             }
             RunFact::Observed(Observation { ready, ha_connections }) => {
                 self.ready = Some(ready);
+                self.observed = Some(now);
                 self.ha_connections = ha_connections.or(self.ha_connections);
                 self.most = self.most.max(self.connections());
+                if self.connections() > 0 {
+                    // An origin's trouble shows only while it is registered.
+                    self.complaints.retain(|complaint, _| *complaint == Complaint::OriginUnreachable);
+                }
+            }
+            RunFact::Complained { complaint, text } => {
+                self.complaints.insert(complaint, (now, text));
+                // Last words may come after the exit that they explain.
+                let explains = complaint != Complaint::OriginUnreachable;
+                if explains && !std::mem::replace(&mut self.complained, true) && self.pid.is_none() {
+                    self.silent_exits.pop_back();
+                }
             }
         }
     }
@@ -135,11 +183,11 @@ pub struct Runs {
 
 impl Runs {
     /// Adds one, on the metrics address that is free, and names it.
-    pub fn add(&mut self, installed: Installed, role: Role) -> (RunId, usize) {
+    pub fn add(&mut self, now: Mono, installed: Installed, role: Role) -> (RunId, usize) {
         self.last += 1;
         let taken = |slot| self.runs.values().any(|run| run.slot == slot);
         let slot = if taken(0) { 1 } else { 0 };
-        self.runs.insert(RunId(self.last), Run::new(installed, slot, role));
+        self.runs.insert(RunId(self.last), Run::new(installed, slot, role, now));
         (RunId(self.last), slot)
     }
 

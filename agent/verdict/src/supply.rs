@@ -18,17 +18,27 @@ pub struct Supply {
     pub trouble: Option<Failure>,
     /// When the secret is read next.
     pub next_read: Mono,
+    /// When the last read was ordered.
+    last_read: Option<Mono>,
     failures: u32,
 }
 
 /// A failed read is tried again after 1, 2, 4 … seconds, at most this, while nothing else can bring the tunnel back.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How soon after a read the next one may be hurried.
+const HURRY: Duration = Duration::from_secs(60);
 
 impl Supply {
     /// The version whose payload is not needed.
     pub fn known(&self) -> Option<VersionId> {
         let refused = self.refused.as_ref().map(|(version, _)| version);
         refused.or(self.installed.as_ref().map(|installed| &installed.version)).cloned()
+    }
+
+    /// The edge does not take the credentials: a new version may be there. At most once a minute.
+    pub fn hurry(&mut self, now: Mono) {
+        let due = self.last_read.map_or(now, |last| now.max(last + HURRY));
+        self.next_read = self.next_read.min(due);
     }
 
     /// What the secret holds is in use. A read alone is no success: what it brought may fail to be installed each time.
@@ -57,14 +67,23 @@ impl Verdict {
         {
             let evidence = format!("generation {}, secret version {}", installed.generation, installed.version);
             self.note(now, DecisionKind::Action, "start the installed bundle", evidence);
-            self.start(installed, Role::Serving);
+            self.start(now, installed, Role::Serving);
         }
     }
 
     pub(crate) fn step_supply(&mut self, now: Mono) {
         let busy = self.book.is_open(|order| matches!(order, Order::ReadSecret { .. } | Order::Install { .. }))
             || self.runs.full();
-        if self.supply.identified && now >= self.supply.next_read && !busy {
+        if !self.supply.identified || now < self.supply.next_read || busy {
+            return;
+        }
+        self.read_hold_tag(now);
+        let registered = self.runs.serving().is_some_and(|(_, run)| run.connections() > 0);
+        if registered && self.is_held(now) {
+            // A new version would be handed over to. It is read when the hold ends.
+            self.supply.next_read = now + self.jitter.around(self.config.poll_interval);
+        } else {
+            self.supply.last_read = Some(now);
             self.book.give(Order::ReadSecret { known: self.supply.known() });
         }
     }
@@ -98,10 +117,10 @@ impl Verdict {
         match self.runs.serving().map(|(id, run)| (id, run.connections())) {
             Some((_, held)) if held > 0 => {
                 let until = now + self.config.register_timeout;
-                self.start(installed, Role::Successor { until, enough_since: None });
+                self.start(now, installed, Role::Successor { until, enough_since: None });
             }
             before => {
-                self.start(installed, Role::Serving);
+                self.start(now, installed, Role::Serving);
                 self.book.give(Order::Commit { generation });
                 if let Some((old, _)) = before {
                     self.note(now, DecisionKind::Action, "replace the connector at once", "it is not registered");
@@ -111,12 +130,12 @@ impl Verdict {
         }
     }
 
-    pub(crate) fn start(&mut self, installed: Installed, role: Role) {
+    pub(crate) fn start(&mut self, now: Mono, installed: Installed, role: Role) {
         let generation = installed.generation;
         if role == Role::Serving {
             self.supply.installed = Some(installed.clone());
         }
-        let (run, slot) = self.runs.add(installed, role);
+        let (run, slot) = self.runs.add(now, installed, role);
         self.book.give(Order::Start { run, generation, slot });
     }
 

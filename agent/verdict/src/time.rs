@@ -26,6 +26,11 @@ impl Mono {
     pub fn since(self, earlier: Mono) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// The moment that lies `earlier` before this one; the host's boot, if that is later.
+    pub fn before(self, earlier: Duration) -> Mono {
+        Mono(self.0.saturating_sub(earlier))
+    }
 }
 
 impl Add<Duration> for Mono {

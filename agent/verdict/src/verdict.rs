@@ -1,14 +1,19 @@
 //! The verdict itself: takes facts, gives orders.
 
+use crate::guard::Guard;
 use crate::health::Health;
+use crate::hold::Holds;
+use crate::inquiry::Inquiry;
 use crate::jitter::Jitter;
 use crate::journal::{Decision, DecisionKind, Journal};
-use crate::ladder::{Ladder, Mark};
+use crate::ladder::Ladder;
 use crate::orders::Book;
 use crate::outage::Outage;
 use crate::runs::{Role, Runs};
 use crate::supply::Supply;
-use crate::{Config, Event, Failure, FailureKind, Mono, Order, OrderId, Outcome, Request, RunId};
+use crate::{
+    Complaint, Config, Event, Failure, FailureKind, Finding, Mono, Order, OrderId, Outcome, Request, RunFact, RunId,
+};
 use serde::{Deserialize, Serialize};
 
 /// What must survive a restart of the agent within one boot; to be saved before an order runs.
@@ -34,11 +39,26 @@ pub struct Verdict {
     pub(crate) runs: Runs,
     pub(crate) outage: Outage,
     pub(crate) ladder: Ladder,
+    pub(crate) inquiry: Inquiry,
+    pub(crate) guard: Guard,
+    pub(crate) holds: Holds,
+    /// Whose fault it is, as judged last.
+    pub(crate) found: Option<Finding>,
     pub(crate) journal: Journal,
     pub(crate) health: Health,
     pub(crate) since: Mono,
     pub(crate) registered_once: bool,
     pub(crate) life: Life,
+}
+
+/// Takes the one outcome that fits an order; any other is a failure to carry it out.
+macro_rules! expect {
+    ($variant:path) => {
+        |outcome| match outcome {
+            $variant(found) => Ok(found),
+            other => Err(Failure::new(FailureKind::Host, format!("the answer does not fit the question: {other:?}"))),
+        }
+    };
 }
 
 /// How far the agent's own life has come.
@@ -64,6 +84,10 @@ impl Verdict {
             runs: Runs::default(),
             outage: carried.outage,
             ladder: carried.ladder,
+            inquiry: Inquiry::default(),
+            guard: Guard::default(),
+            holds: Holds::default(),
+            found: None,
             journal: carried.journal,
             health: Health::Starting,
             since: now,
@@ -77,6 +101,9 @@ impl Verdict {
         match event {
             Event::Identified { installed } => self.identified(now, installed),
             Event::Run(id, fact) => {
+                if let RunFact::Complained { complaint: Complaint::Unauthorized | Complaint::TunnelGone, .. } = fact {
+                    self.supply.hurry(now);
+                }
                 if let Some(run) = self.runs.get_mut(id) {
                     run.learn(now, fact);
                 }
@@ -87,6 +114,7 @@ impl Verdict {
                     self.done(now, order, result);
                 }
             }
+            Event::Hold { by, hold } => self.held(now, by, hold),
             Event::Wake => {}
         }
         self.step(now);
@@ -127,6 +155,7 @@ impl Verdict {
                 moments.extend(enough_since.map(|since| since + self.config.settle));
             }
             moments.extend(self.ladder_moments());
+            moments.extend(self.hold_moments());
         }
         moments.into_iter().filter(|&moment| moment > now).min()
     }
@@ -141,7 +170,8 @@ impl Verdict {
     }
 
     pub(crate) fn note(&mut self, now: Mono, kind: DecisionKind, what: impl Into<String>, evidence: impl Into<String>) {
-        self.journal.note(now, kind, what, evidence);
+        let blame = self.found.as_ref().map(|finding| finding.blame);
+        self.journal.note(Decision { at: now, kind, what: what.into(), blame, evidence: evidence.into() });
     }
 
     fn done(&mut self, now: Mono, order: Order, result: Result<Outcome, Failure>) {
@@ -159,15 +189,11 @@ impl Verdict {
             (Order::Commit { generation }, Err(failure)) => self.not_committed(now, generation, failure),
             (Order::Drain { run }, _) => self.drained(run),
             (Order::MarkUnhealthy, result) => self.marked(now, result),
-            (Order::MarkHealthy, Ok(Outcome::Marked { shown: true })) => {
-                self.ladder.mark = Mark::None;
-                self.note(
-                    now,
-                    DecisionKind::Action,
-                    "the mark was taken back",
-                    "the group shows this instance healthy",
-                );
-            }
+            (Order::MarkHealthy, Ok(Outcome::Marked { shown: true })) => self.lifted(now),
+            (Order::Probe { .. }, result) => self.probed(now, result.and_then(expect!(Outcome::Probed))),
+            (Order::ReadGroup, result) => self.group_read(now, result.and_then(expect!(Outcome::Group))),
+            (Order::ReadPeers { .. }, result) => self.peers_read(now, result.and_then(expect!(Outcome::Peers))),
+            (Order::ReadHoldTag, result) => self.hold_tag_read(now, result.and_then(expect!(Outcome::HoldTag))),
             // The rest needs no answer: a mark that was not lifted is asked for again, a discarded bundle is pruned later.
             _ => {}
         }
@@ -177,8 +203,10 @@ impl Verdict {
         if self.is_stopping() {
             self.step_stop();
         } else {
+            self.step_holds(now);
             self.step_supply(now);
             self.step_successor(now);
+            self.step_blame(now);
             self.step_ladder(now);
         }
         self.step_health(now);

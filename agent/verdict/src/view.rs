@@ -1,6 +1,6 @@
 //! What the verdict shows of itself, for the status file.
 
-use crate::{Decision, Health, Installed, Mark, Mono, Run, RunId, Verdict};
+use crate::{Decision, Finding, Health, Hold, Holder, Installed, Mark, Mono, Run, RunId, Verdict};
 use std::time::Duration;
 
 /// The whole state of the judgement at one moment.
@@ -16,6 +16,12 @@ pub struct View {
     pub trouble: Option<String>,
     /// How long the tunnel has been unregistered, if it is or was a moment ago.
     pub outage: Option<Duration>,
+    /// Whose fault it is, if it is not well and that can be judged.
+    pub blame: Option<Finding>,
+    /// The holds in force.
+    pub holds: Vec<(Holder, Hold)>,
+    /// What the guard last said against condemning, if it was asked in this outage.
+    pub guard: Option<String>,
     /// Where condemning stands.
     pub mark: Mark,
     /// The bundle in use.
@@ -38,6 +44,9 @@ impl Verdict {
                 .map(|(version, why)| format!("secret version {version} was refused: {why}"))
                 .or_else(|| self.supply.trouble.as_ref().map(|failure| failure.text.clone())),
             outage: self.outage.lasted(now),
+            blame: self.found.clone(),
+            holds: self.holds.in_force(now).map(|(by, hold)| (by, hold.clone())).collect(),
+            guard: self.guard.said().map(String::from),
             mark: self.ladder.mark.clone(),
             installed: self.supply.installed.clone(),
             runs: self.runs.iter().map(|(id, run)| (id, run.clone())).collect(),

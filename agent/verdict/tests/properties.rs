@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)] // a test may fail
 
 use cflared_verdict::{
-    Carried, Config, Event, Failure, FailureKind, Generation, Installed, Mono, Observation, Order, OrderId, Outcome,
-    Ready, Request, Role, RunFact, RunId, SecretRead, Verdict, VersionId,
+    Carried, Complaint, Config, DecisionKind, Event, Failure, FailureKind, Generation, Group, Health, Hold, Holder,
+    Installed, Member, Mono, Observation, Order, OrderId, Outcome, PeerGrain, Peers, Probe, Probes, Reach, Ready,
+    Request, Role, RunFact, RunId, SecretRead, Verdict, VersionId,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -17,6 +18,12 @@ enum Step {
     Spawned(u32),
     Exited(u32),
     Observed(u32, Ready),
+    Complained(u32, Complaint),
+    /// An operator holds for so many seconds; `None`: for ever.
+    Held(Option<u64>),
+    Lifted,
+    /// What the world says from now on when it is asked.
+    World(Answers),
     /// Reports the open order of that place (modulo their number) as done or failed.
     Report(usize, Option<FailureKind>),
     /// Reports an order that was never given, or was reported before.
@@ -24,6 +31,53 @@ enum Step {
     Stop,
     /// The agent is killed and started again.
     Reborn,
+}
+
+/// What the reads of the guard give.
+#[derive(Debug, Clone)]
+struct Answers {
+    group: Group,
+    peers: Peers,
+    edge: Reach,
+    hold_tag: Option<String>,
+}
+
+/// Mostly a group that lets this instance go.
+fn answers() -> impl Strategy<Value = Answers> {
+    let lifecycle =
+        prop_oneof![6 => Just("InService"), 1 => Just("Standby"), 1 => Just("Pending"), 1 => Just("Terminating:Wait")];
+    let member = (0u32..6, lifecycle, prop::bool::weighted(0.9)).prop_map(|(id, lifecycle, healthy)| Member {
+        id: format!("i-{id}"),
+        lifecycle: lifecycle.into(),
+        healthy,
+    });
+    let me = Member { id: "i-2".into(), lifecycle: "InService".into(), healthy: true };
+    let group = (
+        prop::collection::vec(member, 0..3),
+        prop::option::weighted(0.1, Just("InProgress".to_string())),
+        prop::collection::vec((0u64..100_000).prop_map(Duration::from_secs), 0..3),
+        prop::bool::weighted(0.8),
+    )
+        .prop_map(move |(mut members, refresh, replaced, listed)| {
+            members.retain(|member| member.id != me.id);
+            if listed {
+                members.insert(0, me.clone());
+            }
+            Group { name: "g".into(), me: me.id.clone(), members, suspended: vec![], refresh, replaced }
+        });
+    let grain = (0u64..700, 0u32..3, 0u32..3).prop_map(|(age, live, reporting)| PeerGrain {
+        age: Duration::from_secs(age),
+        live,
+        reporting,
+    });
+    let reach = prop_oneof![Just(Reach::Answered), Just(Reach::Silent), Just(Reach::Untried)];
+    let tag = prop::option::weighted(0.1, Just("yes".to_string()));
+    (group, prop::collection::vec(grain, 0..6), reach, tag).prop_map(|(group, grains, edge, hold_tag)| Answers {
+        group,
+        peers: Peers { grains },
+        edge,
+        hold_tag,
+    })
 }
 
 fn ready() -> impl Strategy<Value = Ready> {
@@ -58,7 +112,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (1u32..4).prop_map(Step::Spawned),
         2 => (1u32..4).prop_map(Step::Exited),
         6 => (1u32..4, ready()).prop_map(|(run, ready)| Step::Observed(run, ready)),
-        8 => (0usize..8, failure()).prop_map(|(place, failure)| Step::Report(place, failure)),
+        3 => (1u32..4, prop::sample::select(&Complaint::ALL[..])).prop_map(|(run, complaint)| Step::Complained(run, complaint)),
+        1 => prop::option::of(1u64..1000).prop_map(Step::Held),
+        1 => Just(Step::Lifted),
+        3 => answers().prop_map(Step::World),
+        12 => (0usize..8, failure()).prop_map(|(place, failure)| Step::Report(place, failure)),
         1 => (0u64..50).prop_map(Step::Stale),
         1 => Just(Step::Reborn),
         1 => prop_oneof![9 => Just(Step::Pass(1)), 1 => Just(Step::Stop)],
@@ -69,6 +127,9 @@ struct Life {
     verdict: Verdict,
     now: Mono,
     open: Vec<(OrderId, Order)>,
+    answers: Answers,
+    /// The last answer to a read of the group, if it could be read.
+    group: Option<Group>,
     last_id: u64,
     versions: u64,
     log: String,
@@ -78,7 +139,10 @@ impl Life {
     fn new() -> Self {
         let now = Mono::default();
         let verdict = Verdict::new(Config::default(), 1, Carried::default(), now);
-        Self { verdict, now, open: vec![], last_id: 0, versions: 0, log: String::new() }
+        let me = Member { id: "i-2".into(), lifecycle: "InService".into(), healthy: true };
+        let group = Group { name: "g".into(), me: me.id.clone(), members: vec![me], ..Group::default() };
+        let answers = Answers { group, peers: Peers::default(), edge: Reach::Answered, hold_tag: None };
+        Self { verdict, now, open: vec![], answers, group: None, last_id: 0, versions: 0, log: String::new() }
     }
 
     fn take(&mut self, step: &Step) {
@@ -98,9 +162,24 @@ impl Life {
             Step::Observed(run, ready) => {
                 Event::Run(RunId(run), RunFact::Observed(Observation { ready, ha_connections: Some(1) }))
             }
+            Step::Complained(run, complaint) => {
+                Event::Run(RunId(run), RunFact::Complained { complaint, text: "words".into() })
+            }
+            Step::Held(seconds) => {
+                let until = seconds.map(|seconds| self.now + Duration::from_secs(seconds));
+                Event::Hold { by: Holder::Operator, hold: Some(Hold { until, note: "why".into() }) }
+            }
+            Step::Lifted => Event::Hold { by: Holder::Operator, hold: None },
+            Step::World(answers) => {
+                self.answers = answers;
+                Event::Wake
+            }
             Step::Report(_, _) if self.open.is_empty() => Event::Wake,
             Step::Report(place, failure) => {
                 let (id, order) = self.open.remove(place % self.open.len());
+                if order == Order::ReadGroup {
+                    self.group = failure.is_none().then(|| self.answers.group.clone());
+                }
                 let result = match failure {
                     Some(kind) => Err(Failure::new(kind, "why")),
                     None => Ok(self.outcome(order)),
@@ -114,7 +193,7 @@ impl Life {
                 let carried = serde_json::to_string(&self.verdict.carry()).unwrap();
                 let carried = serde_json::from_str(&carried).unwrap();
                 self.verdict = Verdict::new(Config::default(), 1, carried, self.now);
-                (self.open, self.last_id) = (vec![], 0);
+                (self.open, self.last_id, self.group) = (vec![], 0, None);
                 Event::Wake
             }
         };
@@ -132,6 +211,13 @@ impl Life {
                 Outcome::Installed(self.bundle(Generation(10 + self.versions), version.0))
             }
             Order::MarkUnhealthy | Order::MarkHealthy => Outcome::Marked { shown: self.versions.is_multiple_of(3) },
+            Order::ReadGroup => Outcome::Group(self.answers.group.clone()),
+            Order::ReadPeers { .. } => Outcome::Peers(self.answers.peers.clone()),
+            Order::ReadHoldTag => Outcome::HoldTag(self.answers.hold_tag.clone()),
+            Order::Probe { .. } => {
+                let edge = Probe { reach: self.answers.edge, evidence: "evidence".into() };
+                Outcome::Probed(Probes { tcp: edge.clone(), udp: edge, ..Probes::default() })
+            }
             _ => Outcome::Done,
         }
     }
@@ -157,17 +243,42 @@ impl Life {
                 prop_assert!(!registered, "condemned while registered");
                 prop_assert!(self.now >= Mono::new(Duration::from_secs(180)), "condemned within the startup grace");
                 prop_assert!(!view.runs.is_empty(), "condemned without a connector");
+                prop_assert!(view.holds.is_empty(), "condemned in spite of a hold");
+                let blame = view.blame.as_ref().map(|finding| finding.blame);
+                prop_assert!(blame.is_none_or(|blame| blame.may_condemn()), "condemned for {blame:?}");
+                let group = self.group.as_ref();
+                let clear = group.is_some_and(|group| {
+                    let me = group.myself().is_some_and(|me| me.in_service() && me.healthy);
+                    let hour = group.replaced.iter().filter(|age| age.as_secs() < 3600).count();
+                    me && group.refresh.is_none() && group.others().all(Member::settled) && hour < 2
+                });
+                prop_assert!(clear, "condemned in a group like {group:?}");
             }
             self.log += &format!("{:?} {order:?}\n", self.now);
             self.open.push((id, order));
         }
         while let Some(decision) = self.verdict.poll_decision() {
+            if decision.kind == DecisionKind::Transition {
+                let (from, to) = decision.what.split_once(" → ").expect("a transition names both");
+                let known = Health::ALL.iter().any(|health| {
+                    health.to_string() == from && health.next().iter().any(|next| next.to_string() == to)
+                });
+                prop_assert!(known, "a transition that is in no table: {}", decision.what);
+            }
             self.log += &format!("{decision:?}\n");
         }
         let marks = self.open.iter().filter(|(_, order)| matches!(order, Order::MarkUnhealthy | Order::MarkHealthy));
         prop_assert!(marks.count() <= 1, "two marks in flight");
-        let reads = self.open.iter().filter(|(_, order)| matches!(order, Order::ReadSecret { .. }));
-        prop_assert!(reads.count() <= 1, "two reads in flight");
+        let queries: [fn(&Order) -> bool; 4] = [
+            |order| matches!(order, Order::ReadSecret { .. }),
+            |order| matches!(order, Order::Probe { .. }),
+            |order| matches!(order, Order::ReadHoldTag),
+            |order| matches!(order, Order::ReadGroup | Order::ReadPeers { .. }),
+        ];
+        for query in queries {
+            let open = self.open.iter().filter(|(_, order)| query(order)).count();
+            prop_assert!(open <= 1, "two of one query in flight");
+        }
         Ok(())
     }
 }

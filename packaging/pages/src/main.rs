@@ -61,8 +61,8 @@ fn write_manual(command: &Command, directory: &Path) -> anyhow::Result<()> {
     }
     let path = directory.join(format!("{name}.{SECTION}"));
     fs::write(&path, page).with_context(|| format!("failed to write {}", path.display()))?;
-    let listed = command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set());
-    listed.map(|subcommand| write_manual(subcommand, directory)).collect()
+    let mut listed = command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set());
+    listed.try_for_each(|subcommand| write_manual(subcommand, directory))
 }
 
 fn write_completions(directory: &Path) -> anyhow::Result<()> {

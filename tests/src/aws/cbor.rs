@@ -3,6 +3,7 @@
 use aws_smithy_cbor::data::Type;
 use aws_smithy_cbor::decode::DeserializeError;
 use aws_smithy_cbor::{Decoder, Encoder};
+use aws_smithy_types::DateTime;
 use serde_json::{Map, Value};
 
 /// Reads one element.
@@ -62,15 +63,40 @@ fn more(decoder: &mut Decoder, length: Option<u64>, read: usize) -> Result<bool,
     Ok(true)
 }
 
-/// Writes a map of texts; null is no body at all, as of an action without output.
+/// The members whose numbers are times, in seconds since 1970.
+const TIMES: &str = "Timestamps";
+
+/// Writes an output; null is no body at all, as of an action without output. Members that are null are left out.
 pub fn encode(value: &Value) -> Vec<u8> {
-    let Value::Object(members) = value else {
+    if value.is_null() {
         return Vec::new();
-    };
-    let mut encoder = Encoder::new(Vec::new());
-    encoder.map(members.len());
-    for (name, value) in members {
-        encoder.str(name).str(value.as_str().unwrap_or_default());
     }
+    let mut encoder = Encoder::new(Vec::new());
+    write(&mut encoder, "", value);
     encoder.into_writer()
+}
+
+fn write(encoder: &mut Encoder, member: &str, value: &Value) {
+    match value {
+        Value::Object(members) => {
+            let members: Vec<_> = members.iter().filter(|(_, value)| !value.is_null()).collect();
+            encoder.map(members.len());
+            for (name, value) in members {
+                encoder.str(name);
+                write(encoder, name, value);
+            }
+        }
+        Value::Array(items) => {
+            encoder.array(items.len());
+            items.iter().for_each(|item| write(encoder, member, item));
+        }
+        Value::String(text) => drop(encoder.str(text)),
+        Value::Bool(truth) => drop(encoder.boolean(*truth)),
+        Value::Null => drop(encoder.null()),
+        Value::Number(number) => match number.as_i64() {
+            Some(seconds) if member == TIMES => drop(encoder.timestamp(&DateTime::from_secs(seconds))),
+            Some(whole) => drop(encoder.long(whole)),
+            None => drop(encoder.double(number.as_f64().unwrap_or_default())),
+        },
+    }
 }

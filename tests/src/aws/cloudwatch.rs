@@ -1,4 +1,7 @@
-//! CloudWatch: takes datapoints, keeps every one, sums them up.
+//! CloudWatch: takes datapoints, keeps every one, sums them up, and shows them when it is time.
+
+mod handle;
+mod read;
 
 use super::time::iso;
 use super::wire::ServiceError;
@@ -35,6 +38,18 @@ pub struct Datapoint {
     pub received_at_ms: u64,
     /// The access key id of who sent it.
     pub by: String,
+    /// How long after that `GetMetricData` shows it, in milliseconds; none: never.
+    pub shown_after_ms: Option<u64>,
+}
+
+/// When `GetMetricData` shows what was accepted. The service says no more than that it may take minutes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Visibility {
+    /// How long it takes, in milliseconds.
+    pub delay_ms: u64,
+    /// How many of the next `PutMetricData` are accepted and never shown.
+    pub lose: u32,
 }
 
 /// The statistics `Sum` and `SampleCount` over one minute.
@@ -56,7 +71,10 @@ pub struct MinuteSum {
 
 /// All datapoints that were accepted.
 #[derive(Debug, Default)]
-pub struct Metrics(Vec<Datapoint>);
+pub struct Metrics {
+    all: Vec<Datapoint>,
+    visibility: Visibility,
+}
 
 /// Members of the API model; others are refused, so that nothing is dropped unseen.
 #[derive(Deserialize)]
@@ -92,18 +110,28 @@ struct Dimension {
 impl Metrics {
     /// Every datapoint, in the order of acceptance.
     pub fn all(&self) -> &[Datapoint] {
-        &self.0
+        &self.all
+    }
+
+    /// When it shows what it accepts now.
+    pub fn visibility(&self) -> Visibility {
+        self.visibility
+    }
+
+    /// Sets when it shows what it accepts from now on.
+    pub fn set_visibility(&mut self, visibility: Visibility) {
+        self.visibility = visibility;
     }
 
     /// Starts anew.
     pub fn forget(&mut self) {
-        self.0.clear();
+        self.all.clear();
     }
 
     /// Sums by series and minute.
     pub fn minute_sums(&self) -> Vec<MinuteSum> {
         let mut sums: BTreeMap<_, (f64, f64)> = BTreeMap::new();
-        for point in &self.0 {
+        for point in &self.all {
             let minute = point.timestamp_ms / MINUTE_MS;
             let sum = sums.entry((&point.namespace, &point.metric, &point.dimensions, minute)).or_default();
             sum.0 += point.value * point.count;
@@ -124,9 +152,14 @@ impl Metrics {
     /// # Errors
     /// Those of the API. As there, one bad datum refuses the whole request.
     pub fn call(&mut self, action: &str, input: &Value, now_ms: u64, by: &str) -> Result<Value, ServiceError> {
-        if action != "PutMetricData" {
-            return Err(ServiceError::sender("UnknownOperationException", format!("{action} is not stood in for")));
+        match action {
+            "PutMetricData" => self.put(input, now_ms, by),
+            "GetMetricData" => read::get(&self.all, input, now_ms),
+            _ => Err(ServiceError::sender("UnknownOperationException", format!("{action} is not stood in for"))),
         }
+    }
+
+    fn put(&mut self, input: &Value, now_ms: u64, by: &str) -> Result<Value, ServiceError> {
         let input = PutMetricDataInput::deserialize(input).map_err(|error| invalid(&error.to_string()))?;
         if input.metric_data.len() > MOST_METRICS {
             return Err(invalid("The collection MetricData must not have a size greater than 1000."));
@@ -135,7 +168,10 @@ impl Metrics {
         for datum in input.metric_data {
             accepted.extend(datum.into_points(&input.namespace, now_ms, by)?);
         }
-        self.0.extend(accepted);
+        let lost = self.visibility.lose > 0;
+        self.visibility.lose = self.visibility.lose.saturating_sub(1);
+        let shown_after_ms = (!lost).then_some(self.visibility.delay_ms);
+        self.all.extend(accepted.into_iter().map(|point| Datapoint { shown_after_ms, ..point }));
         Ok(Value::Null)
     }
 }
@@ -169,6 +205,7 @@ impl MetricDatum {
             storage_resolution_s: self.storage_resolution,
             received_at_ms: now_ms,
             by: by.to_owned(),
+            shown_after_ms: None,
         };
         let weighed = values.into_iter().zip(counts);
         Ok(weighed.map(|(value, count)| Datapoint { value, count, ..point.clone() }).collect())

@@ -1,11 +1,12 @@
 //! The control endpoint; its commands are listed in CONTROL.md.
 
-use super::{Aws, Credentials, Group, SecretValue, State};
+use super::{Aws, Credentials, Group, SecretValue, State, Visibility};
 use crate::http::requests::summary;
 use crate::http::{Answer, Asked, control as common};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
+use std::time::Duration;
 
 #[derive(Deserialize)]
 struct NewVersion {
@@ -33,6 +34,22 @@ struct Termination {
     why: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PastActivity {
+    group: String,
+    instance: String,
+    why: String,
+    age_s: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefreshState {
+    group: String,
+    status: String,
+}
+
 /// Does a command and answers it.
 pub fn answer(aws: &Aws, command: &str, request: &Asked) -> Answer {
     if let Some(answer) = common::on_faults(command, request, &mut aws.lock().faults) {
@@ -49,6 +66,17 @@ pub fn answer(aws: &Aws, command: &str, request: &Asked) -> Answer {
         "group" => common::with_body(request, |patch: Value| put_group(&mut aws.lock(), patch)),
         "terminate-instance" => common::with_body(request, |end: Termination| {
             found(aws.terminate_instance(&end.instance, &end.why), "instance in a group")
+        }),
+        "activity" => common::with_body(request, |past: PastActivity| {
+            let age = Duration::from_secs(past.age_s);
+            found(aws.plant_activity(&past.group, &past.instance, &past.why, age), "group")
+        }),
+        "refresh" => common::with_body(request, |RefreshState { group, status }| {
+            found(aws.set_refresh(&group, &status), "group")
+        }),
+        "visibility" => common::with_body(request, |visibility: Visibility| {
+            aws.set_visibility(visibility);
+            Ok::<_, Infallible>(())
         }),
         "clock" => common::with_body(request, |Clock { ahead_s }| {
             aws.set_clock_ahead(ahead_s);
@@ -91,6 +119,7 @@ fn state(aws: &Aws) -> Answer {
         "faults": state.faults,
         "secrets": state.secrets.all(),
         "datapoints": state.metrics.all(),
+        "visibility": state.metrics.visibility(),
         "minute_sums": state.metrics.minute_sums(),
         "groups": groups,
         "marks": state.scaling.marks(),

@@ -15,7 +15,7 @@ mod wire;
 mod xml;
 
 pub use autoscaling::{Group, GroupInstance, Health, Mark};
-pub use cloudwatch::{Datapoint, MinuteSum};
+pub use cloudwatch::{Datapoint, MinuteSum, Visibility};
 pub use credentials::Credentials;
 pub use secrets::{Secret, SecretValue, Version};
 
@@ -173,59 +173,6 @@ impl Aws {
         self.lock().secrets.all().get(name).cloned()
     }
 
-    /// Every datapoint that was accepted, in that order.
-    pub fn datapoints(&self) -> Vec<Datapoint> {
-        self.lock().metrics.all().to_vec()
-    }
-
-    /// `Sum` and `SampleCount` of every series in every minute that has one, in order of series and minute.
-    pub fn minute_sums(&self) -> Vec<MinuteSum> {
-        self.lock().metrics.minute_sums()
-    }
-
-    /// `Sum` of one series over the minute that holds `at_ms` (milliseconds since 1970), whatever the namespace; none: no
-    /// datapoint. The dimensions must be exactly these.
-    pub fn sum(&self, metric: &str, dimensions: &[(&str, &str)], at_ms: u64) -> Option<f64> {
-        let minute = time::iso(at_ms / 60_000 * 60_000);
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let dimensions: BTreeMap<_, _> = dimensions.iter().map(owned).collect();
-        let sums = self.minute_sums();
-        let here = |s: &&MinuteSum| s.metric == metric && s.dimensions == dimensions && s.minute == minute;
-        sums.iter().find(here).map(|sum| sum.sum)
-    }
-
-    /// Puts an Auto Scaling group there, in place of one of the same name.
-    pub fn put_group(&self, group: Group) {
-        self.lock().scaling.put(group);
-    }
-
-    /// An Auto Scaling group as it is now.
-    pub fn group(&self, name: &str) -> Option<Group> {
-        let mut state = self.lock();
-        let now_ms = state.now_ms();
-        state.scaling.groups(now_ms).get(name).cloned()
-    }
-
-    /// Changes a group. Gives false if there is none of that name.
-    pub fn edit_group(&self, name: &str, change: impl FnOnce(&mut Group)) -> bool {
-        let mut state = self.lock();
-        let now_ms = state.now_ms();
-        state.scaling.group_mut(name, now_ms).map(change).is_some()
-    }
-
-    /// Begins to end an instance for another cause than its health, as scaling in or a refresh; `why` goes into the activity.
-    /// Gives false if no group has it.
-    pub fn terminate_instance(&self, id: &str, why: &str) -> bool {
-        let mut state = self.lock();
-        let now_ms = state.now_ms();
-        state.scaling.terminate(id, why, now_ms)
-    }
-
-    /// Every `SetInstanceHealth` that was answered with success, and whether it took effect.
-    pub fn marks(&self) -> Vec<Mark> {
-        self.lock().scaling.marks().to_vec()
-    }
-
     /// Starts the records of requests, datapoints and marks anew.
     pub fn forget(&self) {
         self.requests.forget();
@@ -250,8 +197,11 @@ impl Aws {
         // Secrets and datapoints are kept elsewhere.
         let input = (call.service == Service::AutoScaling).then(|| call.input.clone());
         let in_flight = self.requests.begin(format!("{service}.{}", call.action), by.clone(), input);
-        if let Err(refused) = self.lock().verify(&request, call.service) {
-            return in_flight.answered(wire::error(call.service, &refused));
+        let verified = self.lock().verify(&request, call.service);
+        if let Err(refused) = verified {
+            let mut answer = wire::error(call.service, &refused);
+            self.lock().stamp(&mut answer);
+            return in_flight.answered(answer);
         }
         let plan = self.lock().faults.take(&[&call.action, service]);
         let apply = || wire::write(call.service, &call.action, self.lock().apply(&call, by.as_deref()));

@@ -158,3 +158,50 @@ fn a_launch_hook_lets_an_instance_in_or_not() {
         assert_eq!(again.code, "ValidationError");
     }
 }
+
+#[test]
+fn activities_come_in_pages_those_in_progress_first() {
+    let mut scaling = scaling(|group| group.suspended = ["Launch".to_owned()].into());
+    for age_ms in [1000, 3000, 2000, 90_000_000] {
+        assert!(scaling.plant_activity("g", &format!("i-{age_ms}"), "it was ended.", age_ms, START));
+    }
+    assert!(!scaling.plant_activity("none", "i-1", "it was ended.", 0, START));
+    assert!(scaling.terminate("i-1", "it is being ended.", START - 2500));
+    let mut ask = |input: serde_json::Value| {
+        let mut form = json!({"AutoScalingGroupName": "g"});
+        form.as_object_mut().unwrap().extend(input.as_object().unwrap().clone());
+        let answer = scaling.call("DescribeScalingActivities", &form, START - 2000)?;
+        let of = |activity: &serde_json::Value| {
+            activity["Description"].as_str().unwrap().rsplit(' ').next().unwrap().to_owned()
+        };
+        let ids: Vec<String> = answer["Activities"].as_array().unwrap().iter().map(of).collect();
+        Ok((ids, answer["NextToken"].clone()))
+    };
+    let all = ["i-1", "i-1000", "i-2000", "i-3000", "i-90000000"].map(String::from).to_vec();
+    assert_eq!(ask(json!({})), Ok((all.clone(), json!(null))));
+    assert_eq!(ask(json!({"MaxRecords": "2"})), Ok((all[..2].to_vec(), json!("2"))));
+    assert_eq!(ask(json!({"MaxRecords": "3", "NextToken": "2"})), Ok((all[2..].to_vec(), json!(null))));
+    let recent = json!({
+        "Filters.member.1.Name": "StartTimeLowerBound",
+        "Filters.member.1.Values.member.1": "2025-12-31T23:00:00Z",
+    });
+    assert_eq!(ask(recent), Ok((all[..4].to_vec(), json!(null))));
+    let code = |result: Result<_, super::wire::ServiceError>| result.unwrap_err().code;
+    assert_eq!(code(ask(json!({"MaxRecords": "101"}))), "ValidationError");
+    assert_eq!(code(ask(json!({"NextToken": "x"}))), "InvalidNextToken");
+    assert_eq!(code(ask(json!({"Filters.member.1.Name": "Status"}))), "ValidationError");
+}
+
+#[test]
+fn a_refresh_goes_on_until_it_is_over() {
+    let mut scaling = scaling(|_| {});
+    for status in ["Pending", "InProgress", "Successful", "Pending"] {
+        assert!(scaling.set_refresh("g", status, START));
+    }
+    assert!(!scaling.set_refresh("none", "Pending", START));
+    let answer = scaling.call("DescribeInstanceRefreshes", &json!({"AutoScalingGroupName": "g"}), START).unwrap();
+    let statuses = answer["InstanceRefreshes"].as_array().unwrap().iter().map(|refresh| refresh["Status"].clone());
+    assert_eq!(statuses.collect::<Vec<_>>(), ["Pending", "Successful"]);
+    let none = scaling.call("DescribeInstanceRefreshes", &json!({"AutoScalingGroupName": "none"}), START);
+    assert_eq!(none.unwrap_err().code, "ValidationError");
+}

@@ -41,6 +41,12 @@ pub fn parse_basic(text: &str) -> Option<u64> {
     (basic(ms) == text).then_some(ms)
 }
 
+/// Reads [`iso`] and [`iso_exact`], with any offset.
+pub fn parse_iso(text: &str) -> Option<u64> {
+    let read = DateTime::from_str(text, Format::DateTimeWithOffset).ok()?;
+    u64::try_from(read.to_millis().ok()?).ok()
+}
+
 fn format(ms: u64, format: Format) -> String {
     write(DateTime::from_secs(i64::try_from(ms / 1000).unwrap_or(i64::MAX)), format)
 }

@@ -34,6 +34,10 @@ pub async fn reach(shared: &Shared, edge: SocketAddr, who: Who) -> Result<(Reade
     let error = match shaken {
         Ok(Ok(())) => return Ok((read, write)),
         Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => "EOF".to_owned(),
+        // Go's crypto/tls on what is no record of TLS.
+        Ok(Err(error)) if error.kind() == ErrorKind::InvalidData => {
+            "tls: first record does not look like a TLS handshake".to_owned()
+        }
         Ok(Err(error)) => format!("read tcp {local}->{edge}: read: {}", go_error(&error)),
         Err(_) => format!("read tcp {local}->{edge}: i/o timeout"),
     };

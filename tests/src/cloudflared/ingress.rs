@@ -44,9 +44,27 @@ fn service_parses(service: &str) -> bool {
     }
 }
 
-/// The origin of the first rule that has one, as `host:port`.
-pub fn first_origin(rules: &[Rule]) -> Option<String> {
-    rules.iter().find_map(|rule| {
+/// An origin on the network.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Which rule names it, from 0.
+    pub rule: usize,
+    /// The rule's service.
+    pub service: String,
+    /// `host:port`.
+    pub dial: String,
+}
+
+impl Origin {
+    /// Whether it is spoken HTTP to; the others get a client's stream as it is.
+    pub fn is_http(&self) -> bool {
+        self.service.starts_with("http") || self.service.starts_with("ws")
+    }
+}
+
+/// The origin of the first rule that has one.
+pub fn first_origin(rules: &[Rule]) -> Option<Origin> {
+    rules.iter().enumerate().find_map(|(number, rule)| {
         let (scheme, host) = rule.service.split_once("://")?;
         let host = host.split('/').next().unwrap_or_default();
         let port = match scheme {
@@ -59,7 +77,8 @@ pub fn first_origin(rules: &[Rule]) -> Option<String> {
             _ => return None,
         };
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        Some(if has_port { host.to_owned() } else { format!("{host}:{port}") })
+        let dial = if has_port { host.to_owned() } else { format!("{host}:{port}") };
+        Some(Origin { rule: number, service: rule.service.clone(), dial })
     })
 }
 

@@ -95,7 +95,10 @@ impl Log {
 
 fn as_json(level: Level, message: &str, time: &str, mut fields: Map<String, Value>) -> String {
     fields.insert("level".into(), format!("{level:?}").to_lowercase().into());
-    fields.insert("message".into(), message.into());
+    // A line without a message has no such key (zerolog).
+    if !message.is_empty() {
+        fields.insert("message".into(), message.into());
+    }
     fields.insert("time".into(), time.into());
     // Go's encoder escapes these three in every string.
     Value::Object(fields).to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")

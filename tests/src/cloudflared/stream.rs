@@ -39,26 +39,30 @@ pub async fn none_in_flight(shared: &Shared) {
 async fn carry(shared: &Shared, stream: u64, dial: SocketAddr) {
     // Joined before the origin is tried, so that an origin that is down closes the client's stream at once.
     let Ok(mut client) = join(stream, dial).await else { return };
-    let origin = ingress::first_origin(&shared.setup.config.ingress);
-    let origin = origin.ok_or_else(|| io::Error::other("no rule has an origin"));
-    let connected = match &origin {
-        Ok(origin) => TcpStream::connect(origin)
-            .await
-            .map_err(|error| format!("dial tcp {origin}: connect: {}", go_error(&error))),
-        Err(error) => Err(error.to_string()),
-    };
-    match connected {
+    let Some(origin) = ingress::first_origin(&shared.setup.config.ingress) else { return };
+    match TcpStream::connect(&origin.dial).await {
         // Either side may hang up at any time.
-        Ok(mut origin) => drop(copy_bidirectional(&mut client, &mut origin).await),
-        Err(error) => {
-            shared.state().origin_errors += 1;
-            let error = format!(
-                "Unable to reach the origin service. The service may be down or it may not be responding to traffic \
-                 from cloudflared: {error}"
-            );
-            shared.log.line(Level::Error, "Request failed", json!({"error": error, "event": 1, "ingressRule": 0}));
-        }
+        Ok(mut stream) => drop(copy_bidirectional(&mut client, &mut stream).await),
+        Err(error) => unreachable_origin(shared, &origin, &go_error(&error)),
     }
+}
+
+/// The two lines of each client: the rule's, which has no message, and the request's. Their words for a stream's origin
+/// are the dial's alone, as `brettscott/cloudflare-worker-tunnel-mysql-example` shows (README); those for HTTP are in
+/// cloudflare/cloudflared#976 and homeassistant-apps/app-cloudflared#671.
+fn unreachable_origin(shared: &Shared, origin: &ingress::Origin, error: &str) {
+    shared.state().origin_errors += 1;
+    let dial = format!("dial tcp {}: connect: {error}", origin.dial);
+    let (error, kind) = if origin.is_http() {
+        let why = "The service may be down or it may not be responding to traffic from cloudflared";
+        (format!("Unable to reach the origin service. {why}: {dial}"), "http")
+    } else {
+        (dial, "ws")
+    };
+    let rule = json!({"error": error, "connIndex": 0, "event": 1, "ingressRule": origin.rule, "originService": origin.service});
+    shared.log.line(Level::Error, "", rule);
+    let request = json!({"error": error, "connIndex": 0, "dest": "https://standin.example/", "event": 0, "type": kind});
+    shared.log.line(Level::Error, "Request failed", request);
 }
 
 async fn join(stream: u64, dial: SocketAddr) -> io::Result<TcpStream> {

@@ -7,13 +7,14 @@
 //! | `GET /_control/registered?tunnel=T&at=MICROS` | | [`Registered`](super::Registered); without `at`: now |
 //! | `GET /_control/never-zero?tunnel=T&from=MICROS&until=MICROS` | | `{"held": true}`, or false with the first `gap` |
 //! | `POST /_control/conduct` | `{"conduct": C}`, `{"conduct": C, "edge": "127.0.0.1:7844"}` | state |
+//! | `POST /_control/udp` | `{"conduct": C}`; without `conduct`, UDP is treated as the conduct says | state |
 //! | `POST /_control/secret` | `{"tunnel": T, "secret": S}`; without `secret` any is right | state |
 //! | `POST /_control/drop` | a [`Scope`]: `{}` or some of `tunnel`, `connector`, `index`, `edge` | `{"count": n}` |
 //! | `POST /_control/outage` | | `{"count": n}`: refuses everything and drops everything |
 //! | `POST /_control/order` | `{"scope": SCOPE, "order": {"do": O, …}}` | `{"count": n}` |
 //! | `POST /_control/thaw` | a [`Scope`] | `{"count": n}` |
 //!
-//! Conducts C: `accept`, `refuse`, `eof`, `reset`, `black-hole`, `unauthorized`, `permanent`, `retry`, `hang`.
+//! Conducts C: `accept`, `refuse`, `eof`, `reset`, `black-hole`, `garbage`, `unauthorized`, `permanent`, `retry`, `hang`.
 //! Orders O: `exit` (with `status`), `crash`, `freeze`, `close-output`, `flood` (`bytes`), `print` (`line`),
 //! `foreign-id` (`connector`).
 
@@ -31,7 +32,8 @@ GET  /_control/events
 GET  /_control/registered?tunnel=T[&at=MICROS]
 GET  /_control/never-zero?tunnel=T&from=MICROS&until=MICROS
 POST /_control/conduct  {\"conduct\": C [, \"edge\": \"127.0.0.1:7844\"]}
-       C: accept refuse eof reset black-hole unauthorized permanent retry hang
+       C: accept refuse eof reset black-hole garbage unauthorized permanent retry hang
+POST /_control/udp      {\"conduct\": C}    without conduct, UDP is treated as the conduct says
 POST /_control/secret   {\"tunnel\": T [, \"secret\": S]}    without secret, any is right
 POST /_control/drop     SCOPE
 POST /_control/outage   refuse everything and drop everything
@@ -46,6 +48,12 @@ SCOPE: {} for all, or any of {\"tunnel\": T, \"connector\": ID, \"index\": 0, \"
 struct SetConduct {
     conduct: Conduct,
     edge: Option<SocketAddr>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetUdp {
+    conduct: Option<Conduct>,
 }
 
 #[derive(Deserialize)]
@@ -89,6 +97,11 @@ async fn answer_or_refuse(edge: &Edge, asked: &Asked) -> Result<Answer, Refusal>
             }
         }
         (&Method::POST, "conduct") => set_conduct(edge, body(asked)?).await?,
+        (&Method::POST, "udp") => {
+            let SetUdp { conduct } = body(asked)?;
+            edge.set_udp(conduct).await.map_err(failed)?;
+            json(StatusCode::OK, &edge.snapshot())
+        }
         (&Method::POST, "secret") => {
             let SetSecret { tunnel, secret } = body(asked)?;
             secret.map_or_else(|| edge.accept_any_secret(&tunnel), |secret| edge.require_secret(&tunnel, &secret));

@@ -41,7 +41,7 @@ pub enum What {
     Rejected(String),
     /// A registration was heard and never answered.
     Hung,
-    /// The handshake failed, on command: `eof`, `reset` or `black-hole`.
+    /// The handshake failed, on command: `eof`, `reset`, `black-hole` or `garbage`.
     TurnedAway(&'static str),
 }
 

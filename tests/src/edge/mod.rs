@@ -2,7 +2,8 @@
 //!
 //! [`Edge`] accepts registrations of `cloudflared-standin` on several loopback addresses, knows for each tunnel the
 //! right secret (or takes any), keeps an exact record of who was registered when, forwards clients' streams through
-//! registered connectors, and misbehaves on command. The program `edge-standin` is the same behind a command line and
+//! registered connectors, and misbehaves on command. It answers a TLS hello with TLS, and on the same UDP port a QUIC
+//! packet of an unknown version with the versions that it has, so that an edge can be told from a port. The program `edge-standin` is the same behind a command line and
 //! an HTTP control (see [`control`]).
 //!
 //! A [`Conduct`] applies to new connections only: what is registered stays so until it is dropped, lost or
@@ -14,14 +15,16 @@ pub mod control;
 pub(crate) mod ids;
 mod journal;
 mod listener;
+mod quic;
 mod registrar;
 mod state;
+mod tls;
 pub mod wire;
 
 pub use block::Block;
 pub use clients::ClientCounts;
 pub use journal::{Event, Gap, Micros, Registered, What};
-pub use state::{Connection, Snapshot};
+pub use state::{Connection, Knocks, Snapshot};
 pub use wire::{Order, Who};
 
 use listener::Gate;
@@ -50,6 +53,8 @@ pub enum Conduct {
     Reset,
     /// Accepts, and never says anything.
     BlackHole,
+    /// Answers everything with what is no answer to it.
+    Garbage,
     /// Rejects with `Unauthorized: Invalid tunnel secret`.
     Unauthorized,
     /// Rejects with `Internal: tunnel was deleted`.
@@ -105,7 +110,7 @@ impl Edge {
         let mut gates = Vec::new();
         for address in listen {
             let listener = TcpListener::bind(address).await?;
-            gates.push(Gate::open(listener, edge.state.clone())?);
+            gates.push(Gate::open(listener, edge.state.clone()).await?);
         }
         edge.gates = Arc::new(gates);
         Ok(edge)
@@ -130,6 +135,23 @@ impl Edge {
             gate.set(conduct).await?;
         }
         Ok(())
+    }
+
+    /// Sets how every address treats UDP, if not as its conduct says: refused, not answered, garbage, or (for every
+    /// conduct in which the edge speaks at all) answered. `None`: as its conduct says, which is how an edge starts.
+    ///
+    /// # Errors
+    /// An address cannot be bound again.
+    pub async fn set_udp(&self, conduct: Option<Conduct>) -> io::Result<()> {
+        for gate in self.gates.iter() {
+            gate.set_udp(conduct).await?;
+        }
+        Ok(())
+    }
+
+    /// How often somebody asked whether an edge is there.
+    pub fn knocks(&self) -> Knocks {
+        self.lock().knocks
     }
 
     /// Sets the conduct of one address.

@@ -4,10 +4,12 @@ use super::Conduct;
 use super::ids;
 use super::journal::What;
 use super::state::{self, Connection, State};
+use super::tls;
 use super::wire::{self, Reader, ToConnector, ToEdge, Who};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{mpsc, watch};
@@ -34,6 +36,10 @@ struct Visit {
 
 impl Visit {
     async fn serve(self, stream: TcpStream) -> io::Result<()> {
+        if tls::is_hello(&stream).await? {
+            state::lock(&self.state).knocks.tls += 1;
+            return tls::answer(stream, self.conduct()).await;
+        }
         let (mut read, mut write) = wire::split(stream);
         let ToEdge::Hello(who) = wire::hear(&mut read).await? else { return Ok(()) };
         if let Some(how) = turned_away(self.conduct()) {
@@ -114,13 +120,15 @@ fn turned_away(conduct: Conduct) -> Option<&'static str> {
         Conduct::Eof => Some("eof"),
         Conduct::Reset => Some("reset"),
         Conduct::BlackHole => Some("black-hole"),
+        Conduct::Garbage => Some("garbage"),
         _ => None,
     }
 }
 
-async fn turn_away(how: &str, mut read: Reader, write: OwnedWriteHalf) -> io::Result<()> {
+async fn turn_away(how: &str, mut read: Reader, mut write: OwnedWriteHalf) -> io::Result<()> {
     match how {
         "black-hole" => until_closed(&mut read).await,
+        "garbage" => write.write_all(tls::GARBAGE).await,
         // With no time to linger, closing resets.
         "reset" => write.as_ref().set_zero_linger(),
         _ => Ok(()),

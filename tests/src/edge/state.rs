@@ -24,6 +24,15 @@ pub struct Connection {
     pub since: Micros,
 }
 
+/// How often somebody asked whether an edge is there, whatever the answer was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Knocks {
+    /// By a TLS hello.
+    pub tls: u64,
+    /// By a QUIC packet that calls for a Version Negotiation.
+    pub quic: u64,
+}
+
 /// Everything at a glance.
 #[derive(Clone, Debug, Serialize)]
 pub struct Snapshot {
@@ -37,6 +46,8 @@ pub struct Snapshot {
     pub connections: Vec<Connection>,
     /// Clients' streams.
     pub clients: ClientCounts,
+    /// Questions whether an edge is there.
+    pub knocks: Knocks,
 }
 
 /// A registered connection and the way to its task.
@@ -56,6 +67,7 @@ pub(super) struct State {
     pub(super) journal: Journal,
     pub(super) changed: watch::Sender<()>,
     pub(super) clients: ClientCounts,
+    pub(super) knocks: Knocks,
     pub(super) waiting: Waiting,
 }
 
@@ -74,6 +86,7 @@ impl State {
             journal: Journal::default(),
             changed: watch::Sender::new(()),
             clients: ClientCounts::default(),
+            knocks: Knocks::default(),
             waiting: Waiting::default(),
         }
     }
@@ -163,6 +176,7 @@ impl State {
             guarded_tunnels: self.secrets.keys().cloned().collect(),
             connections: self.live.iter().map(|live| live.connection.clone()).collect(),
             clients: self.clients,
+            knocks: self.knocks,
         }
     }
 

@@ -3,6 +3,7 @@
 
 use crate::FAST;
 use crate::world::{DEADLINE, PROGRAM, SECRET, Standin, TUNNEL, World, get, post};
+use cflared_agent::cloudflared::{Line, Symptom, classify};
 use cflared_tests::edge::{ClientCounts, Conduct, Event, Order, Scope, What, control};
 use cflared_tests::http;
 use nix::sys::signal::Signal;
@@ -259,7 +260,12 @@ async fn streams_end_with_their_connection_and_with_a_dead_origin() {
     world.connections(4).await;
     let mut unlucky = TcpStream::connect(clients).await.unwrap();
     assert!(timeout(DEADLINE, unlucky.read_u8()).await.unwrap().is_err(), "no origin yet");
-    standin.says(|log| log.contains("Unable to reach the origin service")).await;
+    // The agent takes both lines of it for what they are.
+    let complaints = |log: &str| {
+        let lines = log.lines().map(|line| classify(&Line::parse(line.as_bytes())).symptom);
+        lines.filter(|symptom| *symptom == Symptom::OriginUnreachable).count()
+    };
+    standin.says(|log| complaints(log) == 2 && log.contains("Request failed")).await;
     drop(unlucky);
     origin(world.origin()).await;
     let mut client = client(clients).await;

@@ -13,9 +13,9 @@ use std::process::Output;
 use tokio::process::Command;
 
 const METRIC: &str = "cflared_replica_count_per_tunnel";
-const DIMENSIONS: [(&str, &str); 2] = [("Environment", "dev"), ("TunnelId", "made-up")];
+pub const DIMENSIONS: [(&str, &str); 2] = [("Environment", "dev"), ("TunnelId", "made-up")];
 
-fn datum(seconds: i64, value: f64) -> MetricDatum {
+pub fn datum(seconds: i64, value: f64) -> MetricDatum {
     let dimensions = DIMENSIONS.map(|(name, value)| Dimension::builder().name(name).value(value).build());
     let datum = MetricDatum::builder().metric_name(METRIC).set_dimensions(Some(dimensions.into()));
     datum.timestamp(DateTime::from_secs(seconds)).value(value).unit(StandardUnit::Count).storage_resolution(60).build()
@@ -97,7 +97,7 @@ async fn the_members_are_those_of_botocore_s_model() {
 }
 
 /// Runs a script of this folder with botocore at hand, with nothing of the machine's own AWS settings.
-async fn python(script: &str, arguments: &[&str]) -> Output {
+pub async fn python(script: &str, arguments: &[&str]) -> Output {
     let keys = Credentials::default();
     let script = format!("{}/tests/contract/{script}", env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(venv("python"))

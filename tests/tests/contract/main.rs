@@ -8,6 +8,7 @@ mod cloudwatch;
 mod faults;
 mod moto;
 mod peer;
+mod reads;
 mod scaling;
 mod secrets;
 mod signatures;

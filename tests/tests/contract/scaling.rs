@@ -8,7 +8,7 @@ use aws_sdk_autoscaling::Client;
 use cflared_tests::aws::autoscaling::{Hook, HookResult, Transition};
 use cflared_tests::aws::{Aws, Group};
 
-const GROUP: &str = "cflared-prd";
+pub const GROUP: &str = "cflared-prd";
 const STRANGER: &str = "i-00000000000000bad";
 
 #[tokio::test]
@@ -107,7 +107,7 @@ fn expected() -> Vec<(&'static str, String)> {
     .into()
 }
 
-async fn make_group(config: &SdkConfig) {
+pub async fn make_group(config: &SdkConfig) {
     let client = Client::new(config);
     let launch = client.create_launch_configuration().launch_configuration_name("lc");
     launch.image_id("ami-12c6146b").instance_type("t3.small").send().await.unwrap();

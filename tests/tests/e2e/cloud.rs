@@ -174,7 +174,7 @@ async fn a_mark_that_is_refused_is_held_and_asked_for_again_once_a_minute() -> a
 async fn a_mark_within_the_grace_is_made_again_after_it_and_taken_back_when_the_tunnel_returns() -> anyhow::Result<()> {
     let (world, mut host) = World::with_host().await?;
     let clock = Clock::of(&mut host)?;
-    world.aws.edit_group(GROUP, |group| group.grace_period_ms = u64::MAX / 2);
+    world.aws.edit_group(GROUP, |group| group.grace_period_ms = 24 * 3600 * 1000);
     let mut agent = in_an_outage(&mut host, &world.edge).await?;
     agent.wait_log("the group took the mark and does not show it").await?;
     let effects = || world.aws.marks().iter().map(|mark| (mark.health, mark.took_effect)).collect::<Vec<_>>();

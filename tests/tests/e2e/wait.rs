@@ -15,7 +15,7 @@ async fn it_ends_when_the_tunnel_is_up_and_has_settled() -> anyhow::Result<()> {
         host.command()?.args(["wait", "--timeout", "60s"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut agent = host.start()?;
     agent.wait_status("a look", |status| status["connectors"][0]["state"] == "unregistered").await?;
-    assert_ended(&host.run(["wait", "--timeout", "0s"]).await?, 1, &["/ready: not registered with the edge"]);
+    assert_ended(&host.run(["wait", "--timeout", "0s"]).await?, 1, &["waited 0s in vain: ", "the tunnel is"]);
     let began = Instant::now();
     let short = host.run(["wait", "--timeout", "600ms"]).await?;
     assert!(began.elapsed() >= Duration::from_millis(600));

@@ -3,19 +3,23 @@ use crate::act::testing::{Asked, Http, Reply, credentials, http_client, refusing
 use aws_sdk_autoscaling::config::{BehaviorVersion, Region};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const INSTANCE: &str = "i-0123456789abcdef0";
+pub const INSTANCE: &str = "i-0123456789abcdef0";
 
 fn autoscaling(url: &str) -> AutoScaling {
+    AutoScaling::new(&client(url), INSTANCE, false)
+}
+
+pub fn client(url: &str) -> Client {
     let config = aws_sdk_autoscaling::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
         .endpoint_url(url)
         .credentials_provider(credentials())
         .http_client(http_client());
-    AutoScaling::new(&Client::from_conf(config.build()), INSTANCE)
+    Client::from_conf(config.build())
 }
 
-fn text(asked: &Asked) -> &str {
+pub fn text(asked: &Asked) -> &str {
     std::str::from_utf8(&asked.body).unwrap()
 }
 
@@ -23,7 +27,7 @@ fn is_set(asked: &Asked) -> bool {
     text(asked).starts_with("Action=SetInstanceHealth")
 }
 
-fn xml(status: u16, body: &str) -> Reply {
+pub fn xml(status: u16, body: &str) -> Reply {
     Reply::Say(status, "content-type: text/xml\r\n", body.as_bytes().to_vec())
 }
 
@@ -31,7 +35,7 @@ fn set() -> Reply {
     xml(200, "<SetInstanceHealthResponse><ResponseMetadata/></SetInstanceHealthResponse>")
 }
 
-fn error(status: u16, code: &str, message: &str) -> Reply {
+pub fn error(status: u16, code: &str, message: &str) -> Reply {
     let body = format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>");
     xml(status, &body)
 }
@@ -182,6 +186,25 @@ fn an_endpoint_that_never_answers_is_given_up() {
         let error = autoscaling(&http.url).membership().await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Unreachable, "{error}");
         assert!(error.to_string().contains("no answer in time"), "{error}");
+    });
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_do_and_calls_nothing() {
+    run(async {
+        let http = Http::start(|_, asked| if is_set(asked) { set() } else { group("HEALTHY") }).await;
+        let dry = AutoScaling::new(&client(&http.url), INSTANCE, true);
+        for (health, word) in [(Health::Unhealthy, "Unhealthy"), (Health::Healthy, "Healthy")] {
+            let error = dry.mark(health).await.unwrap_err();
+            assert_eq!(error.kind(), FailureKind::Disabled);
+            let text = error.to_string();
+            assert!(
+                text.contains(&format!(" {word}: this is a dry run")) && text.contains("SetInstanceHealth would"),
+                "{text}"
+            );
+        }
+        assert!(http.asked().is_empty());
+        assert!(dry.membership().await.unwrap().healthy, "it reads all the same");
     });
 }
 

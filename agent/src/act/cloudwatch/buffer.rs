@@ -19,6 +19,8 @@ const KEPT: u64 = 24 * 3600;
 /// The most values that wait: a whole day of periods of 10 s. With shorter periods, which are for trying things out,
 /// memory is worth more than the day.
 const MOST_KEPT: u64 = 8640;
+/// For how long values are remembered after they were sent, in seconds: twice as long as is asked back for by default.
+const RECENT: u64 = 20 * 60;
 
 /// What was counted since the boot. `offered = delivered + lost + dropped + ` what waits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +70,8 @@ pub struct Buffer<T> {
     fresh: BTreeMap<u64, T>,
     waiting: BTreeMap<u64, T>,
     in_flight: BTreeMap<u64, T>,
+    /// Values that CloudWatch has or may have, for a while.
+    sent: BTreeMap<u64, T>,
 }
 
 impl<T> Buffer<T> {
@@ -85,6 +89,7 @@ impl<T> Buffer<T> {
             fresh: BTreeMap::new(),
             waiting: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            sent: BTreeMap::new(),
         }
     }
 
@@ -136,6 +141,12 @@ impl<T> Buffer<T> {
             Outcome::Invalid => self.counts.dropped += count,
             Outcome::NotTaken => self.waiting.append(&mut self.in_flight),
         }
+        if matches!(outcome, Outcome::Delivered | Outcome::Unknown) {
+            self.sent.append(&mut self.in_flight);
+            while self.sent.len() > self.recent() {
+                self.sent.pop_first();
+            }
+        }
         self.in_flight.clear();
         self.drop_excess();
     }
@@ -143,6 +154,28 @@ impl<T> Buffer<T> {
     /// How many grains are neither delivered nor given up, those in flight included.
     pub fn waiting(&self) -> u64 {
         (self.fresh.len() + self.waiting.len() + self.in_flight.len()) as u64
+    }
+
+    /// The newest values that CloudWatch has or may have, the one in flight among them, by the start of their grain.
+    pub fn sent(&self) -> impl Iterator<Item = (u64, &T)> {
+        let newest = self.sent.iter().rev().chain(self.in_flight.iter().rev());
+        newest.take(2 * self.recent()).map(|(&start, value)| (start, value))
+    }
+
+    /// The newest grains whose values CloudWatch does not have.
+    pub fn unsent(&self) -> impl Iterator<Item = u64> {
+        let newest = self.fresh.keys().rev().chain(self.waiting.keys().rev());
+        newest.take(2 * self.recent()).copied()
+    }
+
+    /// The length of a grain, in seconds.
+    pub fn grain(&self) -> u64 {
+        self.grain
+    }
+
+    /// How many values are remembered after they were sent.
+    fn recent(&self) -> usize {
+        usize::try_from(RECENT / self.grain).unwrap_or(usize::MAX).max(1)
     }
 
     /// What was counted.

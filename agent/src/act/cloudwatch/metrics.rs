@@ -10,6 +10,9 @@ use std::time::Duration;
 /// The most datapoints of one grain.
 pub const MOST: usize = 6;
 
+/// The metric whose sum is the number of live connectors, and by which instances know of each other.
+pub const REPLICAS: &str = "cflared_replica_count_per_tunnel";
+
 /// What an instance's metrics are told apart by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dimensions {
@@ -32,7 +35,7 @@ pub struct Sample {
     pub connections: u32,
     /// Unplanned restarts of the connector and of the agent within the grain.
     pub restarts: u32,
-    /// While condemning is held back: the blame.
+    /// Whose fault it is, while condemning is held back; `operator` while somebody holds.
     pub held: Option<&'static str>,
     /// How old the image is, in days; none if the image does not say.
     pub ami_age_days: Option<f64>,
@@ -48,7 +51,7 @@ pub fn datapoints(start: u64, grain: Duration, sample: &Sample) -> Vec<MetricDat
     let count = |name, dimensions: &[_], value| datum(name, dimensions, value, StandardUnit::Count);
     let flag = |name, dimensions: &[_], value| count(name, dimensions, f64::from(u8::from(value)));
     let mut data = vec![
-        flag("cflared_replica_count_per_tunnel", &[environment, tunnel], sample.registered),
+        flag(REPLICAS, &[environment, tunnel], sample.registered),
         count("cflared_systemd_restart_count", &[environment, tunnel, instance], f64::from(sample.restarts)),
         count("cflared_registered_connections", &[environment, tunnel, instance], f64::from(sample.connections)),
         flag("cflared_held", &[environment, tunnel], sample.held.is_some()),

@@ -3,6 +3,8 @@
 use super::buffer::{self, Buffer, Outcome, Saved};
 use super::call;
 use super::metrics::{self, Sample};
+use super::peers::PeerReader;
+use super::reported::Reported;
 use crate::act::Timestamp;
 use aws_sdk_cloudwatch::Client;
 use std::fmt::Display;
@@ -51,6 +53,7 @@ pub struct View {
 pub struct CloudWatch {
     messages: mpsc::Sender<Message>,
     view: watch::Receiver<View>,
+    peers: PeerReader,
 }
 
 #[derive(Debug)]
@@ -71,10 +74,22 @@ impl CloudWatch {
         let Config { client, namespace, interval, instance, resume } = config;
         let buffer = Buffer::resume(interval, resume);
         let (view_sender, view) = watch::channel(View { counts: buffer.counts(), ..View::default() });
-        let jitter = buffer::jitter(&instance, interval);
-        let task = Task { client, namespace, interval, jitter, buffer, save, view: view_sender, due: None, call: None };
+        let (reported_sender, reported) = watch::channel(Reported::of(&buffer));
+        let peers = PeerReader { client: client.clone(), namespace: namespace.clone(), grain: interval, reported };
+        let task = Task {
+            client,
+            namespace,
+            interval,
+            jitter: buffer::jitter(&instance, interval),
+            buffer,
+            save,
+            view: view_sender,
+            reported: reported_sender,
+            due: None,
+            call: None,
+        };
         tokio::spawn(task.run(messages));
-        Self { messages: sender, view }
+        Self { messages: sender, view, peers }
     }
 
     /// Gives the state at the end of a grain. To be called right after it has ended, with the wall clock of the moment:
@@ -90,6 +105,11 @@ impl CloudWatch {
             // The sender is only dropped unused when the runtime goes down.
             let _ = wait.await;
         }
+    }
+
+    /// What reads the other instances' reports.
+    pub fn peers(&self) -> PeerReader {
+        self.peers.clone()
     }
 
     /// How the pushes fare.
@@ -109,6 +129,7 @@ struct Task<S> {
     buffer: Buffer<Sample>,
     save: S,
     view: watch::Sender<View>,
+    reported: watch::Sender<Reported>,
     /// The push that is due, and the wall clock then.
     due: Option<(Pin<Box<Sleep>>, Duration)>,
     /// The push in flight, and the wall clock when it was sent.
@@ -176,6 +197,8 @@ where
         let data = values.iter().flat_map(datapoints).collect();
         let request = self.client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(data));
         let call = request.customize().config_override(call::once()).send();
+        // Before it is sent: a reader of the peers must not take it for theirs.
+        self.reported.send_replace(Reported::of(&self.buffer));
         self.call = Some((Box::pin(async { call.await.map(drop) }), now));
     }
 
@@ -236,6 +259,7 @@ where
     }
 
     fn show(&self, change: impl FnOnce(&mut View)) {
+        self.reported.send_replace(Reported::of(&self.buffer));
         self.view.send_modify(|view| {
             change(view);
             view.waiting = self.buffer.waiting();

@@ -1,7 +1,8 @@
 use super::*;
 use crate::act::testing::Directory;
+use cflared_verdict::Mono;
 use std::fs;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
@@ -24,6 +25,10 @@ fn status(written_at: u64) -> Status {
             environment: Some("prd".into()),
         }),
         tunnel: Some("6ff42ae2-765d-4adf-8112-31c55c1551ef".into()),
+        holds: vec![Hold { by: OPERATOR.into(), until: Some(at(9).into()), note: "alice: maintenance".into() }],
+        dry_run: true,
+        blame: Some(Blame { blame: "edge".into(), confidence: "likely".into(), evidence: "nobody".into() }),
+        guard: Some("a refresh is under way".into()),
         health: Health { state: "registered".into(), since: at(1).into(), why: "4 connections".into() },
         trouble: None,
         connectors: vec![Connector {
@@ -50,6 +55,7 @@ fn status(written_at: u64) -> Status {
             kind: "transition".into(),
             what: "registered".into(),
             evidence: "/ready 200".into(),
+            blame: Some("edge".into()),
         }],
     }
 }

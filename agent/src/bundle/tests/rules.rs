@@ -24,7 +24,7 @@ fn ingress(rules: &str) -> String {
 }
 
 #[test]
-fn a_bundle_that_keeps_the_rules_shows_its_tunnel_and_origins() {
+fn a_bundle_that_keeps_the_rules_shows_its_tunnel_and_services() {
     let bundle = with_config(&ingress(
         "  - {hostname: a.example.com, service: 'tcp://db.internal:3306'}
   - {hostname: b.example.com, path: /x, service: 'http://10.0.0.7'}
@@ -35,10 +35,17 @@ fn a_bundle_that_keeps_the_rules_shows_its_tunnel_and_origins() {
   - {hostname: '*', service: http_status:404}\n",
     ))
     .unwrap();
-    let origins: Vec<_> = bundle.origins().iter().map(ToString::to_string).collect();
+    let services: Vec<_> = bundle.services().iter().map(ToString::to_string).collect();
     assert_eq!(
-        origins,
-        ["tcp://db.internal:3306", "http://10.0.0.7:80", "https://[fd00::1]:443", "ssh://bastion.internal:22"]
+        services,
+        [
+            "tcp://db.internal:3306",
+            "http://10.0.0.7:80",
+            "https://[fd00::1]:443",
+            "ssh://bastion.internal:22",
+            "unix:/run/x.sock",
+            "http_status:404"
+        ]
     );
     assert_eq!((bundle.tunnel().to_string(), bundle.version().0.as_str()), (TUNNEL.into(), "v1"));
 }
@@ -243,7 +250,8 @@ fn hostile_yaml_is_an_error_soon_and_no_crash() {
     ] {
         let (rule, time) = on_a_small_stack(text);
         assert_eq!(rule, expected, "{what}");
-        assert!(time < Duration::from_secs(2), "{what} took {time:?}");
+        // Seen: milliseconds. What grows with the square of its length takes minutes.
+        assert!(time < Duration::from_secs(30), "{what} took {time:?}");
         eprintln!("{what}: {rule} in {time:?}");
     }
 }
@@ -342,6 +350,6 @@ proptest! {
     fn an_origin_reads_back_as_it_was_written(host in "[a-z][a-z0-9]{0,10}(\\.[a-z][a-z0-9]{0,10}){0,3}", port in 1u16..) {
         let written = format!("tcp://{host}:{port}");
         let bundle = with_config(&ingress(&format!("  - service: {written}\n"))).unwrap();
-        prop_assert_eq!(bundle.origins()[0].to_string(), written);
+        prop_assert_eq!(bundle.services()[0].to_string(), written);
     }
 }

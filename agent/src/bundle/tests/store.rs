@@ -125,6 +125,26 @@ fn what_is_installed_is_found_as_it_was_checked_and_only_after_the_commit() {
 }
 
 #[test]
+fn the_services_of_a_generation_are_read_from_its_rules() {
+    let dir = Dir::new();
+    let generation = install(&dir, &mut dir.store().lock().unwrap(), "v1", TUNNEL);
+    let services: Vec<_> = dir.store().services(generation).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(services, ["tcp://127.0.0.1:3306", "http_status:404"]);
+    let config = dir.store().config_path(generation);
+    for (text, said) in [("ingress: [", "YAML"), ("ingress: 1", "a list of rules"), ("tunnel: x", "ingress")] {
+        fs::write(&config, text).unwrap();
+        let error = dir.store().services(generation).unwrap_err().to_string();
+        assert!(
+            error.starts_with("failed to read the ingress rules of generation 1: ") && error.contains(said),
+            "{error}"
+        );
+    }
+    fs::remove_file(&config).unwrap();
+    assert!(dir.store().services(generation).unwrap_err().to_string().contains("its config.yml is missing"));
+    assert!(dir.store().services(Generation(9)).is_err());
+}
+
+#[test]
 fn a_look_and_a_commit_with_nothing_new_touch_no_file() {
     let dir = Dir::new();
     let mut locked = dir.store().lock().unwrap();

@@ -55,39 +55,23 @@ struct Connector {
 
 impl Image<'_> {
     /// Makes every check.
-    pub async fn look(self, report: &mut Report) {
+    pub async fn look(&self, report: &mut Report) {
         let Self { root, settings, .. } = self;
         let (config_dir, cloudflared) = (&*settings.paths.config_dir, &*settings.connector.binary);
         report.look(&catalogue::AGENT_STATIC, || is_static(root, Path::new(layout::PROGRAM)));
         let mut agent = None;
         report.look(&catalogue::AGENT_RUNS, || agent_runs(root, self.version, &mut agent));
-        report.look(&catalogue::SETTINGS, || self.settings_found);
+        report.look(&catalogue::SETTINGS, || self.settings_found.clone());
         let facts = Facts::read(root, &settings.paths.image_file);
-        report.look(&catalogue::CLOUDFLARED_PRESENT, || is_program(root, cloudflared));
-        let min = Version::from(settings.validate.min_cloudflared);
-        let mut connector = None;
-        if report.wants(&catalogue::CLOUDFLARED_VERSION) {
-            let known = self::connector(root, cloudflared, facts.as_ref().ok()).await;
-            let found = known.map_or_else(
-                |found| found,
-                |known| {
-                    let found = new_enough(&known, min);
-                    connector = Some(known);
-                    found
-                },
-            );
-            report.record(&catalogue::CLOUDFLARED_VERSION, found);
-        }
-        let known = connector.as_ref();
         let built = facts.as_ref().ok().and_then(Facts::built);
-        report.look(&catalogue::CLOUDFLARED_AGE, || young_enough(known, self.now.max(built.unwrap_or(self.now))));
+        let connector = self.look_at_cloudflared(report, facts.as_ref().ok(), built).await;
         report.look(&catalogue::UNITS_INSTALLED, || units::installed(root));
         report.look(&catalogue::UNITS_ENABLED, || units::enabled(root));
         report.look(&catalogue::UNITS_VERIFIED, || units::verified(root));
         report.look(&catalogue::AGENT_USER, || layout::agent_user(root));
         report.look(&catalogue::DIRECTORIES, || layout::directories(root, config_dir));
         report.look(&catalogue::FILES, || layout::files(root, cloudflared, &settings.paths.image_file));
-        let installed = known.filter(|_| root.is_host).map(|known| known.version.to_string());
+        let installed = connector.filter(|_| root.is_host).map(|known| known.version.to_string());
         report.look(&catalogue::IMAGE_FILE, || {
             facts.map_or_else(|found| found, |facts| facts.check(self.now, agent.as_deref(), installed.as_deref()))
         });
@@ -96,6 +80,30 @@ impl Image<'_> {
         report.look(&catalogue::NO_OTHER_CONNECTOR, || units::no_other_connector(root));
         report.look(&catalogue::SSM_AGENT, || units::ssm_agent(root));
         report.look(&catalogue::TIME_SYNC, || units::time_sync(root));
+    }
+
+    /// There, new enough, young enough. Returns what is known of it.
+    async fn look_at_cloudflared(
+        &self,
+        report: &mut Report,
+        facts: Option<&Facts>,
+        built: Option<SystemTime>,
+    ) -> Option<Connector> {
+        let binary = &*self.settings.connector.binary;
+        report.look(&catalogue::CLOUDFLARED_PRESENT, || is_program(self.root, binary));
+        if !report.wants(&catalogue::CLOUDFLARED_VERSION) {
+            report.wants(&catalogue::CLOUDFLARED_AGE);
+            return None;
+        }
+        let connector = connector_of(self.root, binary, facts).await;
+        let min = Version::from(self.settings.validate.min_cloudflared);
+        let found = connector.as_ref().map_or_else(Clone::clone, |known| new_enough(known, min));
+        report.record(&catalogue::CLOUDFLARED_VERSION, found);
+        let connector = connector.ok();
+        // A clock that is behind the image's own date is wrong.
+        let now = self.now.max(built.unwrap_or(self.now));
+        report.look(&catalogue::CLOUDFLARED_AGE, || young_enough(connector.as_ref(), now));
+        connector
     }
 }
 
@@ -173,7 +181,7 @@ fn agent_runs(root: &Root, own: &str, version: &mut Option<String>) -> Found {
 }
 
 /// Asks cloudflared, or, of an unpacked image, what its image.json says.
-async fn connector(root: &Root, binary: &Path, facts: Option<&Facts>) -> Result<Connector, Found> {
+async fn connector_of(root: &Root, binary: &Path, facts: Option<&Facts>) -> Result<Connector, Found> {
     if root.is_host {
         let release = cloudflared::release(binary).await.map_err(|error| Found::fail(error.to_string()))?;
         let told = format!("{} says that it is {}", binary.display(), release.version);

@@ -14,6 +14,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+/// How often a name is resolved anew when the kernel asks for it.
+const TRIES: u32 = 100;
 /// The largest file that is read whole, in bytes.
 const LARGEST: u64 = 1024 * 1024;
 
@@ -88,11 +90,16 @@ impl Root {
 
     fn open_at(&self, path: &Path, flags: OFlag) -> Seen<Option<OwnedFd>> {
         let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-        match openat2(&self.top, path, how) {
-            Ok(fd) => Ok(Some(fd)),
-            // A link that leads round, or through a file, leads nowhere.
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
-            Err(cause) => Err(Unseen { path: path.into(), cause }),
+        let mut tries = 0..TRIES;
+        loop {
+            return match openat2(&self.top, path, how) {
+                Ok(fd) => Ok(Some(fd)),
+                // Something was renamed or mounted, anywhere, while a `..` was resolved.
+                Err(Errno::EAGAIN) if tries.next().is_some() => continue,
+                // A link that leads round, or through a file, leads nowhere.
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+                Err(cause) => Err(Unseen { path: path.into(), cause }),
+            };
         }
     }
 

@@ -69,6 +69,39 @@ fn what_is_wrong_comes_first() {
 }
 
 #[test]
+fn holds_come_before_all_and_then_whose_fault_it_is() {
+    let decision = json!([{"at": "2026-01-01T00:00:55Z", "kind": "refusal", "what": "not condemned",
+        "evidence": "a refresh is under way", "blame": "host_network"}]);
+    let (text, exit) = shown(&status(
+        "held",
+        json!({
+            "holds": [{"by": "operator", "until": "2026-01-01T01:02:03Z", "note": "alice: maintenance"},
+                {"by": "tag", "note": "adv:cflared-hold is yes"}],
+            "dry_run": true,
+            "blame": {"blame": "host_network", "confidence": "likely", "evidence": "7844 fails, others are registered"},
+            "guard": "a refresh is under way",
+            "journal": decision,
+        }),
+    ));
+    let wanted = "\
+on hold by the operator until 2026-01-01T01:02:03Z: alice: maintenance (1h 0m left)
+on hold by the tag: adv:cflared-hold is yes
+held for 1m 5s: the tunnel is down on this instance; it should be replaced, and that takes a person
+  the evidence
+  blame: host network (likely): 7844 fails, others are registered
+  guard: a refresh is under way
+  dry run: this instance is never marked unhealthy
+
+";
+    assert!(text.starts_with(wanted), "{text}");
+    let told_already = json!({"guard": "evidence", "autoscaling": {"group": "dev", "last_error": "evidence"}});
+    let (text_again, _) = shown(&status("held", told_already));
+    assert_eq!(text_again.matches("evidence").count(), 1, "{text_again}");
+    assert!(text.ends_with("ago  not condemned [host network]: a refresh is under way\n"), "{text}");
+    assert_eq!(exit, Exit::NotFine);
+}
+
+#[test]
 fn an_agent_that_does_not_write_any_more_is_unknown() {
     let (text, exit) = shown(&status("registered", json!({"written_at": "2026-01-01T00:00:00Z"})));
     let wanted =

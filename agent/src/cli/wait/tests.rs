@@ -42,7 +42,6 @@ fn a_tunnel_that_is_up_for_long_enough_is_waited_for_no_more() {
 #[test]
 fn one_that_has_just_come_up_has_to_settle_by_what_is_seen_here_or_by_what_the_agent_says() {
     let mut settling = Settling::default();
-    // The file may be up to 30 s old, so its own words are of then: 2 s.
     for (now, serves) in [(100, false), (109, false), (110, true)] {
         let look = told(settling.judge(look_at(seen("registered", 2, json!({})), None), SETTLE, at(now)));
         assert_eq!(look.starts_with("serving"), serves, "{now}: {look}");

@@ -96,12 +96,69 @@ fn nothing_is_an_error_and_what_repeats_is_quiet() {
 
 #[test]
 fn an_origins_trouble_is_not_the_tunnels() {
-    let line = br#"{"level":"error","error":"dial tcp 127.0.0.1:1: connect: connection refused","message":"Unable to reach the origin service"}"#;
-    assert_eq!(classify(&Line::parse(line)).symptom, Symptom::Unknown);
+    const DOWN: &str = "Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared: dial tcp 127.0.0.1:5244: connect: connection refused";
+    let symptom = |line: &str| classify(&Line::parse(line.as_bytes())).symptom;
+    for line in [
+        // HTTP: the request's line and the rule's.
+        format!(r#"{{"level":"error","error":"{DOWN}","connIndex":1,"dest":"https://x/","event":0,"ip":"198.41.200.23","type":"http","message":"Request failed"}}"#),
+        format!(r#"{{"level":"error","error":"{DOWN}","connIndex":0,"event":1,"ingressRule":4,"originService":"http://127.0.0.1:5244"}}"#),
+        // A stream: the same two.
+        r#"{"level":"error","error":"dial tcp 127.0.0.1:3306: connect: connection refused","connIndex":0,"dest":"https://x/","event":0,"ip":"198.41.200.23","type":"ws","message":"Request failed"}"#.into(),
+        r#"{"level":"error","error":"dial tcp 127.0.0.1:3306: connect: connection refused","ingressRule":0,"originService":"tcp://127.0.0.1:3306"}"#.into(),
+    ] {
+        assert_eq!(symptom(&line), Symptom::OriginUnreachable, "{line}");
+    }
+    // Not the origin's: the client went away; the edge cannot be dialled.
+    let gone =
+        r#"{"level":"error","error":"Incoming request ended abruptly: context canceled","message":"Request failed"}"#;
+    assert_eq!(symptom(gone), Symptom::Unknown);
+    let edge = r#"{"level":"error","error":"DialContext error: dial tcp 198.41.200.33:7844: i/o timeout","message":"Unable to establish connection with Cloudflare edge"}"#;
+    assert_eq!(symptom(edge), Symptom::EdgeUnreachable);
 }
 
 #[test]
 fn quic_has_words_of_its_own() {
     let line = br#"{"level":"error","error":"failed to dial to edge with quic: timeout: no recent network activity","connIndex":0,"message":"Failed to dial a quic connection"}"#;
     assert_eq!(classify(&Line::parse(line)).symptom, Symptom::EdgeUnreachable);
+}
+
+#[test]
+fn a_recording_complains_of_what_was_wrong_then_and_of_nothing_else() {
+    let mut found: BTreeMap<String, Vec<Complaint>> = BTreeMap::new();
+    for (file, line) in recorded() {
+        let complaints = found.entry(file).or_default();
+        // The recordings were made where no name server is.
+        let complaint = classify(&Line::parse(&line)).symptom.complaint();
+        complaints.extend(complaint.filter(|complaint| *complaint != Complaint::DnsFailed));
+        complaints.sort();
+        complaints.dedup();
+    }
+    let of = |file: &str| found[file].as_slice();
+    use Complaint::{
+        ConfigRefused, CredentialsUnreadable, EdgeRejected, EdgeSilent, EdgeUnreachable, PortTaken, TunnelGone,
+        Unauthorized,
+    };
+    for (file, expected) in [
+        ("start_unauthorized.log", &[Unauthorized][..]),
+        ("start_permanent.log", &[TunnelGone]),
+        ("start_retry.log", &[EdgeRejected]),
+        ("start_hang.log", &[EdgeSilent]),
+        ("start_edge_refused.log", &[EdgeUnreachable]),
+        ("start_blackhole.log", &[EdgeUnreachable]),
+        ("start_drop.log", &[EdgeUnreachable]),
+        ("metrics_port_in_use.log", &[PortTaken]),
+        ("cfg_missing.log", &[ConfigRefused]),
+        ("cfg_badyaml.log", &[ConfigRefused]),
+        ("cfg_nocatchall.log", &[ConfigRefused]),
+        ("cfg_bad_service.log", &[ConfigRefused]),
+        ("cfg_nocreds.log", &[CredentialsUnreadable]),
+        ("creds_garbage.log", &[CredentialsUnreadable]),
+        // Clean runs, and clean stops, at which the program prints errors.
+        ("sig_SIGTERM.log", &[]),
+        ("sig_SIGINT.log", &[]),
+        ("sig_SIGHUP.log", &[]),
+        ("cfg_unknown_key.log", &[]),
+    ] {
+        assert_eq!(of(file), expected, "{file}");
+    }
 }

@@ -39,16 +39,6 @@ async fn a_reason_is_bounded_and_holds_no_key() {
 
     let (_, result) = verdict_of("head -c 3000000 /dev/zero | tr '\\0' 'x ' >&2; exit 1", LONG).await;
     assert!(result.unwrap_err().to_string().len() < 600);
-
-    for (text, expected) in [
-        ("tcp://db.cluster-c0ffee.us-east-1.rds.amazonaws.com:3306 is an invalid address", None),
-        ("open /etc/cloudflared/generations/12/config.yml: no such file or directory", None),
-        ("6ff42ae2-765d-4adf-8112-31c55c1551ef", None),
-        ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", Some("[redacted]")),
-        ("a/bcdEFGHIJKLMNOP/QRST012345", Some("[redacted]")),
-    ] {
-        assert_eq!(redacted(text), expected.unwrap_or(text));
-    }
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 use super::*;
 use crate::cloudflared::Symptom;
+use cflared_verdict::{Complaint, RunFact};
 use std::fmt::{Debug, Write};
 use std::sync::Mutex;
+use tokio::sync::mpsc;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -43,12 +45,29 @@ impl Subscriber for Kept {
 }
 
 async fn relayed(output: &[u8]) -> (Vec<String>, super::super::Seen) {
+    let (events, seen, _) = relayed_with_facts(output).await;
+    (events, seen)
+}
+
+async fn relayed_with_facts(output: &[u8]) -> (Vec<String>, super::super::Seen, Vec<RunFact>) {
     let (kept, seen) = (Kept::default(), Arc::new(Shared::default()));
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let complaints = Arc::new(Complaints::new(RunId(3), sender));
     let guard = tracing::subscriber::set_default(kept.clone());
-    relay(RunId(3), output, Arc::clone(&seen)).await;
+    relay(RunId(3), output, Arc::clone(&seen), complaints).await;
     drop(guard);
     let events = kept.0.lock().unwrap().clone();
-    (events, seen.get())
+    let facts = std::iter::from_fn(|| told.try_recv().ok()).map(|(_, fact)| fact).collect();
+    (events, seen.get(), facts)
+}
+
+#[tokio::test]
+async fn a_complaint_is_told_in_its_words_and_once() {
+    let line = "{\"level\":\"error\",\"error\":\"Unauthorized: Invalid tunnel secret\",\"message\":\"Register tunnel error from server side\"}\n";
+    let (events, _, facts) = relayed_with_facts(line.repeat(1000).as_bytes()).await;
+    assert_eq!(events.len(), 1000);
+    let text = "Unauthorized: Invalid tunnel secret".into();
+    assert_eq!(facts, [RunFact::Complained { complaint: Complaint::Unauthorized, text }]);
 }
 
 #[tokio::test]

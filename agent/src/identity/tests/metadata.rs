@@ -180,6 +180,7 @@ async fn a_hostile_tag_is_refused_and_shown_harmlessly() {
 async fn only_allowed_environments_are_taken() {
     let imds = Imds::start().await;
     let settings = |allowed: &[&str]| settings::Identity {
+        hold_tag: "adv:cflared-hold".into(),
         env_tag: ENV_TAG.into(),
         allowed_environments: allowed.iter().map(|name| (*name).to_owned()).collect(),
     };

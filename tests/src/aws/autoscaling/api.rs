@@ -1,8 +1,8 @@
-//! The actions of the Auto Scaling API. Answers come in one page.
+//! The actions of the Auto Scaling API. Activities and refreshes come in pages, the rest in one.
 
-use super::types::{Activity, Group, GroupInstance, Health, HookResult};
+use super::types::{Activity, Group, GroupInstance, Health, HookResult, Refresh};
 use super::{Mark, Scaling};
-use crate::aws::time::{iso, iso_exact};
+use crate::aws::time::{iso, iso_exact, parse_iso};
 use crate::aws::wire::ServiceError;
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ impl Scaling {
             "DescribeAutoScalingInstances" => Ok(self.describe_instances(input, now_ms)),
             "DescribeAutoScalingGroups" => Ok(self.describe_groups(input, now_ms)),
             "DescribeScalingActivities" => self.describe_activities(input, now_ms),
+            "DescribeInstanceRefreshes" => self.describe_refreshes(input, now_ms),
             "SetInstanceHealth" => self.set_instance_health(input, now_ms),
             "CompleteLifecycleAction" => self.complete_lifecycle_action(input, now_ms),
             "RecordLifecycleActionHeartbeat" => self.record_heartbeat(input, now_ms),
@@ -46,15 +47,26 @@ impl Scaling {
     }
 
     fn describe_activities(&mut self, input: &Value, now_ms: u64) -> Result<Value, ServiceError> {
-        let most = text(input, "MaxRecords").and_then(|most| most.parse().ok()).unwrap_or(100);
         let wanted = text(input, "AutoScalingGroupName");
+        let since_ms = start_time_lower_bound(input)?;
         let groups = self.groups(now_ms);
-        if let Some(name) = wanted.filter(|name| !groups.contains_key(*name)) {
-            return Err(validation(format!("AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")));
+        if let Some(name) = wanted {
+            groups.get(name).ok_or_else(|| no_such_group(name))?;
         }
         let groups = groups.values().filter(|group| wanted.is_none_or(|name| group.name == name));
-        let newest_first = groups.flat_map(|group| group.activities.iter().rev().map(|a| activity_value(group, a)));
-        Ok(json!({"Activities": newest_first.take(most).collect::<Vec<_>>()}))
+        let all = groups.flat_map(|group| group.activities.iter().rev().map(move |activity| (group, activity)));
+        let recent = all.filter(|(_, activity)| activity.start_ms >= since_ms);
+        // "Activities are sorted by start time. Activities still in progress are described first" (API reference).
+        let (open, ended): (Vec<_>, Vec<_>) = recent.partition(|(_, activity)| activity.end_ms.is_none());
+        let values = open.into_iter().chain(ended).map(|(group, activity)| activity_value(group, activity));
+        page("Activities", values.collect(), input, 100)
+    }
+
+    fn describe_refreshes(&mut self, input: &Value, now_ms: u64) -> Result<Value, ServiceError> {
+        let name = required(input, "AutoScalingGroupName")?;
+        let group = self.group_mut(name, now_ms).ok_or_else(|| no_such_group(name))?;
+        let values = group.refreshes.iter().rev().map(|refresh| refresh_value(&group.name, refresh));
+        page("InstanceRefreshes", values.collect(), input, 50)
     }
 
     fn set_instance_health(&mut self, input: &Value, now_ms: u64) -> Result<Value, ServiceError> {
@@ -97,8 +109,7 @@ impl Scaling {
     ) -> Result<Value, ServiceError> {
         let name = required(input, "AutoScalingGroupName")?;
         let (hook, id) = (required(input, "LifecycleHookName")?, required(input, "InstanceId")?);
-        let group =
-            self.group_mut(name, now_ms).ok_or_else(|| validation("AutoScalingGroup name not found".to_owned()))?;
+        let group = self.group_mut(name, now_ms).ok_or_else(|| no_such_group(name))?;
         if act(group, id, hook) {
             Ok(json!({}))
         } else {
@@ -152,6 +163,49 @@ fn activity_value(group: &Group, activity: &Activity) -> Value {
         "StatusCode": activity.status,
         "Progress": if activity.end_ms.is_some() { 100 } else { 50 },
     })
+}
+
+fn refresh_value(group: &str, refresh: &Refresh) -> Value {
+    json!({
+        "InstanceRefreshId": refresh.id,
+        "AutoScalingGroupName": group,
+        "Status": refresh.status,
+        "StartTime": iso_exact(refresh.start_ms),
+        "PercentageComplete": 0,
+        "InstancesToUpdate": 1,
+    })
+}
+
+/// One page of an answer. A token is the number of items before its page.
+fn page(list: &str, items: Vec<Value>, input: &Value, most: usize) -> Result<Value, ServiceError> {
+    let most = match text(input, "MaxRecords").map(str::parse::<usize>) {
+        None => most,
+        Some(Ok(wanted)) if (1..=100).contains(&wanted) => wanted,
+        Some(_) => return Err(validation("MaxRecords must be between 1 and 100".to_owned())),
+    };
+    let from = text(input, "NextToken").map_or(Ok(0), str::parse::<usize>);
+    let from = from.map_err(|_| ServiceError::sender("InvalidNextToken", "The NextToken value is not valid."))?;
+    let next = (from + most < items.len()).then(|| (from + most).to_string());
+    let items: Vec<Value> = items.into_iter().skip(from).take(most).collect();
+    Ok(json!({list: items, "NextToken": next}))
+}
+
+/// The filter on the start of activities, in milliseconds since 1970; 0 without one. Others are refused.
+fn start_time_lower_bound(input: &Value) -> Result<u64, ServiceError> {
+    let mut since_ms = 0;
+    for n in 1.. {
+        let Some(name) = text(input, &format!("Filters.member.{n}.Name")) else { break };
+        let value = text(input, &format!("Filters.member.{n}.Values.member.1")).unwrap_or_default();
+        since_ms = match (name, parse_iso(value)) {
+            ("StartTimeLowerBound", Some(ms)) => ms,
+            _ => return Err(validation(format!("the filter {name} with {value} is not stood in for"))),
+        };
+    }
+    Ok(since_ms)
+}
+
+fn no_such_group(name: &str) -> ServiceError {
+    validation(format!("AutoScalingGroup name not found - AutoScalingGroup '{name}' not found"))
 }
 
 /// The values of a list in a form: `InstanceIds.member.1` and so on.

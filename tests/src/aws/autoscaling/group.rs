@@ -1,6 +1,6 @@
 //! How a group changes by itself, and what its instances' marks and hooks do.
 
-use super::types::{Activity, Group, GroupInstance, Health, HookResult, Transition};
+use super::types::{Activity, Group, GroupInstance, Health, HookResult, Refresh, Transition};
 use crate::aws::time::iso;
 use std::collections::BTreeMap;
 
@@ -160,6 +160,32 @@ impl Group {
             start_ms: now_ms,
             end_ms: None,
         });
+    }
+
+    /// Adds the activity of an instance that was ended at `at_ms`, in the order of time.
+    pub(super) fn plant_termination(&mut self, id: &str, why: &str, at_ms: u64) {
+        let activity = Activity {
+            id: uuid::Uuid::new_v4().to_string(),
+            instance: id.to_owned(),
+            description: format!("Terminating EC2 instance: {id}"),
+            cause: format!("At {} {why}", iso(at_ms)),
+            status: "Successful".to_owned(),
+            start_ms: at_ms,
+            end_ms: Some(at_ms),
+        };
+        let place = self.activities.partition_point(|other| other.start_ms <= at_ms);
+        self.activities.insert(place, activity);
+    }
+
+    pub(super) fn set_refresh(&mut self, status: &str, now_ms: u64) {
+        const OVER: [&str; 5] = ["Successful", "Failed", "Cancelled", "RollbackFailed", "RollbackSuccessful"];
+        match self.refreshes.last_mut().filter(|last| !OVER.contains(&last.status.as_str())) {
+            Some(last) => status.clone_into(&mut last.status),
+            None => {
+                let id = uuid::Uuid::new_v4().to_string();
+                self.refreshes.push(Refresh { id, status: status.to_owned(), start_ms: now_ms });
+            }
+        }
     }
 
     fn end_activity(&mut self, id: &str, now_ms: u64) {

@@ -2,9 +2,10 @@
 
 mod api;
 mod group;
+mod handle;
 mod types;
 
-pub use types::{Activity, Group, GroupInstance, Health, Hook, HookResult, Transition};
+pub use types::{Activity, Group, GroupInstance, Health, Hook, HookResult, Refresh, Transition};
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -65,6 +66,19 @@ impl Scaling {
     pub fn terminate(&mut self, instance: &str, cause: &str, now_ms: u64) -> bool {
         let found = self.group_of(instance, now_ms);
         found.map(|group| group.begin_termination(instance, cause, now_ms)).is_some()
+    }
+
+    /// Adds an activity that ended an instance `age_ms` ago; `why` follows "At …" in its cause. Gives false if there is
+    /// no such group.
+    pub fn plant_activity(&mut self, group: &str, instance: &str, why: &str, age_ms: u64, now_ms: u64) -> bool {
+        let found = self.group_mut(group, now_ms);
+        found.map(|group| group.plant_termination(instance, why, now_ms.saturating_sub(age_ms))).is_some()
+    }
+
+    /// Begins a refresh in that state, or brings the last one into it if that is under way. Gives false if there is no such
+    /// group.
+    pub fn set_refresh(&mut self, group: &str, status: &str, now_ms: u64) -> bool {
+        self.group_mut(group, now_ms).map(|group| group.set_refresh(status, now_ms)).is_some()
     }
 
     fn group_of(&mut self, instance: &str, now_ms: u64) -> Option<&mut Group> {

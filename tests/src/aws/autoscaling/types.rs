@@ -27,6 +27,8 @@ pub struct Group {
     pub instances: BTreeMap<String, GroupInstance>,
     /// What it did, oldest first.
     pub activities: Vec<Activity>,
+    /// Its instance refreshes, oldest first. They are only told: instances are replaced by `terminate-instance`.
+    pub refreshes: Vec<Refresh>,
 }
 
 /// An instance as its group sees it.
@@ -111,6 +113,18 @@ pub struct Activity {
     pub end_ms: Option<u64>,
 }
 
+/// An instance refresh.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// `InstanceRefreshId`.
+    pub id: String,
+    /// `Status`: `Pending`, `InProgress`, `Baking`, `Successful` …
+    pub status: String,
+    /// When it began, in milliseconds since 1970.
+    pub start_ms: u64,
+}
+
 impl Default for Group {
     fn default() -> Self {
         Self {
@@ -125,6 +139,7 @@ impl Default for Group {
             hooks: BTreeMap::new(),
             instances: BTreeMap::new(),
             activities: Vec::new(),
+            refreshes: Vec::new(),
         }
     }
 }

@@ -1,4 +1,5 @@
 mod buffer;
 mod metrics;
+mod peers;
 mod push;
 mod stamped;

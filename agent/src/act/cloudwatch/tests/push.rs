@@ -13,11 +13,11 @@ use tokio::net::{TcpSocket, TcpStream};
 
 const GRAIN: Duration = Duration::from_secs(1);
 
-fn at(seconds: u64) -> SystemTime {
+pub fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-fn client(url: &str) -> Client {
+pub fn client(url: &str) -> Client {
     let config = aws_sdk_cloudwatch::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
@@ -37,11 +37,11 @@ fn start(url: &str) -> CloudWatch {
     CloudWatch::start(config(url, Saved::default()), |_| ready(Ok::<_, Infallible>(())))
 }
 
-fn accepted() -> Reply {
+pub fn accepted() -> Reply {
     Reply::Say(200, "smithy-protocol: rpc-v2-cbor\r\ncontent-type: application/cbor\r\n", vec![0xa0])
 }
 
-fn error(status: u16, code: &str) -> Reply {
+pub fn error(status: u16, code: &str) -> Reply {
     let mut body = aws_smithy_cbor::Encoder::new(Vec::new());
     body.begin_map().str("__type").str(&format!("com.amazonaws.cloudwatch#{code}")).str("message").str("made up").end();
     Reply::Say(status, "smithy-protocol: rpc-v2-cbor\r\ncontent-type: application/cbor\r\n", body.into_writer())
@@ -68,7 +68,7 @@ fn grains(asked: &Asked) -> (Vec<i64>, usize) {
     (timestamps, count)
 }
 
-fn fields(decoder: &mut Decoder<'_>, field: &mut dyn FnMut(&mut Decoder<'_>, &str)) {
+pub fn fields(decoder: &mut Decoder<'_>, field: &mut dyn FnMut(&mut Decoder<'_>, &str)) {
     let length = decoder.map().unwrap();
     for n in 0.. {
         if length == Some(n) || (length.is_none() && decoder.datatype().unwrap() == Type::Break) {
@@ -82,7 +82,7 @@ fn fields(decoder: &mut Decoder<'_>, field: &mut dyn FnMut(&mut Decoder<'_>, &st
     }
 }
 
-fn items(decoder: &mut Decoder<'_>, mut item: impl FnMut(&mut Decoder<'_>)) {
+pub fn items(decoder: &mut Decoder<'_>, mut item: impl FnMut(&mut Decoder<'_>)) {
     let length = decoder.list().unwrap();
     for n in 0.. {
         if length == Some(n) || (length.is_none() && decoder.datatype().unwrap() == Type::Break) {

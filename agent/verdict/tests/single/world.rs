@@ -1,8 +1,9 @@
 //! A world in virtual time that answers every order at once, unless it is told to fail or to keep silent.
 
 use cflared_verdict::{
-    Carried, Config, Decision, Event, Failure, FailureKind, Generation, Health, Installed, Mono, Observation, Order,
-    OrderId, Outcome, Ready, RunFact, RunId, SecretRead, Verdict, VersionId,
+    Carried, Complaint, Config, Decision, Event, Failure, FailureKind, Generation, Group, Health, Installed, Member,
+    Mono, Observation, Order, OrderId, OriginProbe, Outcome, PeerGrain, Peers, Probe, Probes, Reach, Ready, RunFact,
+    RunId, SecretRead, Verdict, VersionId,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +20,16 @@ pub struct World {
     pub ready_of: BTreeMap<&'static str, Ready>,
     /// What setting the health gives.
     pub mark: Result<bool, FailureKind>,
+    /// What reading the group gives; marks show in it.
+    pub group: Result<Group, FailureKind>,
+    /// How many other connectors each grain since the asked time shows, and how many reported; `None`: no report came.
+    pub peers: Result<Option<(u32, u32)>, FailureKind>,
+    /// What a probe of the edge gives; `None`: nothing could be tried.
+    pub edge: Option<Reach>,
+    /// Whether the only origin does not answer.
+    pub origin_down: bool,
+    /// The hold tag.
+    pub hold_tag: Result<Option<&'static str>, FailureKind>,
     /// Whether the version that is installed breaks a rule.
     pub bad_bundle: bool,
     /// Whether nothing can be made current.
@@ -35,6 +46,12 @@ pub fn at(second: u64) -> Mono {
     Mono::new(Duration::from_secs(second))
 }
 
+/// This instance, and another one of its group with a higher id.
+pub const ME: &str = "i-0000000000000005";
+pub const PEER: &str = "i-0000000000000007";
+/// One with a lower id.
+pub const LOWER: &str = "i-0000000000000001";
+
 pub const FOUR: Ready = Ready::Yes { connections: 4 };
 
 impl World {
@@ -47,6 +64,11 @@ impl World {
             ready: FOUR,
             ready_of: BTreeMap::new(),
             mark: Ok(true),
+            group: Ok(group(&[ME, PEER])),
+            peers: Ok(Some((1, 1))),
+            edge: Some(Reach::Answered),
+            origin_down: false,
+            hold_tag: Ok(None),
             bad_bundle: false,
             bad_disk: false,
             given: vec![],
@@ -129,11 +151,45 @@ impl World {
                 Outcome::Done
             }
             Order::MarkUnhealthy | Order::MarkHealthy => match self.mark {
-                Ok(shown) => Outcome::Marked { shown },
+                Ok(shown) => {
+                    if let (true, Ok(group)) = (shown, &mut self.group) {
+                        group.members[0].healthy = *order == Order::MarkHealthy;
+                    }
+                    Outcome::Marked { shown }
+                }
                 Err(kind) => return Some(Err(Failure::new(kind, "the group says no"))),
+            },
+            Order::ReadGroup => match &self.group {
+                Ok(group) => Outcome::Group(group.clone()),
+                Err(kind) => return Some(Err(Failure::new(*kind, "the group is not told"))),
+            },
+            Order::ReadPeers { since } => match self.peers {
+                Ok(reported) => Outcome::Peers(self.grains(*since, reported)),
+                Err(kind) => return Some(Err(Failure::new(kind, "no metrics are told"))),
+            },
+            Order::Probe { .. } => Outcome::Probed(probes(self.edge, self.origin_down)),
+            Order::ReadHoldTag => match self.hold_tag {
+                Ok(tag) => Outcome::HoldTag(tag.map(String::from)),
+                Err(kind) => return Some(Err(Failure::new(kind, "no tag is told"))),
             },
             _ => Outcome::Done,
         }))
+    }
+
+    /// The whole minutes that ended within `since`, each as `reported`.
+    fn grains(&self, since: Duration, reported: Option<(u32, u32)>) -> Peers {
+        let grain =
+            |age| reported.map(|(live, reporting)| PeerGrain { age: Duration::from_secs(age), live, reporting });
+        let last = self.now.since_boot().as_secs() % 60;
+        Peers {
+            grains: (0..10).map(|n| last + 60 * n).filter(|age| *age <= since.as_secs()).filter_map(grain).collect(),
+        }
+    }
+
+    /// The serving connector complains.
+    pub fn complain(&mut self, complaint: Complaint) {
+        let run = *self.runs.keys().next().expect("a connector runs");
+        self.tell(Event::Run(run, RunFact::Complained { complaint, text: format!("{complaint:?}") }));
     }
 
     /// Lets time pass, with a look at every connector each 5 seconds and a wake-up whenever the verdict asks for one.
@@ -186,4 +242,21 @@ pub fn installed(generation: u64, version: &str) -> Installed {
         version: VersionId(version.into()),
         tunnel: "6ff42ae2-765d-4adf-8112-31c55c1551ef".into(),
     }
+}
+
+/// A group of these instances, all well, of which the first is this one.
+pub fn group(ids: &[&str]) -> Group {
+    let member = |id: &&str| Member { id: (*id).into(), lifecycle: "InService".into(), healthy: true };
+    let members = ids.iter().map(member).collect();
+    Group { name: "tunnel-prd".into(), me: ids[0].into(), members, ..Group::default() }
+}
+
+fn probes(edge: Option<Reach>, origin_down: bool) -> Probes {
+    let Some(edge) = edge else { return Probes::default() };
+    let probe = |reach| Probe { reach, evidence: format!("region1.v2.argotunnel.com:7844: {reach:?}") };
+    let origin = OriginProbe {
+        service: "tcp://db.internal:3306".into(),
+        probe: probe(if origin_down { Reach::Failed } else { Reach::Answered }),
+    };
+    Probes { dns: probe(Reach::Answered), tcp: probe(edge), udp: probe(edge), origins: vec![origin] }
 }

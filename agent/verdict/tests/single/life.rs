@@ -1,11 +1,9 @@
 //! The verdict through an instance's life, in virtual time and by its public interface only.
 
-mod common;
-
+use crate::world::{FOUR, World, installed};
 use cflared_verdict::{
     Carried, Event, FailureKind, Health, Mark, Observation, Order, Ready, Reason, Request, RunFact, RunId, VersionId,
 };
-use common::{FOUR, World, installed};
 use std::time::Duration;
 
 fn is_mark(order: &Order) -> bool {
@@ -20,6 +18,11 @@ fn is_read(order: &Order) -> bool {
     matches!(order, Order::ReadSecret { .. })
 }
 
+/// What is given in the calmest hours too.
+fn is_routine(order: &Order) -> bool {
+    is_read(order) || *order == Order::ReadHoldTag
+}
+
 mod boot {
     use super::*;
 
@@ -27,7 +30,8 @@ mod boot {
     fn an_empty_disk_is_filled_and_the_connector_started() {
         let mut world = World::booted(None);
         world.run(10);
-        let orders: Vec<_> = world.given.iter().map(|(_, order)| order.clone()).collect();
+        let orders: Vec<_> =
+            world.given.iter().map(|(_, order)| order.clone()).filter(|order| *order != Order::ReadHoldTag).collect();
         let installed = installed(1, "v1");
         assert_eq!(
             orders,
@@ -45,7 +49,8 @@ mod boot {
     fn an_installed_bundle_starts_before_the_secret_is_read() {
         let mut world = World::booted(Some(installed(3, "v1")));
         assert!(matches!(world.given[0].1, Order::Start { slot: 0, .. }));
-        assert_eq!(world.given[1].1, Order::ReadSecret { known: Some(VersionId("v1".into())) });
+        assert_eq!(world.given[1].1, Order::ReadHoldTag);
+        assert_eq!(world.given[2].1, Order::ReadSecret { known: Some(VersionId("v1".into())) });
         world.run(300);
         assert_eq!(world.count(|order| matches!(order, Order::Install { .. })), 0, "nothing new, nothing installed");
     }
@@ -201,12 +206,12 @@ mod outage {
     }
 
     #[test]
-    fn what_cannot_be_marked_is_held_and_asked_for_once_a_minute() {
+    fn what_cannot_be_marked_is_held_and_asked_for_ever_more_seldom() {
         let mut world = World::registered();
         (world.ready, world.mark) = (Ready::No, Err(FailureKind::Denied));
         world.run(130 + 600);
         assert_eq!(world.verdict.health(), Health::Held);
-        assert!((10..=11).contains(&world.count(is_mark)), "{}", world.count(is_mark));
+        assert_eq!(world.count(is_mark), 4, "and 60, 180 and 420 s later");
         assert!(world.verdict.view(world.now).why.contains("the group says no"));
         world.ready = FOUR;
         world.run(60);
@@ -254,7 +259,7 @@ mod outage {
         world.ready = Ready::Yes { connections: 1 };
         world.run(600);
         assert_eq!(world.transitions(), ["registered → degraded"]);
-        assert_eq!(world.given.len(), world.count(is_read), "nothing is done about it");
+        assert_eq!(world.given.len(), world.count(is_routine), "nothing is done about it");
     }
 
     #[test]
@@ -289,7 +294,7 @@ mod rotation {
         world.secret = Some("v2");
         world.run(400);
         let orders: Vec<_> =
-            world.given.iter().map(|(_, order)| order.clone()).filter(|order| !is_read(order)).collect();
+            world.given.iter().map(|(_, order)| order.clone()).filter(|order| !is_routine(order)).collect();
         let generation = installed(2, "v2").generation;
         assert_eq!(
             orders,
@@ -373,8 +378,10 @@ mod restart_of_the_agent {
         next.now = world.now;
         next.ready = Ready::No;
         next.tell(Event::Identified { installed: Some(installed(1, "v1")) });
-        next.run(30);
-        assert_eq!(next.count(is_mark), 1, "120 s of outage, of which the new agent saw 25");
+        next.run(59);
+        assert_eq!(next.count(is_mark), 0, "its own connector has a minute to register, or to say why it cannot");
+        next.run(10);
+        assert_eq!(next.count(is_mark), 1, "120 s of outage, of which the new agent saw 65");
         assert_eq!(next.count(is_restart), 0, "it was restarted before");
     }
 

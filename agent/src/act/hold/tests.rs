@@ -1,0 +1,99 @@
+use super::*;
+use crate::act::testing::Directory;
+use std::os::unix::fs::symlink;
+
+const BOOT: Option<&str> = Some("this boot");
+
+fn mono(seconds: u64) -> Mono {
+    Mono::new(Duration::from_secs(seconds))
+}
+
+fn held() -> Held {
+    let boot_id = BOOT.map(String::from);
+    Held { schema: SCHEMA, boot_id, made_at: mono(100), until: mono(200), note: "alice: maintenance".into() }
+}
+
+#[test]
+fn a_hold_lasts_from_its_writing_to_its_end_within_its_boot() {
+    let directory = Directory::new("hold-lasts");
+    let path = directory.0.join(HOLD_FILE);
+    assert_eq!(read(&path, BOOT, mono(150)), None);
+    held().write(&path).unwrap();
+    let hold = Hold { until: Some(mono(200)), note: "alice: maintenance".into() };
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644, "whoever may read the status may read it");
+    for (boot, now, wanted) in [
+        (BOOT, 100, Some(&hold)),
+        (BOOT, 199, Some(&hold)),
+        (BOOT, 200, None),
+        (Some("another boot"), 150, None),
+        (None, 150, Some(&hold)),
+        // Written while the reader already knew what time it is, and of a boot that lasted longer.
+        (BOOT, 99, Some(&hold)),
+        (None, 30, None),
+    ] {
+        assert_eq!(read(&path, boot, mono(now)).as_ref(), wanted, "{boot:?} {now}");
+    }
+    assert_eq!((lift(&path).unwrap(), lift(&path).unwrap()), (true, false));
+    let left: Vec<_> = fs::read_dir(&directory.0).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn what_cannot_be_used_holds_until_somebody_ends_it() {
+    let directory = Directory::new("hold-malformed");
+    let path = directory.0.join(HOLD_FILE);
+    let whole = serde_json::to_string(&held()).unwrap();
+    let texts = [
+        (String::new(), "EOF"),
+        ("{".into(), "EOF"),
+        (whole[..whole.len() - 9].into(), "EOF"),
+        (whole.replace("\"schema\":1", "\"schema\":2"), "its schema is 2, this agent knows 1"),
+        (whole.replace("\"until\"", "\"untill\""), "untill"),
+        ("x".repeat(20_000), "too large"),
+    ];
+    for (text, told) in texts {
+        fs::write(&path, &text).unwrap();
+        let hold = read(&path, BOOT, mono(10_000)).unwrap();
+        assert_eq!(hold.until, None);
+        assert!(hold.note.contains(told) && hold.note.contains("cflared-agent hold off"), "{text}: {}", hold.note);
+    }
+    assert_eq!(read(&path.join("below a file"), BOOT, mono(150)), None, "nobody can have put one there");
+    fs::remove_file(&path).unwrap();
+    let make: [fn(&Path); 3] = [
+        |path| fs::create_dir(path).unwrap(),
+        |path| symlink("/etc/passwd", path).unwrap(),
+        |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+    ];
+    for make in make {
+        make(&path);
+        assert_eq!(read(&path, BOOT, mono(150)).unwrap().until, None);
+        let removed = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+        removed.unwrap();
+    }
+}
+
+#[test]
+fn a_watch_tells_changes_only() {
+    let directory = Directory::new("hold-watch");
+    let path = directory.0.join(HOLD_FILE);
+    let mut watch = Watch::new(&directory.0, BOOT.map(String::from));
+    assert_eq!(watch.look(mono(150)), None, "missing from the beginning is no change");
+    held().write(&path).unwrap();
+    assert_eq!(watch.look(mono(150)).unwrap().unwrap().until, Some(mono(200)));
+    assert_eq!(watch.look(mono(150)), None);
+    let longer = Held { until: mono(300), ..held() };
+    longer.write(&path).unwrap();
+    assert_eq!(watch.look(mono(150)).unwrap().unwrap().until, Some(mono(300)));
+    // The same again is a change that changes nothing.
+    longer.write(&path).unwrap();
+    assert_eq!(watch.look(mono(150)).unwrap().unwrap().until, Some(mono(300)));
+    fs::write(&path, "{").unwrap();
+    assert_eq!(watch.look(mono(150)).unwrap().unwrap().until, None);
+    lift(&path).unwrap();
+    assert_eq!(watch.look(mono(150)), Some(None));
+    assert_eq!(watch.look(mono(150)), None);
+    // One that had ended before the agent came.
+    held().write(&path).unwrap();
+    let mut later = Watch::new(&directory.0, None);
+    assert_eq!(later.look(mono(250)), Some(None));
+}

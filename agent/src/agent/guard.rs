@@ -1,0 +1,77 @@
+//! The orders of the guard: what it asks before it lets go of an instance, and the mark itself.
+
+use super::Agent;
+use super::orders::{News, not_booted};
+use crate::act::autoscaling::{Health, Membership};
+use crate::act::hold;
+use cflared_verdict::{Failure, FailureKind, Order, OrderId, Outcome};
+use std::time::Duration;
+
+/// How long a read for the guard may take; the room gives up after 10 s itself, and says why.
+const READ: Duration = Duration::from_secs(20);
+/// How long a mark and its read-back may take, with the save before it.
+const MARK: Duration = Duration::from_secs(45);
+
+impl Agent {
+    pub(super) fn read_group(&mut self, id: OrderId) {
+        let Some(host) = &self.host else {
+            return self.spawn(id, READ, Order::ReadGroup, async { Err(not_booted()) });
+        };
+        let (group, wall) = (host.autoscaling.clone(), self.clock.wall());
+        self.spawn(id, READ, Order::ReadGroup, async move {
+            let group = group.ok_or_else(|| disabled("autoscaling", "the group is not read"))?;
+            let group = group.group(wall).await.map_err(Failure::from)?;
+            let news = group.myself().map_or(News::None, |me| {
+                let (group, lifecycle) = (group.name.clone(), me.lifecycle.clone());
+                News::Membership(Membership { group, lifecycle, healthy: me.healthy })
+            });
+            Ok((Outcome::Group(group), news))
+        });
+    }
+
+    pub(super) fn read_peers(&mut self, id: OrderId, since: Duration) {
+        let order = Order::ReadPeers { since };
+        let view = self.verdict.view(self.clock.mono());
+        let Some(host) = &self.host else {
+            return self.spawn(id, READ, order, async { Err(not_booted()) });
+        };
+        let of = host.dimensions(view.installed.as_ref().map(|installed| installed.tunnel.as_str()));
+        let (cloudwatch, wall) = (host.cloudwatch.as_ref().map(|cloudwatch| cloudwatch.peers()), self.clock.wall());
+        self.spawn(id, READ, order, async move {
+            let peers = cloudwatch.ok_or_else(|| disabled("cloudwatch", "the peers are not known"))?;
+            let of = of.ok_or_else(unnamed)?;
+            Ok((Outcome::Peers(peers.read(&of, since, wall).await?), News::None))
+        });
+    }
+
+    pub(super) fn read_hold_tag(&mut self, id: OrderId) {
+        let (metadata, key) = (self.metadata.clone(), self.settings.identity.hold_tag.clone());
+        self.spawn(id, READ, Order::ReadHoldTag, async move {
+            let value = metadata.tag(&key).await.map_err(Failure::from)?;
+            Ok((Outcome::HoldTag(value.map(|value| hold::printable(&value))), News::None))
+        });
+    }
+
+    pub(super) fn mark(&mut self, id: OrderId, order: Order, health: Health) {
+        let saved = self.save();
+        let group = self.host.as_ref().and_then(|host| host.autoscaling.clone());
+        self.spawn(id, MARK, order, async move {
+            let group = group.ok_or_else(|| disabled("autoscaling", "the instance is not marked"))?;
+            // It must be known after a crash that a mark of ours may stand.
+            saved.await.map_err(|error| Failure::new(FailureKind::Host, error.to_string()))?;
+            let marked = group.mark(health).await.map_err(Failure::from)?;
+            Ok((Outcome::Marked { shown: marked.shown }, News::Membership(marked.membership)))
+        });
+    }
+}
+
+fn disabled(section: &str, so: &str) -> Failure {
+    let text = format!("{section}.enabled is false in the settings, so {so}; replace the instance by hand");
+    Failure::new(FailureKind::Disabled, text)
+}
+
+fn unnamed() -> Failure {
+    let text =
+        "failed to ask for the peers: the environment or the tunnel is not known yet; see the tag and the secret";
+    Failure::new(FailureKind::Missing, text)
+}

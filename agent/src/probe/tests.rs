@@ -1,0 +1,224 @@
+use super::*;
+use crate::bundle::Service;
+use cflared_verdict::Reach;
+use evidence::{LONGEST, Try, best, printable};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
+
+/// A listener whose queue is full: the kernel drops what would connect.
+pub struct FullListener {
+    pub address: SocketAddr,
+    _held: (TcpListener, Vec<TcpStream>),
+}
+
+impl FullListener {
+    pub async fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(connected) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+            waiting.push(connected.unwrap());
+        }
+        Self { address, _held: (listener, waiting) }
+    }
+}
+
+fn edges(arguments: &[&str]) -> Edges {
+    Edges::of_arguments(&arguments.iter().copied().map(String::from).collect::<Vec<_>>())
+}
+
+#[test]
+fn edges_are_read_from_the_arguments_as_cloudflared_does() {
+    let named = |edges: &[&str]| Edges::Named(edges.iter().copied().map(String::from).collect());
+    let nowhere = Edges::Discovered { region: None };
+    for (arguments, expected) in [
+        (&[][..], nowhere.clone()),
+        (&["--protocol", "http2", "--edge-bind-address", "10.0.0.1"], nowhere.clone()),
+        (&["--edge", "1.2.3.4:7844"], named(&["1.2.3.4:7844"])),
+        (&["--edge=a:1,b:2", "--no-prechecks", "-edge", "c:3"], named(&["a:1", "b:2", "c:3"])),
+        (&["--region", "us", "--loglevel=debug"], Edges::Discovered { region: Some("us".into()) }),
+        (&["--region=us", "--edge", "a:1"], named(&["a:1"])),
+        (&["--edge"], nowhere.clone()),
+        (&["--edge", "", "--region="], nowhere),
+    ] {
+        assert_eq!(edges(arguments), expected, "{arguments:?}");
+    }
+    let many = "a:1,".repeat(1000);
+    assert!(matches!(edges(&["--edge", &many]), Edges::Named(edges) if edges.len() == 8));
+}
+
+#[test]
+fn evidence_is_short_and_cannot_move_a_cursor() {
+    assert_eq!(printable("Host 'x' is blocked"), "Host 'x' is blocked");
+    assert_eq!(printable("a\u{1b}[31mb\nc\u{202e}d\0"), "a?[31mb?c?d?");
+    assert_eq!(printable("Слишком много"), "Слишком много");
+    let long = printable(&"é".repeat(LONGEST + 1));
+    assert_eq!((long.chars().count(), long.ends_with('…')), (LONGEST, true));
+    assert_eq!(printable(&"é".repeat(LONGEST)), "é".repeat(LONGEST));
+}
+
+#[test]
+fn the_best_of_many_tries_counts_and_is_told_first() {
+    let edges: Vec<SocketAddr> = (1..=4).map(|host| SocketAddr::from(([127, 0, 0, host], 7844))).collect();
+    let tries = [Try::silent("s"), Try::failed("f"), Try::silent("s"), Try::answered("a")];
+    let of = |tries: &[Try]| best(&edges, tries.to_vec());
+    let all = of(&tries);
+    assert_eq!(all.reach, Reach::Answered);
+    assert_eq!(all.evidence, "127.0.0.4:7844: a; 127.0.0.2:7844: f; 127.0.0.1:7844, 127.0.0.3:7844: s");
+    assert_eq!(of(&tries[..3]).reach, Reach::Failed);
+    assert_eq!(of(&tries[..1]).reach, Reach::Silent);
+    assert_eq!(of(&[]).reach, Reach::Untried);
+}
+
+/// What a server does with each client, after it has said something.
+#[derive(Clone, Copy)]
+enum Then {
+    Wait,
+    Close,
+    Reset,
+    Flood,
+}
+
+async fn server(says: &'static [u8], then: Then) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(says).await.unwrap();
+            match then {
+                Then::Wait => open.push(stream),
+                Then::Close => {}
+                Then::Reset => stream.set_zero_linger().unwrap(),
+                // It ends when the other side has heard enough.
+                Then::Flood => while stream.write_all(&[b'x'; 4096]).await.is_ok() {},
+            }
+        }
+    });
+    address.to_string()
+}
+
+async fn origins(services: &[String]) -> Vec<(Reach, String)> {
+    let resolver = Resolver::with_name_servers(vec!["127.0.0.1:9".parse().unwrap()]);
+    let services = services.iter().map(|service| Service::parse(service).unwrap()).collect();
+    let probes = Prober::new(&resolver, edges(&[])).origins(services, Streams::Try).await;
+    probes.into_iter().map(|one| (one.probe.reach, one.probe.evidence)).collect()
+}
+
+#[tokio::test]
+async fn whatever_an_origin_says_it_is_there() {
+    let cases = [
+        (b"".as_slice(), Then::Wait, "connected"),
+        (b"", Then::Close, "connected, then closed at once"),
+        (b"SSH-2.0-x\r\n", Then::Wait, "connected; it speaks first, and is not MySQL"),
+        (b"", Then::Flood, "connected; it speaks first, and is not MySQL"),
+        (b"\x30\0\0\0\x0a8.4", Then::Wait, "connected; it speaks first, and is not MySQL"),
+        (b"\x30\0\0\0\x0a8.4.2\0more", Then::Wait, "connected; MySQL 8.4.2"),
+        (b"\x30\0\0\0\x0a8.4.2\0more", Then::Flood, "connected; MySQL 8.4.2"),
+        (
+            b"\x17\0\0\0\xff\x10\x04Too many connections",
+            Then::Close,
+            "connected; MySQL refuses with error 1040: Too many connections",
+        ),
+    ];
+    let mut services = Vec::new();
+    for (says, then, _) in cases {
+        services.push(format!("tcp://{}", server(says, then).await));
+    }
+    let found = origins(&services).await;
+    for ((reach, evidence), (service, (.., expected))) in found.into_iter().zip(services.iter().zip(cases)) {
+        let address = service.strip_prefix("tcp://").unwrap();
+        assert_eq!((reach, evidence), (Reach::Answered, format!("{address}: {expected}")));
+    }
+    // A reset may come before the connection is seen, or after it.
+    let reset = server(b"", Then::Reset).await;
+    let found = origins(&[format!("tcp://{reset}")]).await;
+    assert!(found[0].1.contains("connection reset by peer"), "{found:?}");
+}
+
+#[tokio::test]
+async fn http_and_sockets_are_connected_to_and_no_more() {
+    let http = server(b"", Then::Wait).await;
+    let directory = std::env::temp_dir().join(format!("cflared-probe-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let (there, gone, dead) = (directory.join("a"), directory.join("b"), directory.join("c"));
+    let _listener = UnixListener::bind(&there).unwrap();
+    drop(UnixListener::bind(&dead).unwrap());
+    let services = [
+        format!("http://{http}"),
+        format!("unix:{}", there.display()),
+        format!("unix+tls:{}", gone.display()),
+        format!("unix:{}", dead.display()),
+        "hello_world".into(),
+        "bastion".into(),
+    ];
+    let found = origins(&services).await;
+    let none = "it has no address of its own".to_owned();
+    let expected = [
+        (Reach::Answered, format!("{http}: connected")),
+        (Reach::Answered, "connected".into()),
+        (Reach::Failed, "no such file or directory".into()),
+        (Reach::Failed, "connection refused".into()),
+        (Reach::Untried, none.clone()),
+        (Reach::Untried, none),
+    ];
+    assert_eq!(found, expected);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn what_may_be_mysql_can_be_spared() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let services = [format!("tcp://{address}"), format!("http://{address}")];
+    let services = services.iter().map(|service| Service::parse(service).unwrap()).collect();
+    let prober = Prober::new(&Resolver::with_name_servers(vec![]), edges(&[]));
+    let found = prober.origins(services, Streams::Spare).await;
+    let reaches: Vec<_> = found.iter().map(|one| one.probe.reach).collect();
+    assert_eq!(reaches, [Reach::Untried, Reach::Answered], "{found:?}");
+}
+
+#[test]
+fn an_hour_of_probes_and_a_day_of_them_stay_below_what_a_mysql_server_counts() {
+    let at = |seconds| cflared_verdict::Mono::new(Duration::from_secs(seconds));
+    let mut allowance = Allowance::new(at(1000));
+    let mut taken =
+        |from: u64, until: u64| (from..until).step_by(30).filter(|now| allowance.take(at(1000 + now))).count();
+    assert_eq!(taken(0, 120), 4);
+    assert_eq!(taken(120, 900), 0);
+    assert_eq!(taken(900, 3600), 3);
+    assert_eq!(taken(3600, 86_400), 92, "of the 100 that a server takes: 99 in a day");
+    // Rest fills it, and no more than that.
+    assert_eq!(taken(200_000, 200_600), 4);
+}
+
+#[tokio::test]
+async fn an_origin_that_takes_no_connection_is_silent_and_holds_up_nobody() {
+    let full = FullListener::new().await;
+    let well = server(b"", Then::Wait).await;
+    let services = [format!("tcp://{}", full.address), format!("http://{well}")];
+    let found = tokio::time::timeout(Duration::from_secs(15), origins(&services)).await.unwrap();
+    assert_eq!(found[0], (Reach::Silent, format!("{}: no answer", full.address)));
+    assert_eq!(found[1].0, Reach::Answered);
+}
+
+#[tokio::test]
+async fn a_probe_that_is_given_up_ends() {
+    let full = FullListener::new().await;
+    let service = Service::parse(&format!("tcp://{}", full.address)).unwrap();
+    let resolver = Resolver::with_name_servers(vec!["127.0.0.1:9".parse().unwrap()]);
+    let prober = Prober::new(&resolver, edges(&["--edge", &full.address.to_string()]));
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let given_up = tokio::time::timeout(Duration::from_millis(200), prober.probe(vec![service], Streams::Try)).await;
+    assert!(given_up.is_err());
+    let gone = async {
+        while tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
+}

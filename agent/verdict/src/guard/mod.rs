@@ -1,0 +1,330 @@
+//! Whether it is safe to be replaced: asked just before condemning, of facts that AWS holds, so that they survive this
+//! instance. What cannot be read is a no.
+
+mod rules;
+
+use crate::ladder::Mark;
+use crate::{Blame, DecisionKind, Failure, Group, Member, Mono, Order, Peers, Verdict};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Whether other connectors of the tunnel are registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Others {
+    /// At least one is.
+    Alive,
+    /// None is.
+    None,
+    /// The reports that would tell have not come in.
+    NotKnown,
+}
+
+/// How far the question has come. An agent that is restarted asks anew.
+#[derive(Debug, Default)]
+pub struct Guard {
+    stage: Stage,
+    others: Option<(Mono, Others)>,
+    /// Since when it has been waited for the others' reports.
+    waiting_since: Option<Mono>,
+    next_verify: Mono,
+    /// When the last mark was made.
+    marked_at: Mono,
+    /// What it answered last, and how often in a row.
+    said: Option<(String, u32)>,
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Idle,
+    /// The group is read.
+    Group,
+    /// The others' reports are read.
+    Peers { others: usize, rank: u32, canary: Result<(), String> },
+    /// It may be done at that time.
+    Clear { at: Mono, ground: Ground },
+    /// The group is read once more, because time has passed.
+    Again { ground: Ground },
+    /// Nothing speaks against it: done in the same step, if it is still called for.
+    Go { ground: Ground },
+    /// The mark is out; the group is read for whether it shows, and for marks made at the same time.
+    Verify,
+}
+
+/// On what ground an instance may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    /// The fault is its own process's, so nobody need be asked.
+    Process,
+    /// Others are registered.
+    Others,
+    /// Nobody is, and it is the one that tries.
+    Canary,
+}
+
+impl Guard {
+    /// What is known of the others, if that is younger than `lasts`.
+    pub fn others(&self, now: Mono, lasts: Duration) -> Option<Others> {
+        self.others.filter(|(at, _)| now.since(*at) <= lasts).map(|(_, others)| others)
+    }
+
+    /// The last answer, in words.
+    pub fn said(&self) -> Option<&str> {
+        self.said.as_ref().map(|(said, _)| said.as_str())
+    }
+
+    /// Takes an answer, and says how often in a row it was the same.
+    fn says(&mut self, why: &str) -> u32 {
+        let times = match self.said.take() {
+            Some((said, times)) if said == why => times.saturating_add(1),
+            _ => 1,
+        };
+        self.said = Some((why.into(), times));
+        times
+    }
+
+    /// It is not asked any more.
+    pub fn drop_question(&mut self) {
+        (self.stage, self.waiting_since) = (Stage::Idle, None);
+    }
+
+    /// Whether it is being asked, or was answered well and waits for its turn.
+    pub fn is_asking(&self) -> bool {
+        self.stage != Stage::Idle
+    }
+
+    /// The outage is over.
+    pub fn over(&mut self) {
+        *self = Self::default();
+    }
+
+    /// When it wants to go on by itself.
+    pub fn moment(&self) -> Option<Mono> {
+        match self.stage {
+            Stage::Clear { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// When a mark that is shown is looked at again.
+    pub fn next_verify(&self) -> Mono {
+        self.next_verify
+    }
+}
+
+impl Verdict {
+    /// Asks, or goes on asking: called while condemning is called for and no answer is out.
+    pub(crate) fn step_guard(&mut self, now: Mono) {
+        if self.guard_is_busy() {
+            return;
+        }
+        match (&self.guard.stage, &self.ladder.mark) {
+            (Stage::Clear { at, ground }, _) if now >= *at => {
+                self.guard.stage = Stage::Again { ground: *ground };
+                self.book.give(Order::ReadGroup);
+            }
+            (Stage::Go { ground }, _) => self.go(now, *ground),
+            (Stage::Idle, Mark::Shown | Mark::Due { may_stand: true, .. }) if now >= self.guard.next_verify => {
+                self.guard.stage = Stage::Verify;
+                self.guard.next_verify = now + self.verify_again(now);
+                self.book.give(Order::ReadGroup);
+            }
+            (Stage::Idle, Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. }) if now < *ask_at => {}
+            (Stage::Idle, Mark::Due { .. } | Mark::Refused { .. } | Mark::Asked) => {
+                self.guard.stage = Stage::Group;
+                self.book.give(Order::ReadGroup);
+            }
+            _ => {}
+        }
+    }
+
+    /// Marks, unless what allowed it holds no more.
+    fn go(&mut self, now: Mono, ground: Ground) {
+        if let Some(hold) = self.hold_in_force(now) {
+            return self.refuse(now, hold);
+        }
+        self.guard.stage = Stage::Idle;
+        if ground == Ground::Process && !self.is_process_fault() {
+            return;
+        }
+        self.guard.marked_at = now;
+        self.ladder.mark = Mark::Asked;
+        self.book.give(Order::MarkUnhealthy);
+    }
+
+    fn is_process_fault(&self) -> bool {
+        self.found.as_ref().is_some_and(|finding| finding.blame == Blame::Process)
+    }
+
+    /// How soon a mark is looked at again: soon at first, because what the group shows lags behind.
+    fn verify_again(&self, now: Mono) -> Duration {
+        let young = now.since(self.guard.marked_at) <= self.config.ask_again;
+        if young { self.config.group_lag } else { self.config.refused_again }
+    }
+
+    fn guard_is_busy(&self) -> bool {
+        self.marking() || self.book.is_open(|order| matches!(order, Order::ReadGroup | Order::ReadPeers { .. }))
+    }
+
+    pub(crate) fn group_read(&mut self, now: Mono, result: Result<Group, Failure>) {
+        let stage = std::mem::take(&mut self.guard.stage);
+        if matches!(stage, Stage::Verify) {
+            // Unreadable: the mark stays, and is looked at again.
+            return if let Ok(group) = result {
+                self.verify(now, &group)
+            };
+        }
+        if !matches!(stage, Stage::Group | Stage::Again { .. }) {
+            return;
+        }
+        let group = match result {
+            Ok(group) => group,
+            Err(failure) => return self.refuse(now, format!("the group cannot be read: {}", failure.text)),
+        };
+        let marked = group.myself().is_some_and(|me| !me.healthy);
+        if marked && self.ladder.mark.may_stand() {
+            return self.shown(now);
+        }
+        if let Some(objection) = self.hold_in_force(now).or_else(|| rules::objection(&self.config, &group)) {
+            return self.refuse(now, objection);
+        }
+        let Stage::Again { ground } = stage else { return self.ask_peers(now, &group) };
+        match rules::canary(&group) {
+            Err(objection) if ground == Ground::Canary => self.refuse(now, objection),
+            _ => self.guard.stage = Stage::Go { ground },
+        }
+    }
+
+    fn ask_peers(&mut self, now: Mono, group: &Group) {
+        let others = group.others().filter(|member| member.in_service()).count();
+        if self.is_process_fault() {
+            return match self.restart_had_its_time(now) {
+                Some(from) if now < from => self.wait_until(from),
+                Some(_) => self.clear(now, group.rank(), Ground::Process),
+                None => self.wait_until(now + self.config.ask_again),
+            };
+        }
+        let canary = rules::canary(group);
+        if others == 0 {
+            // Who else there may be would only allow more than the canary rule does.
+            self.guard.others = Some((now, Others::None));
+            return match canary {
+                Ok(()) => self.clear(now, 0, Ground::Canary),
+                Err(objection) => self.refuse(now, objection),
+            };
+        }
+        self.guard.stage = Stage::Peers { others, rank: group.rank(), canary };
+        let since = self.outage.bad_for(now, self.config.flapping_window);
+        self.book.give(Order::ReadPeers { since });
+    }
+
+    pub(crate) fn peers_read(&mut self, now: Mono, result: Result<Peers, Failure>) {
+        let Stage::Peers { others, rank, canary } = std::mem::take(&mut self.guard.stage) else { return };
+        let peers = match result {
+            Ok(peers) => peers,
+            Err(failure) => {
+                let why = format!("whether other connectors are registered cannot be read: {}", failure.text);
+                return self.refuse(now, why);
+            }
+        };
+        let answer = rules::judge_peers(&peers, &self.outage, now, &self.config, others);
+        self.guard.others = Some((now, answer));
+        self.step_blame(now);
+        match answer {
+            Others::Alive => self.clear(now, rank, Ground::Others),
+            Others::None => match canary {
+                Ok(()) => self.clear(now, rank, Ground::Canary),
+                Err(objection) => self.refuse(now, objection),
+            },
+            Others::NotKnown => self.wait_for_peers(now),
+        }
+    }
+
+    fn wait_for_peers(&mut self, now: Mono) {
+        let since = *self.guard.waiting_since.get_or_insert(now);
+        if now.since(since) >= self.config.peers_wait {
+            return self.refuse(now, "whether other connectors are registered is not known: no reports came in".into());
+        }
+        self.wait_until(now + self.config.ask_again);
+    }
+
+    fn wait_until(&mut self, at: Mono) {
+        if let Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } = &mut self.ladder.mark {
+            *ask_at = at;
+        }
+    }
+
+    /// Nothing speaks against it. Instances of one group do not act in the same moment, so that each sees what the one
+    /// before it did; and the evidence has its time to leave the host.
+    fn clear(&mut self, now: Mono, rank: u32, ground: Ground) {
+        let turn = now + (self.config.stagger * rank).min(self.config.longest_stagger);
+        let at = self.ladder.testified.map_or(turn, |testified| turn.max(testified + self.config.evidence_pause));
+        self.guard.stage = if at > now { Stage::Clear { at, ground } } else { Stage::Go { ground } };
+    }
+
+    /// The group shows our mark.
+    pub(crate) fn shown(&mut self, now: Mono) {
+        if self.ladder.mark != Mark::Shown {
+            self.ladder.mark = Mark::Shown;
+            self.guard.next_verify = now;
+            self.guard.said = None;
+            self.note(now, DecisionKind::Action, "this instance is condemned", "the group shows it unhealthy");
+        }
+    }
+
+    /// A mark that was made at the same time as another one: of two, the higher id gives way, and each to one that is on its
+    /// way out.
+    fn verify(&mut self, now: Mono, group: &Group) {
+        let Some(me) = group.myself() else { return };
+        let goes = |lifecycle: &str| lifecycle.starts_with("Terminating");
+        if goes(&me.lifecycle) {
+            return;
+        }
+        match &self.ladder.mark {
+            Mark::Due { .. } if me.healthy => return,
+            // It shows after all.
+            Mark::Due { .. } => self.shown(now),
+            _ => {}
+        }
+        if me.healthy && now.since(self.guard.marked_at) <= self.config.ask_again {
+            return;
+        }
+        if me.healthy {
+            return self.refuse(now, "the group does not show our mark any more: somebody took it back".into());
+        }
+        // One that is on its way out cannot give way any more.
+        let first = |other: &&Member| goes(&other.lifecycle) || (!other.healthy && other.id < group.me);
+        if let Some(other) = group.others().find(first) {
+            let why = format!("{} goes at the same time, and goes first", other.id);
+            self.note(now, DecisionKind::Action, "take the mark back", &why);
+            self.ladder.mark = Mark::Lifting { retry_at: now + self.config.ask_again, yielding: true };
+            self.book.give(Order::MarkHealthy);
+        }
+    }
+
+    /// Not yet; said once for each reason.
+    pub(crate) fn wait(&mut self, now: Mono, why: &str) {
+        if self.guard.says(why) == 1 {
+            self.note(now, DecisionKind::Refusal, "not condemned yet", why);
+        }
+        self.guard.drop_question();
+        let may_stand = self.ladder.mark.may_stand();
+        self.ladder.mark = Mark::Due { ask_at: now + self.config.ask_again, may_stand };
+        self.guard.next_verify = now + self.config.group_lag;
+    }
+
+    /// Says no, once for each reason, and asks again later: ever more seldom, for an outage of the edge has the whole
+    /// fleet ask.
+    pub(crate) fn refuse(&mut self, now: Mono, why: String) {
+        let times = self.guard.says(&why);
+        if times == 1 {
+            self.note(now, DecisionKind::Refusal, "not condemned: a person is needed", &why);
+        }
+        self.guard.drop_question();
+        // What the group was read to show may be older than a mark of ours.
+        let may_stand = self.ladder.mark.may_stand();
+        let again = self.config.refused_again * (1 << (times - 1).min(3));
+        self.ladder.mark = Mark::Refused { ask_at: now + again, why, may_stand };
+    }
+}

@@ -1,0 +1,164 @@
+//! The rules: what speaks against being replaced, and what the reports say of the others.
+
+use super::Others;
+use crate::outage::Outage;
+use crate::{Config, Group, Mono, PeerGrain, Peers};
+use std::time::Duration;
+
+/// Processes of a group without which an unhealthy instance is not replaced, or not judged
+/// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html>).
+const NEEDED: [&str; 4] = ["Launch", "Terminate", "HealthCheck", "ReplaceUnhealthy"];
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+/// So many grains in a row are enough to go by, where one is not.
+const ENOUGH: usize = 3;
+
+/// What speaks against being replaced, in a group like this; an instance with a mark of its own is judged elsewhere.
+pub(super) fn objection(config: &Config, group: &Group) -> Option<String> {
+    let Some(me) = group.myself() else {
+        return Some(format!("the group {} does not list this instance", group.name));
+    };
+    if !me.in_service() {
+        return Some(format!("this instance is {} in its group, not InService", me.lifecycle));
+    }
+    if !me.healthy {
+        return Some("the group takes this instance for unhealthy already, not by our mark".into());
+    }
+    if let Some(process) = NEEDED.iter().find(|process| group.suspended.iter().any(|name| name == *process)) {
+        return Some(format!(
+            "the group's process {process} is suspended: resume it (aws autoscaling resume-processes)"
+        ));
+    }
+    if let Some(state) = &group.refresh {
+        return Some(format!("an instance refresh of the group is under way ({state})"));
+    }
+    if let Some(other) = group.others().find(|other| !other.settled()) {
+        let health = if other.healthy { "" } else { ", unhealthy" };
+        return Some(format!(
+            "another instance of the group comes or goes: {} is {}{health}",
+            other.id, other.lifecycle
+        ));
+    }
+    let within = |span| group.replaced.iter().filter(|age| **age < span).count();
+    let budgets = [(HOUR, config.replacements_per_hour, "hour"), (DAY, config.replacements_per_day, "day")];
+    let used = budgets.into_iter().find(|(span, most, _)| within(*span) >= *most as usize);
+    used.map(|(span, most, name)| {
+        let replaced = within(span);
+        format!(
+            "the group's budget is used up: {replaced} replaced for health within a {name}, at most {most} are allowed"
+        )
+    })
+}
+
+/// Whether this instance may be the one that tries whether a replacement helps: the lowest id in service, once an hour.
+pub(super) fn canary(group: &Group) -> Result<(), String> {
+    if group.replaced.iter().any(|age| *age < HOUR) {
+        return Err("nobody in the tunnel is registered, and a replacement was tried within the last hour".into());
+    }
+    match group.rank() {
+        0 => Ok(()),
+        _ => {
+            Err("nobody in the tunnel is registered; the instance with the lowest id tries a replacement, not this"
+                .into())
+        }
+    }
+}
+
+/// What the reports say of the others.
+///
+/// Only grains count that ended when this instance had been out for a moment, so that an outage which reaches one instance
+/// after the other is not taken for this one's own. Of an outage with good moments in it, more is asked: when everybody comes
+/// and goes, each sees another one alive now and then.
+pub(super) fn judge_peers(peers: &Peers, outage: &Outage, now: Mono, config: &Config, others: usize) -> Others {
+    let (margin, window) = (config.grain / 3, config.flapping_window);
+    let while_out = |grain: &&PeerGrain| outage.bad_before(now, now.before(grain.age), margin, window);
+    let mut grains: Vec<_> = peers.grains.iter().filter(while_out).collect();
+    grains.sort_by_key(|grain| grain.age);
+    if grains.len() >= ENOUGH && grains[..ENOUGH].iter().all(|grain| grain.live == 0) {
+        return Others::None;
+    }
+    let tells = |grain: &PeerGrain| grain.live > 0 || grain.reporting as usize >= others;
+    let alive: Vec<bool> = grains.iter().filter(|grain| tells(grain)).map(|grain| grain.live > 0).collect();
+    let lately = alive.iter().take_while(|alive| **alive).count();
+    if outage.is_unsteady(now, window) {
+        let lost = peers.grains.iter().any(|grain| tells(grain) && grain.live == 0);
+        return match lately {
+            _ if lost => Others::None,
+            ENOUGH.. => Others::Alive,
+            _ => Others::NotKnown,
+        };
+    }
+    match alive.len() {
+        0 => Others::NotKnown,
+        all if lately == all => Others::Alive,
+        _ if lately == 0 => Others::None,
+        // They came back, and this one may be about to: cloudflared sleeps for up to a minute between its tries.
+        _ if lately < ENOUGH => Others::NotKnown,
+        _ => Others::Alive,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What two others reported, the newest grain first, to an instance that was lost at these seconds of the last ten
+    /// minutes and was back after the given time, or is not.
+    fn judged(lost: &[(u64, u64)], grains: &[(u32, u32)]) -> Others {
+        let (config, mut outage) = (Config::default(), Outage::default());
+        let now = Mono::new(Duration::from_secs(10_000));
+        for second in 0..=600 {
+            let good = !lost.iter().any(|(from, lasting)| (*from..from + lasting).contains(&second));
+            let at = now.before(Duration::from_secs(600 - second));
+            outage.note(at, good, config.recovered_after, config.flapping_window);
+        }
+        let age = |n: usize| Duration::from_secs(10 + 60 * n as u64);
+        let grain = |(n, (live, reporting)): (usize, &(u32, u32))| PeerGrain {
+            age: age(n),
+            live: *live,
+            reporting: *reporting,
+        };
+        let peers = Peers { grains: grains.iter().enumerate().map(grain).collect() };
+        judge_peers(&peers, &outage, now, &config, 2)
+    }
+
+    #[test]
+    fn one_outage_is_judged_by_the_newest_that_tells() {
+        let lost = [(300, 301)];
+        for (grains, expected) in [
+            (&[][..], Others::NotKnown),
+            (&[(1, 1)], Others::Alive),
+            (&[(0, 2)], Others::None),
+            (&[(0, 1)], Others::NotKnown),
+            (&[(0, 1), (1, 2)], Others::Alive),
+            (&[(0, 1), (0, 0), (0, 1), (2, 2)], Others::None),
+            (&[(0, 2), (2, 2), (2, 2)], Others::None),
+            // They are back for one minute, for two, for three.
+            (&[(2, 2), (0, 2), (0, 2)], Others::NotKnown),
+            (&[(2, 2), (1, 2), (0, 2)], Others::NotKnown),
+            (&[(2, 2), (1, 2), (1, 1), (0, 2)], Others::Alive),
+        ] {
+            assert_eq!(judged(&lost, grains), expected, "{grains:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_reported_before_the_break_or_just_after_it_does_not_count() {
+        assert_eq!(judged(&[(580, 21)], &[(2, 2)]), Others::NotKnown, "it was out for 10 s when that grain ended");
+        assert_eq!(judged(&[(560, 41)], &[(2, 2)]), Others::Alive);
+        assert_eq!(judged(&[(560, 41)], &[(0, 1), (2, 2)]), Others::NotKnown);
+    }
+
+    #[test]
+    fn when_all_come_and_go_a_moment_of_others_is_not_enough() {
+        // Out at the end of every minute but one.
+        let flapping: Vec<_> = (0..6).map(|n| (n * 100 + 1, 95)).collect();
+        for (grains, expected) in [
+            (&[(1, 2), (2, 2)][..], Others::NotKnown),
+            (&[(1, 2), (2, 2), (2, 2), (1, 2)], Others::Alive),
+            (&[(1, 2), (2, 2), (0, 2), (1, 2)], Others::None),
+        ] {
+            assert_eq!(judged(&flapping, grains), expected, "{grains:?}");
+        }
+    }
+}

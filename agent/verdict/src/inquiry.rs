@@ -1,0 +1,114 @@
+//! When this host's ways are tried, and what that gave.
+
+use crate::ladder::LATER;
+use crate::{Blame, Complaint, Failure, Mono, Order, Probes, Reason, Verdict};
+use std::time::Duration;
+
+/// How often an origin that clients are refused by is tried. A connection without a login counts against the host at
+/// MySQL (`max_connect_errors`), so this is seldom.
+const ORIGIN_AGAIN: Duration = Duration::from_secs(600);
+
+/// What was tried from this host.
+#[derive(Debug, Default)]
+pub struct Inquiry {
+    last: Option<(Mono, Probes)>,
+    next: Mono,
+    next_origin: Mono,
+    /// The edge could not be reached when it was tried last.
+    edge_was_out: bool,
+    /// Since when it can be reached again, if the connector was not restarted for it.
+    back_since: Option<Mono>,
+}
+
+impl Inquiry {
+    /// What the last try gave, if it is younger than `lasts`.
+    pub fn probes(&self, now: Mono, lasts: Duration) -> Option<&Probes> {
+        self.last.as_ref().filter(|(at, _)| now.since(*at) <= lasts).map(|(_, probes)| probes)
+    }
+
+    /// When the last try was over.
+    pub fn probed_at(&self) -> Option<Mono> {
+        self.last.as_ref().map(|(at, _)| *at)
+    }
+
+    /// Whether the edge is known to be out of reach from here.
+    pub fn edge_out(&self, now: Mono, lasts: Duration) -> bool {
+        self.probes(now, lasts).and_then(Probes::edge_reachable) == Some(false)
+    }
+
+    /// The connector is registered: it sleeps no more.
+    pub fn registered(&mut self) {
+        self.back_since = None;
+    }
+
+    /// The outage is over.
+    pub fn over(&mut self) {
+        self.next = Mono::default();
+        (self.edge_was_out, self.back_since) = (false, None);
+    }
+}
+
+impl Verdict {
+    /// Tries this host's ways while the tunnel is out, from `probe_after` on.
+    pub(crate) fn step_inquiry(&mut self, now: Mono) {
+        if now >= self.inquiry.next {
+            self.inquiry.next = now + self.config.probe_again;
+            self.probe();
+        }
+    }
+
+    /// Tries the origins of a registered tunnel, when its clients were refused by one.
+    pub(crate) fn step_origins(&mut self, now: Mono) {
+        let Some((_, run)) = self.runs.serving() else { return };
+        let complaint = run.complaints.get(&Complaint::OriginUnreachable).map(|(at, _)| *at);
+        let news = complaint.is_some_and(|at| self.inquiry.probed_at().is_none_or(|probed| probed < at));
+        if news && now >= self.inquiry.next_origin {
+            self.inquiry.next_origin = now + ORIGIN_AGAIN;
+            self.probe();
+        }
+    }
+
+    fn probe(&mut self) {
+        let Some((_, run)) = self.runs.serving() else { return };
+        let generation = run.installed.generation;
+        if !self.book.is_open(|order| matches!(order, Order::Probe { .. })) {
+            self.book.give(Order::Probe { generation });
+        }
+    }
+
+    pub(crate) fn probed(&mut self, now: Mono, result: Result<Probes, Failure>) {
+        // A probe that could not be made says nothing, and the last one ages.
+        let Ok(probes) = result else { return };
+        match probes.edge_reachable() {
+            Some(false) => (self.inquiry.edge_was_out, self.inquiry.back_since) = (true, None),
+            Some(true) if std::mem::take(&mut self.inquiry.edge_was_out) => self.inquiry.back_since = Some(now),
+            Some(true) => {}
+            None => {}
+        }
+        self.inquiry.last = Some((now, probes));
+    }
+
+    /// When the next probe of an outage is due.
+    pub(crate) fn inquiry_moment(&self) -> Mono {
+        self.inquiry.next
+    }
+
+    /// Why a living connector should be restarted now, if it should.
+    pub(crate) fn restart_reason(&mut self, now: Mono, due: bool) -> Option<Reason> {
+        let blame = self.found.as_ref().map(|finding| finding.blame);
+        if blame.is_some_and(|blame| !blame.may_condemn()) {
+            return None;
+        }
+        // A hung process is not helped by waiting for the edge.
+        if blame != Some(Blame::Process) && self.inquiry.edge_out(now, self.config.evidence_lasts) {
+            return None;
+        }
+        let Some(back) = self.inquiry.back_since else { return due.then_some(Reason::Unregistered) };
+        // It may have registered since, and the next look shows it.
+        if self.runs.serving().is_none_or(|(_, run)| run.observed.is_none_or(|at| at <= back)) {
+            return None;
+        }
+        self.inquiry.back_since = None;
+        (!self.ladder.restarted_since(now.before(LATER))).then_some(Reason::EdgeBack)
+    }
+}

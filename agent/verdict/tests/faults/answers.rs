@@ -1,0 +1,130 @@
+//! What AWS, the metadata service and the probes answer in a scenario.
+
+use crate::child::Present;
+use crate::reader::What;
+use cflared_verdict::{Failure, FailureKind, Group, Member, OriginProbe, PeerGrain, Peers, Probe, Probes, Reach};
+use std::time::Duration;
+
+type Answer<T> = Result<T, Failure>;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const INSTANCE: &str = "i-0000000000000050";
+
+/// The group, in which our mark stands or does not.
+pub fn group(present: Present<'_>, marked: bool, rival: bool) -> Answer<Group> {
+    refused(
+        present,
+        &[
+            (What::GroupDenied, FailureKind::Denied),
+            (What::GroupThrottled, FailureKind::Throttled),
+            (What::GroupUnreachable, FailureKind::Unreachable),
+            (What::GroupSkewed, FailureKind::Host),
+            (What::NoGroup, FailureKind::Missing),
+        ],
+    )?;
+    let (setting, time) = (&present.scenario.world, present.time.unwrap_or_default());
+    let member = |id: String| Member { id, lifecycle: "InService".into(), healthy: true };
+    let ids = (0..setting.group).map(|n| format!("i-{:016}", 50 + i64::from(n) - i64::from(setting.rank)));
+    let mut members: Vec<Member> = ids.map(member).collect();
+    let is = |what| present.scenario.now(what, time).and_then(|happening| happening.is.clone());
+    for member in members.iter_mut().filter(|member| member.id == INSTANCE) {
+        member.healthy = !marked;
+        member.lifecycle = is(What::This).unwrap_or(member.lifecycle.clone());
+    }
+    if let Some(other) = members.iter_mut().find(|member| member.id != INSTANCE) {
+        match is(What::Other) {
+            Some(state) if state == "unhealthy" => other.healthy = false,
+            Some(state) => other.lifecycle = state,
+            None => {}
+        }
+    }
+    if rival {
+        let lower = is(What::MarkedAtOnce).as_deref() == Some("lower");
+        let with = |member: &&mut Member| {
+            (lower && member.id.as_str() < INSTANCE) || (!lower && member.id.as_str() > INSTANCE)
+        };
+        members.iter_mut().find(with).expect("there is such an instance").healthy = false;
+    }
+    let gone = present.scenario.happens.iter().filter(|happening| happening.is.as_deref() == Some("unhealthy"));
+    let gone = gone.filter_map(|happening| time.checked_sub(happening.at + happening.lasts?));
+    Ok(Group {
+        name: "tunnel-prd".into(),
+        me: INSTANCE.into(),
+        members,
+        suspended: is(What::Suspended).into_iter().collect(),
+        refresh: is(What::Refresh),
+        replaced: setting.replaced.iter().map(|before| *before + time).chain(gone).collect(),
+    })
+}
+
+/// The grains that CloudWatch shows by now. The break lies 45 s into one, so that the first that can tell is the second.
+pub fn peers(present: Present<'_>, since: Duration) -> Answer<Peers> {
+    refused(present, &[(What::PeersDenied, FailureKind::Denied)])?;
+    let scenario = present.scenario;
+    if present.is(What::PeersLost) {
+        return Ok(Peers::default());
+    }
+    let others = scenario.world.group - 1;
+    let last = Duration::from_secs(present.now.as_secs() / 60 * 60);
+    let ends = (0..30).map_while(|n| last.checked_sub(MINUTE * n));
+    let shown = ends.filter(|end| *end + scenario.world.delay <= present.now && present.now - *end <= since + MINUTE);
+    let grain = |end: Duration| {
+        let time = present.time.and_then(|time| time.checked_sub(present.now - end));
+        let at = Present { time, now: end, ..present };
+        let cut = scenario.happens.iter().any(|happening| {
+            happening.who == crate::reader::Who::All && time.is_some_and(|time| happening.holds(time))
+        });
+        let reporting = if at.is(What::PeersDead) { 0 } else { others };
+        PeerGrain { age: present.now - end, live: if cut { 0 } else { reporting }, reporting }
+    };
+    Ok(Peers { grains: shown.map(grain).collect() })
+}
+
+/// What a probe gives, and how long it takes.
+pub fn probes(present: Present<'_>) -> (Duration, Probes) {
+    let (dns, tcp, udp) = match () {
+        () if present.is(What::Dns) => (Reach::Failed, Reach::Untried, Reach::Untried),
+        () if present.is(What::EdgeRefused) => (Reach::Answered, Reach::Failed, Reach::Failed),
+        () if present.is(What::EdgeBlackHole) => (Reach::Answered, Reach::Silent, Reach::Silent),
+        () if present.is(What::UdpBlocked) || present.is(What::UdpBlockedPinned) => {
+            (Reach::Answered, Reach::Answered, Reach::Silent)
+        }
+        () => (Reach::Answered, Reach::Answered, Reach::Answered),
+    };
+    let probe = |reach| Probe { reach, evidence: format!("{reach:?}") };
+    let origin = if present.is(What::OriginDown) { Reach::Failed } else { Reach::Answered };
+    let origins = vec![OriginProbe { service: "tcp://db.internal:3306".into(), probe: probe(origin) }];
+    let silent = [dns, tcp, udp].contains(&Reach::Silent);
+    let takes = if silent { SECOND * 3 } else { SECOND / 10 };
+    (takes, Probes { dns: probe(dns), tcp: probe(tcp), udp: probe(udp), origins })
+}
+
+/// The hold tag.
+pub fn hold_tag(present: Present<'_>) -> Answer<Option<String>> {
+    refused(present, &[(What::ImdsAway, FailureKind::Unreachable)])?;
+    Ok(present.is(What::HoldTag).then(|| "2 h, for the migration".into()))
+}
+
+/// The version that the secret holds.
+pub fn secret(present: Present<'_>) -> Answer<&'static str> {
+    refused(present, &[(What::SecretDenied, FailureKind::Denied)])?;
+    Ok(match () {
+        () if present.is(What::BadVersion) => "bad",
+        () if present.is(What::NewVersion) => "v2",
+        () => "v1",
+    })
+}
+
+/// The mark: whether it shows.
+pub fn mark(present: Present<'_>) -> Answer<bool> {
+    refused(present, &[(What::MarkDenied, FailureKind::Denied)])?;
+    Ok(present.time.unwrap_or_default() >= present.scenario.world.grace)
+}
+
+fn refused(present: Present<'_>, by: &[(What, FailureKind)]) -> Answer<()> {
+    match by.iter().find(|(what, _)| present.is(*what)) {
+        Some((what, kind)) => Err(Failure::new(*kind, format!("failed to ask: {what:?}; mend it"))),
+        None => Ok(()),
+    }
+}

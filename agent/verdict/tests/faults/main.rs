@@ -1,0 +1,55 @@
+//! The fault library in virtual time: every scenario of tests/faults/scenarios.yml, with exact times.
+//!
+//! `FAULTS_PAGE=write` writes docs/faults.md instead of comparing it.
+#![allow(clippy::print_stderr)] // it says what went wrong
+
+mod answers;
+mod child;
+mod page;
+#[path = "../../../../tests/faults/reader.rs"]
+#[allow(dead_code)] // each run reads its own part of the table
+mod reader;
+mod record;
+mod world;
+
+use reader::Part;
+use record::Record;
+use std::collections::BTreeSet;
+use std::{env, fs};
+
+#[test]
+fn every_scenario_comes_out_right_at_the_times_of_the_page() {
+    let results: Vec<(Part, Vec<Record>)> = reader::parts().into_iter().map(lived).collect();
+    let mut wrong = vec![];
+    for (scenario, record) in results.iter().flat_map(|(part, records)| part.scenarios.iter().zip(records)) {
+        let faults = record.faults(scenario);
+        if !faults.is_empty() {
+            eprintln!("## {}: {}\n{}\n{}", scenario.id, scenario.title, faults.join("\n"), record.trace);
+            wrong.push(&scenario.id);
+        }
+    }
+    let page = page::render(&results);
+    if env::var_os("FAULTS_PAGE").is_some_and(|how| how == "write") {
+        fs::write(page::PATH, &page).expect("docs/ is there, and ours");
+    }
+    assert!(wrong.is_empty(), "wrong: {wrong:?}");
+    let committed = fs::read_to_string(page::PATH).unwrap_or_default();
+    let differs = page.lines().zip(committed.lines()).find(|(line, committed)| line != committed);
+    assert!(page == committed, "docs/faults.md is not what this run gives (`make faults` writes it): {differs:?}");
+}
+
+fn lived(part: Part) -> (Part, Vec<Record>) {
+    let records = part.scenarios.iter().map(world::live).collect();
+    (part, records)
+}
+
+#[test]
+fn the_table_is_whole() {
+    let parts = reader::parts();
+    let scenarios: Vec<_> = parts.iter().flat_map(|part| &part.scenarios).collect();
+    let ids: BTreeSet<_> = scenarios.iter().map(|scenario| scenario.id.as_str()).collect();
+    let titles: BTreeSet<_> = scenarios.iter().map(|scenario| scenario.title.as_str()).collect();
+    assert_eq!((ids.len(), titles.len()), (scenarios.len(), scenarios.len()), "an id or a title is there twice");
+    assert!(scenarios.len() >= 45, "{}", scenarios.len());
+    assert!(scenarios.iter().all(|scenario| !scenario.why.is_empty()), "each follows from the design");
+}

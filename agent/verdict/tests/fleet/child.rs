@@ -1,0 +1,324 @@
+//! cloudflared: how it registers, loses its registration, exits and is replaced, as the real one was seen to.
+
+use super::fault::{Kind, Obstacle};
+use super::trace::Entry;
+use super::{Ev, Fleet, Ms, S};
+use cflared_verdict::{Complaint, Event, Ready, RunFact, RunId};
+use std::time::Duration;
+
+/// One connector: a child process, or the pause between two of them.
+#[derive(Debug, Clone)]
+pub struct Child {
+    pub version: u32,
+    pub life: Life,
+    pub spawned: Ms,
+    /// Since when it is registered.
+    pub registered: Option<Ms>,
+    /// It was registered once: from then on it never exits by itself.
+    pub ever: bool,
+    pub frozen: bool,
+    /// It tries no more.
+    pub stuck: bool,
+    /// Its next step; earlier plans are void.
+    pub plan: u64,
+    /// How often it has backed off since it was registered.
+    tries: u32,
+    /// How often children exited before they were stable.
+    unstable: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    Up,
+    Pause,
+}
+
+/// What a child does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Dials the edge.
+    Try,
+    /// The registration is through, or the time for it is over.
+    Register,
+    /// Gives up waiting for the edge's answer.
+    Silence,
+    /// Notices that its connections are dead.
+    Lose,
+    Exit,
+    Spawn,
+}
+
+impl Child {
+    fn new(version: u32) -> Self {
+        let (life, spawned) = (Life::Pause, 0);
+        let (registered, ever, frozen, stuck) = (None, false, false, false);
+        Self { version, life, spawned, registered, ever, frozen, stuck, plan: 0, tries: 0, unstable: 0 }
+    }
+
+    pub fn up(&self) -> bool {
+        self.life == Life::Up
+    }
+
+    /// What `/ready` says of it: its connections come a second apart.
+    pub fn ready(&self, now: Ms) -> Ready {
+        match self.registered {
+            _ if !self.up() => Ready::Unanswered { why: "connection refused".into() },
+            _ if self.frozen => Ready::Unanswered { why: "timed out".into() },
+            Some(since) => Ready::Yes { connections: u32::try_from((now - since) / S + 1).map_or(4, |n| n.min(4)) },
+            None => Ready::No,
+        }
+    }
+
+    pub fn steady(&self, now: Ms) -> bool {
+        self.up() && !self.frozen && self.registered.is_some_and(|since| now - since > 10 * S)
+    }
+}
+
+impl Fleet {
+    /// A connector from that version is started.
+    pub fn start_connector(&mut self, i: usize, run: RunId, version: u32) {
+        self.instances[i].children.insert(run, Child::new(version));
+        self.plan(i, run, self.now, Step::Spawn);
+    }
+
+    /// Its living child is stopped and another one started, at once if there is none.
+    pub fn restart_connector(&mut self, i: usize, run: RunId) {
+        if let Some(child) = self.instances[i].children.get_mut(&run) {
+            child.registered = None;
+            child.life = Life::Pause;
+            self.plan(i, run, self.now, Step::Spawn);
+        }
+    }
+
+    fn plan(&mut self, i: usize, run: RunId, when: Ms, step: Step) {
+        self.plans += 1;
+        let plan = self.plans;
+        if let Some(child) = self.instances[i].children.get_mut(&run) {
+            child.plan = plan;
+            self.at(when, Ev::Child(i, run, plan, step));
+        }
+    }
+
+    pub fn child_step(&mut self, i: usize, run: RunId, plan: u64, step: Step) {
+        let Some(child) = self.instances[i].children.get(&run).filter(|child| child.plan == plan) else { return };
+        if child.frozen && step != Step::Spawn {
+            return;
+        }
+        match step {
+            Step::Spawn => self.spawn(i, run),
+            Step::Try => self.dial(i, run),
+            Step::Register => match self.obstacle(i, child.version) {
+                Some(_) => self.dial(i, run),
+                None => self.register(i, run),
+            },
+            Step::Silence => self.rejected(i, run, Complaint::EdgeSilent, S),
+            Step::Lose => self.lose(i, run),
+            Step::Exit => self.exit(i, run),
+        }
+        self.stirred(i);
+    }
+
+    fn spawn(&mut self, i: usize, run: RunId) {
+        let now = self.now;
+        let Some(child) = self.instances[i].children.get_mut(&run) else { return };
+        let fresh = Child { life: Life::Up, spawned: now, unstable: child.unstable, ..Child::new(child.version) };
+        *child = fresh;
+        let version = child.version;
+        self.plans += 1;
+        let pid = u32::try_from(self.plans % 1_000_000).unwrap_or(1) + 1;
+        self.note(i, Entry::Spawned(run));
+        self.tell(i, Event::Run(run, RunFact::Spawned { pid }));
+        self.look_by(i, now + S);
+        match self.obstacle(i, version) {
+            Some(Obstacle::Config) => {
+                self.complain(i, run, Complaint::ConfigRefused);
+                self.plan(i, run, now + 50, Step::Exit);
+            }
+            Some(Obstacle::Port) => {
+                self.complain(i, run, Complaint::PortTaken);
+                self.plan(i, run, now + 50, Step::Exit);
+            }
+            Some(Obstacle::Crash) => {
+                let lives = self.instances[i].rng.between(200, 9 * S);
+                self.plan(i, run, now + lives, Step::Exit);
+            }
+            Some(Obstacle::Freeze) => self.freeze(i, run),
+            _ => {
+                let soon = self.instances[i].rng.between(100, 400);
+                self.plan(i, run, now + soon, Step::Try);
+            }
+        }
+    }
+
+    fn complain(&mut self, i: usize, run: RunId, complaint: Complaint) {
+        self.note(i, Entry::Complained(complaint));
+        if self.plant.drops_complaints() {
+            return;
+        }
+        self.tell(i, Event::Run(run, RunFact::Complained { complaint, text: String::new() }));
+    }
+
+    fn dial(&mut self, i: usize, run: RunId) {
+        let Some(version) = self.instances[i].children.get(&run).map(|child| child.version) else { return };
+        match self.obstacle(i, version) {
+            None => {
+                let takes = self.instances[i].rng.between(S, 5 * S);
+                self.plan(i, run, self.now + takes, Step::Register);
+            }
+            Some(Obstacle::Dns) => self.unreachable(i, run, Complaint::DnsFailed),
+            Some(Obstacle::Unreachable | Obstacle::EdgeUnreachable) => {
+                self.unreachable(i, run, Complaint::EdgeUnreachable);
+            }
+            Some(Obstacle::EdgeSilent) => self.plan(i, run, self.now + 5 * S, Step::Silence),
+            Some(Obstacle::EdgeRejects) => self.rejected(i, run, Complaint::EdgeRejected, S),
+            Some(Obstacle::TunnelGone) => self.rejected(i, run, Complaint::TunnelGone, 1500),
+            Some(Obstacle::Unauthorized) => self.rejected(i, run, Complaint::Unauthorized, 10 * S),
+            // What befell it meanwhile ends it, or hangs it.
+            Some(Obstacle::Freeze) => self.freeze(i, run),
+            Some(Obstacle::Config | Obstacle::Port | Obstacle::Crash) => {
+                self.plan(i, run, self.now + S, Step::Exit);
+            }
+        }
+    }
+
+    fn unreachable(&mut self, i: usize, run: RunId, complaint: Complaint) {
+        self.complain(i, run, complaint);
+        self.back_off(i, run);
+    }
+
+    /// The edge answered and did not take it: fatal for the first registration only.
+    fn rejected(&mut self, i: usize, run: RunId, complaint: Complaint, exits_after: Ms) {
+        self.complain(i, run, complaint);
+        match self.instances[i].children.get(&run) {
+            Some(child) if !child.ever => self.plan(i, run, self.now + exits_after, Step::Exit),
+            _ => self.back_off(i, run),
+        }
+    }
+
+    fn back_off(&mut self, i: usize, run: RunId) {
+        let Some(child) = self.instances[i].children.get_mut(&run) else { return };
+        let wait = (1 << child.tries.min(6)) * S;
+        child.tries += 1;
+        self.plan(i, run, self.now + wait, Step::Try);
+    }
+
+    fn register(&mut self, i: usize, run: RunId) {
+        let now = self.now;
+        let Some(child) = self.instances[i].children.get_mut(&run) else { return };
+        (child.registered, child.ever, child.tries) = (Some(now), true, 0);
+        self.note(i, Entry::Registered(run));
+    }
+
+    fn lose(&mut self, i: usize, run: RunId) {
+        let Some(child) = self.instances[i].children.get(&run) else { return };
+        let version = child.version;
+        if child.registered.is_none() || !self.obstacles(i, version).iter().any(|found| found.cuts()) {
+            return;
+        }
+        self.drop_connections(i, run);
+    }
+
+    fn drop_connections(&mut self, i: usize, run: RunId) {
+        if let Some(child) = self.instances[i].children.get_mut(&run) {
+            child.registered = None;
+            self.note(i, Entry::Lost(run));
+            self.plan(i, run, self.now + S, Step::Try);
+            self.stirred(i);
+        }
+    }
+
+    fn freeze(&mut self, i: usize, run: RunId) {
+        if let Some(child) = self.instances[i].children.get_mut(&run) {
+            child.frozen = true;
+            self.note(i, Entry::Froze(run));
+            self.stirred(i);
+        }
+    }
+
+    fn stick(&mut self, i: usize, run: RunId) {
+        if let Some(child) = self.instances[i].children.get_mut(&run) {
+            child.stuck = true;
+            // A plan that never comes.
+            self.plan(i, run, Ms::MAX / 2, Step::Try);
+        }
+    }
+
+    fn exit(&mut self, i: usize, run: RunId) {
+        let now = self.now;
+        let instance = &mut self.instances[i];
+        let Some(child) = instance.children.get_mut(&run) else { return };
+        let ran = now - child.spawned;
+        (child.life, child.registered, child.frozen) = (Life::Pause, None, false);
+        let respawn_in = if ran >= 30 * S {
+            child.unstable = 0;
+            0
+        } else {
+            let delay = (1u64 << child.unstable.min(5)).min(30) * S;
+            child.unstable += 1;
+            delay + instance.rng.between(0, delay)
+        };
+        self.note(i, Entry::Exited(run));
+        self.plan(i, run, now + respawn_in, Step::Spawn);
+        let (after, respawn_in) = (Duration::from_millis(ran), Duration::from_millis(respawn_in));
+        self.tell(i, Event::Run(run, RunFact::Exited { how: "exit status: 1".into(), after, respawn_in }));
+    }
+
+    /// What stands in the instance's way may have changed.
+    pub fn weather(&mut self, i: usize) {
+        if self.instances[i].gone || self.instances[i].next_weather != Some(self.now) {
+            return;
+        }
+        self.weather_again(i);
+        let runs: Vec<RunId> = self.instances[i].children.keys().copied().collect();
+        for run in runs {
+            let Some(child) = self.instances[i].children.get(&run) else { continue };
+            if !child.up() || child.frozen {
+                continue;
+            }
+            let (registered, found) = (child.registered.is_some(), self.obstacles(i, child.version));
+            if found.contains(&Obstacle::Crash) || found.contains(&Obstacle::Port) {
+                self.plan(i, run, self.now + 50, Step::Exit);
+            } else if found.contains(&Obstacle::Freeze) {
+                self.freeze(i, run);
+            } else if registered && found.iter().any(|found| found.cuts()) {
+                let notices = self.instances[i].rng.between(0, 5 * S);
+                self.plan(i, run, self.now + notices, Step::Lose);
+            }
+        }
+        self.stirred(i);
+    }
+
+    /// What strikes once.
+    pub fn strike(&mut self, i: usize, kind: Kind) {
+        let runs: Vec<RunId> = self.instances[i].children.keys().copied().collect();
+        for run in runs {
+            let Some(child) = self.instances[i].children.get(&run).filter(|child| child.up()) else { continue };
+            match kind {
+                Kind::FrozenOnce => self.freeze(i, run),
+                Kind::Dropped if child.registered.is_some() => {
+                    self.drop_connections(i, run);
+                }
+                Kind::StuckOnce => {
+                    self.drop_connections(i, run);
+                    self.stick(i, run);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// When the instance's weather changes next.
+    pub fn weather_again(&mut self, i: usize) {
+        let zone = self.instances[i].zone;
+        let next = self
+            .faults
+            .iter()
+            .filter(|fault| fault.concerns(i, zone))
+            .filter_map(|fault| fault.changes(i, self.now))
+            .min();
+        self.instances[i].next_weather = next;
+        if let Some(next) = next {
+            self.at(next, Ev::Weather(i));
+        }
+    }
+}

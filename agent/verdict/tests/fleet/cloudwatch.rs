@@ -1,0 +1,70 @@
+//! CloudWatch: when a datapoint of the number of live connectors can be read.
+//!
+//! Nothing is pushed: what an instance said at the end of a minute follows from its record, and when that becomes visible
+//! from the seed, so a datapoint costs nothing until somebody reads it, and counts once however often it is read.
+
+use super::fault::{Cut, Kind};
+use super::rng::hash;
+use super::{Fleet, MIN, Ms, S};
+use cflared_verdict::{Failure, FailureKind, PeerGrain, Peers};
+use std::time::Duration;
+
+impl Fleet {
+    /// What the others reported, minute by minute, as far as it can be read by now.
+    pub fn read_peers(&mut self, i: usize, since: Duration) -> Result<Peers, Failure> {
+        let fail = |kind| Err(Failure::new(kind, "the metrics were not read"));
+        if !self.reaches_aws(i) || self.struck(i, |kind| *kind == Kind::CloudWatch) {
+            return fail(FailureKind::Unreachable);
+        }
+        if self.struck(i, |kind| *kind == Kind::CloudWatchDenied) {
+            return fail(FailureKind::Denied);
+        }
+        if self.struck(i, |kind| *kind == Kind::ClockSkewed) {
+            return fail(FailureKind::Host);
+        }
+        let since = u64::try_from(since.as_millis()).unwrap_or(Ms::MAX / 4);
+        let first = self.now.saturating_sub(since + MIN) / MIN + 1;
+        let grains = (first..=self.now / MIN).rev().filter_map(|minute| self.grain(i, minute)).collect();
+        Ok(Peers { grains })
+    }
+
+    fn grain(&self, i: usize, minute: u64) -> Option<PeerGrain> {
+        let mut any = self.datapoint(i, minute).is_some();
+        let (mut live, mut reporting) = (0, 0);
+        let others = self.living.iter().chain(&self.buried).filter(|other| **other != i);
+        for value in others.filter_map(|other| self.datapoint(*other, minute)) {
+            any = true;
+            reporting += 1;
+            live += u32::from(value);
+        }
+        let age = Duration::from_millis(self.now - minute * MIN);
+        any.then_some(PeerGrain { age, live, reporting })
+    }
+
+    /// What the instance said at the end of that minute, if it can be read by now.
+    fn datapoint(&self, i: usize, minute: u64) -> Option<bool> {
+        let end = minute * MIN;
+        let at = self.instances[i].reported.iter().rev().find(|(since, _)| *since <= end)?;
+        let value = at.1?;
+        let chance = |what| hash(&[self.seed, i as u64, minute, what]);
+        if chance(3) % 1000 < self.loss_per_mille {
+            return None;
+        }
+        let jitter = hash(&[self.seed, i as u64, 4]) % (15 * S);
+        let delay = match chance(5) % 100 {
+            0..70 => chance(6) % (30 * S),
+            70..95 => 30 * S + chance(6) % (60 * S),
+            _ => 90 * S + chance(6) % (90 * S),
+        };
+        let pushed = self.pushed_after(i, end + jitter);
+        (pushed + delay <= self.now).then_some(value)
+    }
+
+    /// What cannot be pushed waits until it can be.
+    fn pushed_after(&self, i: usize, due: Ms) -> Ms {
+        let zone = self.instances[i].zone;
+        let away = |kind: Kind| matches!(kind, Kind::CloudWatch | Kind::Network(Cut::All));
+        let held = self.faults.iter().filter(|fault| away(fault.kind) && fault.strikes(i, zone, due));
+        held.map(|fault| fault.until.saturating_add(hash(&[self.seed, i as u64, due]) % MIN)).max().unwrap_or(due)
+    }
+}

@@ -1,0 +1,178 @@
+//! How orders are carried out: how long it takes, and what comes of it.
+
+use super::fault::{Cut, EdgeMode, Kind};
+use super::secret::{Flaw, number};
+use super::trace::Entry;
+use super::{Ev, Fleet, Ms, S};
+use cflared_verdict::{
+    Event, Failure, FailureKind, Generation, Order, OrderId, OriginProbe, Outcome, Probe, Probes, Reach, SecretRead,
+    VersionId,
+};
+
+type Result = std::result::Result<Outcome, Failure>;
+
+impl Fleet {
+    /// The verdict gave an order.
+    pub fn take_order(&mut self, i: usize, id: OrderId, order: Order) {
+        self.order_is_sound(i, id, &order);
+        self.note(i, Entry::Ordered(order.clone()));
+        let takes = self.takes(i, &order);
+        let agent = self.instances[i].agent;
+        if let Order::MarkUnhealthy | Order::MarkHealthy = order {
+            self.at(self.now + takes / 2, Ev::Mark(i, agent, id, order == Order::MarkHealthy));
+        }
+        self.instances[i].open.insert(id, order);
+        self.at(self.now + takes, Ev::Done(i, agent, id));
+    }
+
+    fn takes(&mut self, i: usize, order: &Order) -> Ms {
+        let aws = self.reaches_aws(i);
+        let network = self.struck(i, |kind| matches!(kind, Kind::Network(_) | Kind::Edge(EdgeMode::Unreachable)));
+        let imds = self.struck(i, |kind| *kind == Kind::ImdsAway);
+        let frozen = self.instances[i].children.values().any(|child| child.frozen);
+        let delay = self.plant.delay(&mut self.rng);
+        let rng = &mut self.instances[i].rng;
+        match order {
+            Order::ReadSecret { .. } if !aws => rng.between(8 * S, 20 * S),
+            Order::ReadSecret { .. } => rng.between(50, 500),
+            Order::Install { .. } => rng.between(200, S),
+            Order::Start { .. } | Order::Commit { .. } | Order::Discard { .. } | Order::Exit => rng.between(10, 100),
+            Order::Restart { .. } if frozen => 5 * S,
+            Order::Restart { .. } => rng.between(20, 2 * S),
+            Order::Drain { .. } if frozen => 31 * S,
+            Order::Drain { .. } => rng.between(20, 2 * S),
+            Order::Probe { .. } if network => rng.between(5 * S, 10 * S),
+            Order::Probe { .. } => rng.between(50, S),
+            Order::ReadHoldTag if imds => rng.between(2 * S, 6 * S),
+            Order::ReadHoldTag => rng.between(5, 50),
+            _ if !aws => rng.between(8 * S, 10 * S),
+            Order::ReadGroup => rng.between(200, 2 * S) + delay,
+            Order::ReadPeers { .. } => rng.between(100, 2 * S),
+            Order::MarkUnhealthy | Order::MarkHealthy => rng.between(200, 4 * S),
+        }
+    }
+
+    /// Whether the instance can set its health in the group.
+    pub fn can_mark(&self, i: usize) -> bool {
+        let refused = |kind: &Kind| matches!(kind, Kind::MarkContention | Kind::GroupDenied | Kind::GroupThrottled);
+        self.reaches_aws(i) && !self.struck(i, refused)
+    }
+
+    /// A mark reaches the group, whether or not its sender lives to hear it.
+    pub fn mark_arrives(&mut self, i: usize, healthy: bool) {
+        if self.can_mark(i) {
+            self.set_health(i, healthy);
+        }
+    }
+
+    /// An order's time has come.
+    pub fn order_done(&mut self, i: usize, agent: u32, id: OrderId) {
+        if self.instances[i].agent != agent {
+            return;
+        }
+        let Some(order) = self.instances[i].open.remove(&id) else { return };
+        let result = self.carry_out(i, &order);
+        self.note(i, Entry::Done(order, result.clone()));
+        self.tell(i, Event::Done(id, result));
+    }
+
+    fn carry_out(&mut self, i: usize, order: &Order) -> Result {
+        match order {
+            Order::ReadSecret { known } => self.read_secret(i, known.as_ref()),
+            Order::Install { version } => {
+                if self.secret.flaw(number(&version.0)) == Some(Flaw::SeenByRules) {
+                    return Err(Failure::new(FailureKind::Invalid, "the last ingress rule is no catch-all"));
+                }
+                Ok(Outcome::Installed(self.installed(i, version.clone())))
+            }
+            Order::Start { run, generation, .. } => {
+                let version = number(&self.instances[i].bundles[generation].version.0);
+                self.start_connector(i, *run, version);
+                Ok(Outcome::Done)
+            }
+            Order::Restart { run, .. } => {
+                self.restart_connector(i, *run);
+                Ok(Outcome::Done)
+            }
+            Order::Drain { run } => {
+                self.instances[i].children.remove(run);
+                self.stirred(i);
+                Ok(Outcome::Done)
+            }
+            Order::Commit { generation } => {
+                self.instances[i].current = Some(*generation);
+                Ok(Outcome::Done)
+            }
+            Order::Discard { .. } | Order::Exit => Ok(Outcome::Done),
+            Order::MarkUnhealthy => self.marked(i, false),
+            Order::MarkHealthy => self.marked(i, true),
+            Order::Probe { generation } => Ok(Outcome::Probed(self.probe(i, *generation))),
+            Order::ReadGroup => {
+                let lag = self.instances[i].rng.between(0, 3 * S);
+                let result = self.describe(i, lag);
+                self.watch.group_read(i, self.now, result.is_ok());
+                let planted = self.plant.group(&self.instances[i].id, result);
+                planted.map(Outcome::Group)
+            }
+            Order::ReadPeers { since } => {
+                let result = self.read_peers(i, *since);
+                self.watch.peers_read(i, self.now, result.is_ok());
+                self.plant.peers(result).map(Outcome::Peers)
+            }
+            Order::ReadHoldTag => self.read_hold_tag(i),
+        }
+    }
+
+    fn read_secret(&self, i: usize, known: Option<&VersionId>) -> Result {
+        if !self.reaches_aws(i) || self.struck(i, |kind| *kind == Kind::SecretsAway) {
+            return Err(Failure::new(FailureKind::Unreachable, "the secret was not read"));
+        }
+        let version = VersionId(format!("v{}", self.secret.published()));
+        Ok(Outcome::Secret(if known == Some(&version) { SecretRead::Unchanged } else { SecretRead::New(version) }))
+    }
+
+    fn read_hold_tag(&self, i: usize) -> Result {
+        if self.struck(i, |kind| *kind == Kind::ImdsAway) {
+            return Err(Failure::new(FailureKind::Unreachable, "the tag was not read"));
+        }
+        Ok(Outcome::HoldTag(self.struck(i, |kind| *kind == Kind::HoldTag).then(|| "maintenance".into())))
+    }
+
+    /// The answer to a mark, and what the group shows of it a moment later.
+    fn marked(&mut self, i: usize, healthy: bool) -> Result {
+        let fail = |kind| Err(Failure::new(kind, "the health was not set"));
+        if !self.reaches_aws(i) {
+            return fail(FailureKind::Unreachable);
+        }
+        if self.struck(i, |kind| *kind == Kind::GroupDenied) {
+            return fail(FailureKind::Denied);
+        }
+        if self.struck(i, |kind| matches!(kind, Kind::MarkContention | Kind::GroupThrottled)) {
+            return fail(FailureKind::Throttled);
+        }
+        let lag = self.instances[i].rng.between(0, 2 * S);
+        // The answer is lost now and then, when all was done.
+        if self.instances[i].rng.chance(1) {
+            return fail(FailureKind::Unreachable);
+        }
+        let group = self.describe(i, lag)?;
+        Ok(Outcome::Marked { shown: group.myself().is_some_and(|me| me.healthy == healthy) })
+    }
+
+    fn probe(&self, i: usize, _: Generation) -> Probes {
+        let dns = !self.struck(i, |kind| matches!(kind, Kind::Network(Cut::Dns | Cut::All)));
+        let edge = dns && !self.struck(i, |kind| matches!(kind, Kind::Network(_) | Kind::Edge(EdgeMode::Unreachable)));
+        let origin = !self.struck(i, |kind| matches!(kind, Kind::Origin | Kind::Network(Cut::All)));
+        let probe = |good, bad| Probe { reach: if good { Reach::Answered } else { bad }, evidence: String::new() };
+        let edge_bad = if dns { Reach::Silent } else { Reach::Untried };
+        Probes {
+            dns: probe(dns, Reach::Failed),
+            tcp: probe(edge, edge_bad),
+            udp: probe(edge, edge_bad),
+            origins: vec![OriginProbe {
+                service: "tcp://db.internal:3306".into(),
+                probe: probe(origin, Reach::Silent),
+            }],
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Mistakes that are planted around the verdict, to show that the invariants see them.
+
+use super::rng::Rng;
+use super::{Ms, S};
+use cflared_verdict::{Failure, Group, Member, PeerGrain, Peers};
+use std::time::Duration;
+
+/// What is done to the facts before the verdict gets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Plant {
+    #[default]
+    Nothing,
+    /// The guard hears "all clear", whatever there is.
+    GuardOff,
+    /// The child's words are withheld, so that nothing is ever anybody's fault.
+    BlameOff,
+    /// What cannot be read is taken for "all clear".
+    UnreadableIsGo,
+    /// Everybody is told to be the lowest, after a random wait.
+    Jitter,
+    /// Replacements by a refresh count as if health had been their cause.
+    RefreshesCount,
+}
+
+impl Plant {
+    pub fn drops_complaints(self) -> bool {
+        self == Self::BlameOff
+    }
+
+    pub fn counts_refreshes(self) -> bool {
+        self == Self::RefreshesCount
+    }
+
+    /// How much later the group's answer comes.
+    pub fn delay(self, rng: &mut Rng) -> Ms {
+        if self == Self::Jitter { rng.between(0, 5 * S) } else { 0 }
+    }
+
+    pub fn group(self, me: &str, result: Result<Group, Failure>) -> Result<Group, Failure> {
+        match (self, result) {
+            (Self::GuardOff, _) | (Self::UnreadableIsGo, Err(_)) => Ok(all_clear(me)),
+            (Self::Jitter, Ok(group)) => Ok(lowest(group)),
+            (_, result) => result,
+        }
+    }
+
+    pub fn peers(self, result: Result<Peers, Failure>) -> Result<Peers, Failure> {
+        match (self, result) {
+            (Self::GuardOff, _) | (Self::UnreadableIsGo, Err(_)) => Ok(alive()),
+            (_, result) => result,
+        }
+    }
+}
+
+fn all_clear(me: &str) -> Group {
+    let member = |id: &str| Member { id: id.into(), lifecycle: "InService".into(), healthy: true };
+    let members = vec![member(me), member("i-fffffffffffffffff")];
+    Group { name: "tunnel".into(), me: me.into(), members, ..Group::default() }
+}
+
+fn alive() -> Peers {
+    let grain = |minute: u64| PeerGrain { age: Duration::from_secs(minute * 60), live: 1, reporting: 1 };
+    Peers { grains: (0..10).map(grain).collect() }
+}
+
+fn lowest(mut group: Group) -> Group {
+    let lowest = "i-00000000000000000";
+    for member in group.members.iter_mut().filter(|member| member.id == group.me) {
+        member.id = lowest.into();
+    }
+    Group { me: lowest.into(), ..group }
+}

@@ -1,0 +1,121 @@
+//! What must hold when an order is given.
+
+use super::super::fault::Kind;
+use super::super::{Fleet, Ms, S};
+use super::{LINGERS, UNSEEN, is_process};
+use cflared_verdict::{Order, OrderId, Reason};
+
+impl Fleet {
+    /// What must hold when an order is given.
+    pub fn order_is_sound(&mut self, i: usize, id: OrderId, order: &Order) {
+        let now = self.now;
+        let seen = self.watch.of.entry(i).or_default();
+        if seen.last_order.replace(id).is_some_and(|last| last >= id) {
+            self.watch.fail("an order's number is used once", now, i, format!("{id:?}"));
+        }
+        match order {
+            Order::MarkUnhealthy => {
+                self.one_mark_in_flight(i);
+                self.nothing_is_condemned_on_unreadable_facts(i);
+                self.nothing_is_condemned_under_a_hold(i);
+                self.nothing_is_condemned_while_the_group_is_busy(i);
+                self.nothing_is_condemned_while_registered(i);
+            }
+            Order::MarkHealthy => {
+                self.one_mark_in_flight(i);
+                self.only_our_own_mark_is_undone(i);
+            }
+            Order::Restart { reason, .. } => {
+                self.no_restart_more_often_than_the_policy(i, *reason);
+                self.no_restart_of_what_is_registered(i);
+            }
+            _ => {}
+        }
+    }
+
+    fn one_mark_in_flight(&mut self, i: usize) {
+        let open = &self.instances[i].open;
+        if open.values().any(|order| matches!(order, Order::MarkUnhealthy | Order::MarkHealthy)) {
+            self.watch.fail("one mark in flight", self.now, i, "a mark was ordered while one is under way");
+        }
+    }
+
+    fn nothing_is_condemned_on_unreadable_facts(&mut self, i: usize) {
+        const NAME: &str = "nothing condemned on unreadable facts";
+        let now = self.now;
+        let fresh = |read: Option<(Ms, bool)>| read.is_some_and(|(at, readable)| readable && now - at <= 90 * S);
+        let seen = self.watch.of.entry(i).or_default();
+        let (group, peers) = (seen.group_read, seen.peers_read);
+        if !fresh(group) {
+            self.watch.fail(NAME, now, i, format!("the last read of the group: {group:?}"));
+        }
+        let in_service = self.group.members.iter().filter(|member| member.lifecycle == "InService").count();
+        let needs_peers = in_service > 1 && !self.recently(i, LINGERS, is_process) && !self.hangs(i);
+        if needs_peers && !fresh(peers) {
+            self.watch.fail(NAME, now, i, format!("the last read of the peers: {peers:?}"));
+        }
+    }
+
+    fn nothing_is_condemned_under_a_hold(&mut self, i: usize) {
+        let by_tag = self.lastingly(i, 40 * S, |kind| *kind == Kind::HoldTag);
+        let by_command = self.instances[i].held.is_some_and(|(since, until)| since < self.now && self.now < until);
+        let unreadable = self.lastingly(i, 100 * S, |kind| *kind == Kind::ImdsAway);
+        if by_tag || by_command || unreadable {
+            let what = format!("tag {by_tag}, command {by_command}, tag unreadable {unreadable}");
+            self.watch.fail("nothing condemned under a hold", self.now, i, what);
+        }
+    }
+
+    fn nothing_is_condemned_while_the_group_is_busy(&mut self, i: usize) {
+        const NAME: &str = "nothing condemned while the group is busy";
+        let suspended = self.lastingly(i, UNSEEN, |kind| matches!(kind, Kind::Suspended(_)));
+        let refresh = self.lastingly(i, UNSEEN, |kind| *kind == Kind::Refresh);
+        let from = self.now.saturating_sub(UNSEEN);
+        let other =
+            self.watch.unsettled.iter().any(|(who, since, until)| *who != i && *since < from && until.is_none());
+        if suspended || refresh || other {
+            let what = format!("suspended {suspended}, refresh {refresh}, another comes or goes {other}");
+            self.watch.fail(NAME, self.now, i, what);
+        }
+    }
+
+    fn nothing_is_condemned_while_registered(&mut self, i: usize) {
+        let settled = |since: Ms| self.now - since > 20 * S;
+        if self.instances[i].children.values().any(|child| !child.frozen && child.registered.is_some_and(settled)) {
+            self.watch.fail("nothing condemned while registered", self.now, i, "");
+        }
+    }
+
+    fn only_our_own_mark_is_undone(&mut self, i: usize) {
+        let ours = self.watch.marks.iter().any(|mark| mark.i == i);
+        let foreign = self.group.member(i).is_some_and(|member| !member.healthy && member.marked.is_none());
+        if foreign && !ours {
+            self.watch.fail("only our own mark is undone", self.now, i, "");
+        }
+    }
+
+    /// A look that would have shown it is never further away than its interval.
+    fn no_restart_of_what_is_registered(&mut self, i: usize) {
+        let settled = |since: Ms| self.now - since > 6 * S;
+        if self.instances[i].children.values().any(|child| !child.frozen && child.registered.is_some_and(settled)) {
+            self.watch.fail("no restart of what is registered", self.now, i, "");
+        }
+    }
+
+    fn no_restart_more_often_than_the_policy(&mut self, i: usize, reason: Reason) {
+        const NAME: &str = "no restart more often than the policy";
+        let now = self.now;
+        let seen = self.watch.of.entry(i).or_default();
+        let (any, same) = (seen.restarted.replace(now), seen.restarted_in_this_outage.replace(now));
+        for (before, least) in [(any, 45 * S), (same, 295 * S)] {
+            if before.is_some_and(|before| now - before < least) {
+                self.watch.fail(
+                    NAME,
+                    now,
+                    i,
+                    format!("{reason:?}: the last was at {before:?}, {least} ms are the least"),
+                );
+            }
+        }
+    }
+}

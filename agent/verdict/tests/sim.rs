@@ -1,0 +1,213 @@
+//! The simulated fleet: real verdicts in groups of 1, 2, 4 and 100, under random faults, in virtual time.
+//!
+//! `make sim` lives many lives; here are some, the proofs that the model leaves out nothing that matters, and that the
+//! invariants see a mistake when there is one. A life that breaks an invariant is told with its seed.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may fail, and tells what broke
+
+mod fleet;
+
+use cflared_verdict::Health;
+use fleet::episode::{Drawn, Tally, live};
+use fleet::fault::{Cut, EdgeMode, Fault, Kind, Scope};
+use fleet::plant::Plant;
+use fleet::{DAY, Fleet, HOUR, Jump, MIN, S};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const USUAL: Drawn =
+    Drawn { episodes: 20, size: None, plant: Plant::Nothing, jump: Jump::Quiet, longest_gap: 35 * DAY, anew: false };
+
+/// Lives the lives of those seeds, on all cores.
+fn lives(seeds: Range<u64>, drawn: Drawn) -> Tally {
+    let (next, sum) = (AtomicU64::new(seeds.start), Mutex::new(Tally::default()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end) {
+                    let tally = live(seed, drawn);
+                    sum.lock().unwrap().add(tally);
+                }
+            });
+        }
+    });
+    sum.into_inner().unwrap()
+}
+
+fn env(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+/// Fails if an invariant was broken, with the first life that broke each.
+fn assert_unbroken(tally: &Tally) {
+    let mut seeds = BTreeMap::<_, Vec<u64>>::new();
+    for broken in &tally.broken {
+        let of = seeds.entry(broken.invariant).or_default();
+        if of.is_empty() {
+            println!("{}", broken.told);
+        }
+        of.push(broken.seed);
+    }
+    let seeds: BTreeMap<_, _> = seeds
+        .into_iter()
+        .map(|(name, seeds)| (name, (seeds.len(), seeds.into_iter().take(20).collect::<Vec<_>>())))
+        .collect();
+    assert!(seeds.is_empty(), "invariants were broken, in how many lives and in which first: {seeds:?}");
+}
+
+mod lives {
+    use super::*;
+
+    /// `SIM_SEED=n` lives the life that `make sim` names.
+    #[test]
+    fn one_life() {
+        assert_unbroken(&live(env("SIM_SEED").unwrap_or(1), USUAL));
+    }
+
+    #[test]
+    fn some_lives() {
+        let tally = lives(100_001..100_017, USUAL);
+        assert_unbroken(&tally);
+        assert!(tally.episodes > 200 && tally.in_time > 10, "{tally:?}");
+    }
+
+    #[test]
+    #[ignore = "minutes long: make sim"]
+    fn many_lives() {
+        let tally = lives(1..env("SIM_LIVES").unwrap_or(5400) + 1, USUAL);
+        println!("{} episodes, {:.0} instance-years", tally.episodes, tally.instance_years());
+        println!("by the size of the group {:?}", tally.sizes);
+        println!("faults {:#?}\nacts {:#?}", tally.faults, tally.acts);
+        println!("lasting local faults condemned in time: {}", tally.in_time);
+        let [process, network] = tally.slowest.map(|slowest| slowest / S);
+        println!("at the latest after {process} s (process), {network} s (network)");
+        println!("not expected to be: {:#?}", tally.excluded);
+        println!("two of one moment, replaced faster than anybody could read: {}", tally.raced);
+        assert_unbroken(&tally);
+        if env("SIM_LIVES").is_none() {
+            assert!(tally.episodes >= 100_000 && tally.instance_years() >= 10_000.0, "too few");
+        }
+    }
+}
+
+mod model {
+    use super::*;
+
+    #[test]
+    fn a_fleet_comes_up_and_stays_up() {
+        for size in [1, 2, 4, 100] {
+            let mut fleet = Fleet::steady(1, size);
+            fleet.run_for(HOUR);
+            assert!(fleet.living.iter().all(|i| fleet.instances[*i].health == Health::Registered));
+            assert!(fleet.watch.violations.is_empty(), "{:?}", fleet.watch.violations);
+        }
+    }
+
+    #[test]
+    fn a_host_without_network_is_replaced() {
+        let mut fleet = Fleet::steady(1, 2);
+        fleet.add_fault(Fault::new(Kind::Network(Cut::Edge), Scope::One(0), fleet.now + 10 * S, DAY));
+        fleet.run_for(30 * MIN);
+        assert!(fleet.instances[0].gone);
+        assert!(fleet.group.settled() && fleet.living.iter().all(|i| fleet.instances[*i].registered()));
+        assert_eq!(fleet.watch.in_time, 1);
+        assert!(fleet.watch.violations.is_empty(), "{:?}", fleet.watch.violations);
+    }
+
+    /// What is jumped over changes nothing: the same lives, look by look and in leaps.
+    #[test]
+    fn leaps_and_looks_that_are_left_out_change_nothing() {
+        for (seed, size) in (0..6).zip([1, 2, 4].into_iter().cycle()) {
+            let drawn = Drawn { episodes: 4, size: Some(size), longest_gap: 8 * HOUR, anew: true, ..USUAL };
+            let [slow, looks, quiet] =
+                [Jump::Nothing, Jump::Looks, Jump::Quiet].map(|jump| live(seed, Drawn { jump, ..drawn }).digests);
+            assert!(!slow.is_empty());
+            assert_eq!(slow, looks, "seed {seed}: looks at a calm connector");
+            assert_eq!(slow, quiet, "seed {seed}: quiet time");
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_life() {
+        let drawn = Drawn { episodes: 3, anew: true, ..USUAL };
+        assert_eq!(live(7, drawn).digests, live(7, drawn).digests);
+    }
+}
+
+/// A mistake around the verdict breaks an invariant, and without it the same world breaks none.
+mod planted {
+    use super::*;
+
+    /// Plants `plant` in groups of four, lets `script` happen, and expects that one of `invariants` is broken in one of the
+    /// lives, and none without the plant.
+    fn breaks(plant: Plant, invariants: &[&str], script: impl Fn(&mut Fleet)) {
+        let broken_with = |plant| {
+            let mut broken = Vec::new();
+            for seed in 0..8 {
+                let mut fleet = Fleet::steady(seed, 4);
+                fleet.plant = plant;
+                script(&mut fleet);
+                broken.extend(fleet.watch.violations.iter().map(|violation| violation.invariant));
+            }
+            broken
+        };
+        let (with, without) = (broken_with(plant), broken_with(Plant::Nothing));
+        assert_eq!(without, [""; 0], "broken without the mistake");
+        assert!(with.iter().any(|name| invariants.contains(name)), "broken with it: {with:?}");
+    }
+
+    fn edge_outage(fleet: &mut Fleet) {
+        let (from, until) = (fleet.now + S, fleet.now + 3 * HOUR);
+        fleet.add_fault(Fault::new(Kind::Edge(EdgeMode::Unreachable), Scope::All, from, until).staggered(20 * S));
+        fleet.run_for(3 * HOUR);
+    }
+
+    #[test]
+    fn the_guard_off() {
+        breaks(Plant::GuardOff, &["an edge outage costs one canary an hour"], edge_outage);
+        breaks(Plant::GuardOff, &["the budget is never exceeded"], edge_outage);
+    }
+
+    #[test]
+    fn blame_off() {
+        breaks(Plant::BlameOff, &["no condemnation for credentials, config or origin"], |fleet| {
+            let (from, until) = (fleet.now + S, fleet.now + 2 * HOUR);
+            fleet.add_fault(Fault::new(Kind::Rotated, Scope::All, from, until));
+            fleet.add_fault(Fault::new(Kind::Dropped, Scope::All, from + S, from + 2 * S));
+            fleet.run_for(2 * HOUR);
+        });
+    }
+
+    #[test]
+    fn unreadable_taken_for_go() {
+        for kind in [Kind::GroupDenied, Kind::GroupThrottled, Kind::CloudWatch, Kind::CloudWatchDenied] {
+            breaks(Plant::UnreadableIsGo, &["nothing condemned on unreadable facts"], |fleet| {
+                let (from, until) = (fleet.now + S, fleet.now + HOUR);
+                fleet.add_fault(Fault::new(kind, Scope::All, from, until));
+                let one = Scope::One(fleet.by_id()[1]);
+                fleet.add_fault(Fault::new(Kind::Network(Cut::Edge), one, from + MIN, until));
+                fleet.run_for(HOUR);
+            });
+        }
+    }
+
+    #[test]
+    fn jitter_in_place_of_the_lowest_id() {
+        let names = ["an edge outage costs one canary an hour", "never two in transition by our doing"];
+        breaks(Plant::Jitter, &names, edge_outage);
+    }
+
+    #[test]
+    fn refreshes_counted_in_the_budget() {
+        breaks(Plant::RefreshesCount, &["a lasting local fault is condemned in time"], |fleet| {
+            fleet.add_fault(Fault::new(Kind::Refresh, Scope::All, fleet.now + S, fleet.now + 2 * HOUR));
+            fleet.run_for(90 * MIN);
+            let one = Scope::One(fleet.living[1]);
+            fleet.add_fault(Fault::new(Kind::CrashLoop, one, fleet.now + S, fleet.now + HOUR));
+            fleet.run_for(HOUR);
+        });
+    }
+}

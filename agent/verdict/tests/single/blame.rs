@@ -1,0 +1,209 @@
+//! Whose fault it is, and what may be done about it.
+
+use crate::world::{FOUR, World};
+use cflared_verdict::{
+    Blame, Complaint, Confidence, DecisionKind, FailureKind, Health, Order, Reach, Ready, Reason, RunFact, RunId,
+};
+use std::time::Duration;
+
+fn is_mark(order: &Order) -> bool {
+    *order == Order::MarkUnhealthy
+}
+
+fn is_restart(order: &Order) -> bool {
+    matches!(order, Order::Restart { .. })
+}
+
+fn blame(world: &World) -> Option<(Blame, Confidence)> {
+    world.verdict.view(world.now).blame.map(|finding| (finding.blame, finding.confidence))
+}
+
+/// A tunnel that is lost, complaining of each of these every 20 s, after `lasting` seconds.
+fn lost(complaints: &[Complaint], lasting: u64, change: impl Fn(&mut World)) -> World {
+    let mut world = World::registered();
+    world.ready = Ready::No;
+    change(&mut world);
+    for _ in 0..lasting / 20 {
+        for complaint in complaints {
+            world.complain(*complaint);
+        }
+        world.run(20);
+    }
+    world
+}
+
+#[test]
+fn each_cause_has_its_blame_and_its_act() {
+    use Blame as B;
+    use Complaint as C;
+    use Confidence::{Certain, Guess, Likely};
+    /// Complaints, what the probe of the edge gives, live peers; then the blame, its confidence, restarts, marks.
+    type Case = (&'static [Complaint], Option<Reach>, u32, Blame, Confidence, usize, usize);
+    let answered = Some(Reach::Answered);
+    let cases: [Case; 14] = [
+        (&[C::Unauthorized], answered, 1, B::Credentials, Certain, 0, 0),
+        (&[C::TunnelGone], answered, 0, B::Credentials, Certain, 0, 0),
+        (&[C::ConfigRefused], answered, 1, B::Config, Certain, 0, 0),
+        (&[C::CredentialsUnreadable], answered, 1, B::Config, Certain, 0, 0),
+        (&[C::Unauthorized, C::ConfigRefused], answered, 1, B::Config, Certain, 0, 0),
+        (&[C::Unauthorized, C::EdgeUnreachable], Some(Reach::Failed), 1, B::Credentials, Certain, 0, 0),
+        (&[C::PortTaken], answered, 1, B::Process, Certain, 1, 1),
+        (&[C::EdgeUnreachable], Some(Reach::Failed), 1, B::HostNetwork, Likely, 0, 1),
+        (&[C::DnsFailed], Some(Reach::Silent), 1, B::HostNetwork, Likely, 0, 1),
+        (&[C::DnsFailed], None, 1, B::HostNetwork, Likely, 1, 1),
+        (&[C::EdgeUnreachable], Some(Reach::Failed), 0, B::Edge, Likely, 0, 1),
+        (&[C::EdgeSilent], answered, 0, B::Edge, Likely, 1, 1),
+        (&[C::EdgeRejected], answered, 1, B::Unknown, Likely, 1, 1),
+        (&[], answered, 1, B::Unknown, Likely, 1, 1),
+    ];
+    for (complaints, edge, live, expected, confidence, restarts, marks) in cases {
+        let world = lost(complaints, 140, |world| {
+            world.edge = edge;
+            world.peers = Ok(Some((live, 1)));
+        });
+        let case = format!("{complaints:?}, probe {edge:?}, {live} live");
+        assert_eq!(blame(&world), Some((expected, confidence)), "{case}");
+        assert_eq!((world.count(is_restart), world.count(is_mark)), (restarts, marks), "{case}");
+        let held = !expected.may_condemn();
+        assert_eq!(world.verdict.health() == Health::Held, held, "{case}");
+    }
+    let early = lost(&[C::EdgeUnreachable], 80, |_| {});
+    assert_eq!(blame(&early), Some((B::Unknown, Guess)), "nobody was asked about the others yet");
+}
+
+#[test]
+fn evidence_ages() {
+    let mut world = lost(&[Complaint::Unauthorized], 20, |_| {});
+    assert_eq!(blame(&world).map(|(blame, _)| blame), Some(Blame::Credentials));
+    world.run(170);
+    assert_eq!(blame(&world).map(|(blame, _)| blame), Some(Blame::Unknown), "it was said three minutes ago");
+}
+
+#[test]
+fn a_registration_clears_what_was_said() {
+    let mut world = lost(&[Complaint::Unauthorized], 20, |_| {});
+    world.ready = FOUR;
+    world.run(40);
+    assert_eq!(blame(&world), None);
+    world.ready = Ready::No;
+    world.run(60);
+    assert_eq!(blame(&world).map(|(blame, _)| blame), Some(Blame::Unknown));
+}
+
+#[test]
+fn a_slow_look_or_a_fresh_child_is_nobodys_fault() {
+    let mut world = World::registered();
+    world.ready = Ready::Unanswered { why: "no whole answer within 2s".into() };
+    world.run(10);
+    world.ready = FOUR;
+    world.run(60);
+    assert!(world.decisions.iter().all(|decision| decision.kind != DecisionKind::Finding));
+}
+
+#[test]
+fn a_crash_loop_is_the_processs_own_unless_it_says_why() {
+    let crashing = |complaint: Option<Complaint>| {
+        let mut world = World::registered();
+        world.ready = Ready::No;
+        for _ in 0..14 {
+            let (after, respawn_in) = (Duration::from_secs(4), Duration::from_secs(5));
+            let exited = RunFact::Exited { how: "exit status: 1".into(), after, respawn_in };
+            world.tell(cflared_verdict::Event::Run(RunId(1), exited));
+            if let Some(complaint) = complaint {
+                world.complain(complaint);
+            }
+            world.run(5);
+            world.tell(cflared_verdict::Event::Run(RunId(1), RunFact::Spawned { pid: 7 }));
+            world.run(5);
+        }
+        blame(&world)
+    };
+    assert_eq!(crashing(None), Some((Blame::Process, Confidence::Likely)));
+    assert_eq!(crashing(Some(Complaint::ConfigRefused)), Some((Blame::Config, Confidence::Certain)));
+    assert_ne!(crashing(Some(Complaint::EdgeSilent)).map(|(blame, _)| blame), Some(Blame::Process));
+}
+
+#[test]
+fn a_hung_process_is_restarted_and_then_replaced_without_peers() {
+    let world = lost(&[], 140, |world| {
+        world.ready = Ready::Unanswered { why: "timed out".into() };
+        world.peers = Err(FailureKind::Denied);
+    });
+    assert_eq!((world.count(is_restart), world.count(is_mark)), (1, 1));
+}
+
+#[test]
+fn no_restart_while_the_edge_is_unreachable_and_one_when_it_is_back() {
+    let mut world = lost(&[Complaint::EdgeUnreachable], 3600, |world| {
+        world.edge = Some(Reach::Failed);
+        world.peers = Ok(Some((0, 1)));
+        world.group = Err(FailureKind::Denied);
+    });
+    assert_eq!(world.count(is_restart), 0);
+    world.edge = Some(Reach::Answered);
+    world.run(31);
+    let reasons: Vec<_> = world
+        .given
+        .iter()
+        .filter_map(|(_, order)| if let Order::Restart { reason, .. } = order { Some(*reason) } else { None })
+        .collect();
+    assert_eq!(reasons, [Reason::EdgeBack], "it may sleep out a minute of back-off");
+    world.run(240);
+    assert_eq!(world.count(is_restart), 1, "once");
+}
+
+#[test]
+fn refused_credentials_have_the_secret_read_at_once_and_at_most_once_a_minute() {
+    let mut world = World::registered();
+    world.run(65);
+    world.given.clear();
+    world.complain(Complaint::Unauthorized);
+    let read = |order: &Order| matches!(order, Order::ReadSecret { .. });
+    assert_eq!(world.count(read), 1, "though it is registered: at its next reconnect it would not be");
+    for _ in 0..30 {
+        world.complain(Complaint::Unauthorized);
+        world.run(10);
+    }
+    assert!((5..=7).contains(&world.count(read)), "{}", world.count(read));
+}
+
+#[test]
+fn a_new_version_heals_refused_credentials() {
+    let mut world = lost(&[Complaint::Unauthorized], 600, |_| {});
+    assert_eq!(world.verdict.health(), Health::Held);
+    world.secret = Some("v2");
+    world.ready_of.insert("v2", FOUR);
+    world.run(330);
+    assert_eq!(world.verdict.health(), Health::Registered);
+    assert_eq!(world.count(is_mark), 0);
+}
+
+#[test]
+fn an_origin_that_is_down_is_reported_and_nothing_else() {
+    let mut world = World::registered();
+    world.complain(Complaint::OriginUnreachable);
+    world.run(5);
+    assert_eq!(world.count(|order| matches!(order, Order::Probe { .. })), 1);
+    assert_eq!(blame(&world), None, "all origins answered the probe");
+    world.origin_down = true;
+    for _ in 0..60 {
+        world.complain(Complaint::OriginUnreachable);
+        world.run(20);
+    }
+    assert_eq!(world.count(|order| matches!(order, Order::Probe { .. })), 3, "every ten minutes at most");
+    world.complain(Complaint::OriginUnreachable);
+    assert_eq!(blame(&world).map(|(blame, _)| blame), Some(Blame::Origin));
+    assert_eq!((world.count(is_restart), world.count(is_mark)), (0, 0));
+    assert_eq!(world.verdict.health(), Health::Registered);
+}
+
+#[test]
+fn each_finding_is_kept_with_its_evidence() {
+    let world = lost(&[Complaint::EdgeUnreachable], 140, |world| world.edge = Some(Reach::Failed));
+    let findings: Vec<_> = world.decisions.iter().filter(|decision| decision.kind == DecisionKind::Finding).collect();
+    let told: Vec<&str> = findings.iter().map(|decision| decision.what.as_str()).collect();
+    assert_eq!(told, ["blame: unknown (a guess)", "blame: host network (likely)"]);
+    assert!(findings[1].evidence.contains("7844") && findings[1].evidence.contains("other connectors"));
+    let mark = world.decisions.iter().find(|decision| decision.what.contains("is condemned"));
+    assert_eq!(mark.and_then(|decision| decision.blame), Some(Blame::HostNetwork));
+}

@@ -1,0 +1,8 @@
+//! One instance in virtual time: its life, whose fault it is, and whether it is safe to be replaced.
+
+#![allow(clippy::unwrap_used)] // a test may fail
+
+mod blame;
+mod guard;
+mod life;
+mod world;

@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+"""Holds imagebuilder/ against what it is for: the format of component documents, shellcheck, botocore's models of the
+services, the events that EventBridge delivers, and the schema of the CloudWatch agent's settings. Offline, in seconds."""
+
+import copy
+import fnmatch
+import json
+import re
+import subprocess
+import sys
+import unittest
+
+import botocore.session
+import hcl2
+import jsonschema
+from botocore.validate import ParamValidator
+
+from documents import IMAGE, REFERENCE, components, filled, inputs, parameters
+
+HERE = IMAGE.parent / "tests" / "image"
+SERVICES = {
+    "component-": ("imagebuilder", "CreateComponent"),
+    "recipe": ("imagebuilder", "CreateImageRecipe"),
+    "infrastructure": ("imagebuilder", "CreateInfrastructureConfiguration"),
+    "distribution": ("imagebuilder", "CreateDistributionConfiguration"),
+    "pipeline": ("imagebuilder", "CreateImagePipeline"),
+    "lifecycle-policy": ("imagebuilder", "CreateLifecyclePolicy"),
+    "event-rule": ("events", "PutRule"),
+    "event-targets": ("events", "PutTargets"),
+}
+SESSION = botocore.session.get_session()
+
+
+def shape_of(service, operation):
+    return SESSION.get_service_model(service).operation_model(operation).input_shape
+
+
+def wrongs(service, operation, given):
+    """What botocore would refuse, and what only the service would: enumerations and patterns."""
+    given = copy.deepcopy(given)
+    shape = shape_of(service, operation)
+    for name, member in shape.members.items():
+        if member.metadata.get("idempotencyToken"):
+            given.setdefault(name, "token")  # as the CLI does
+    report = ParamValidator().validate(given, shape)
+    found = [report.generate_report()] if report.has_errors() else []
+    return found + list(unlike(shape, given, operation))
+
+
+def unlike(shape, value, path):
+    if shape.type_name == "structure":
+        for name, part in value.items():
+            if name in shape.members:
+                yield from unlike(shape.members[name], part, f"{path}.{name}")
+            else:
+                yield f"{path} has no member {name}"
+    elif shape.type_name == "list":
+        for part in value:
+            yield from unlike(shape.member, part, f"{path}[]")
+    elif shape.type_name == "string":
+        allowed, pattern = getattr(shape, "enum", None), shape.metadata.get("pattern")
+        if allowed and value not in allowed:
+            yield f"{path}: {value!r} is not one of {allowed}"
+        if pattern and not re.search(pattern, value):
+            yield f"{path}: {value!r} is not like {pattern}"
+
+
+def matches(pattern, event):
+    """Whether EventBridge delivers the event to the rule (user guide, 'Event patterns'): every field of the pattern must
+    be there, and of an array one element is enough."""
+    for key, wanted in pattern.items():
+        if key not in event:
+            return False
+        if isinstance(wanted, dict):
+            if not isinstance(event[key], dict) or not matches(wanted, event[key]):
+                return False
+            continue
+        values = event[key] if isinstance(event[key], list) else [event[key]]
+        if not any(fits(one, value) for one in wanted for value in values):
+            return False
+    return True
+
+
+def fits(wanted, value):
+    if not isinstance(wanted, dict):
+        return wanted == value
+    ((kind, argument),) = wanted.items()
+    if kind == "prefix":
+        return isinstance(value, str) and value.startswith(argument)
+    if kind == "wildcard":
+        return isinstance(value, str) and fnmatch.fnmatchcase(value, argument)
+    raise ValueError(f"a filter that this test does not know: {kind}")
+
+
+class Documents(unittest.TestCase):
+    def setUp(self):
+        self.components = components()
+        self.assertEqual(
+            sorted(self.components), ["base", "cflared-agent", "cloudflared", "cloudwatch-agent", "ssm-agent"]
+        )
+
+    def test_each_is_of_the_format(self):
+        schema = json.loads((HERE / "component.schema.json").read_text())
+        validator = jsonschema.Draft202012Validator(schema)
+        for name, document in self.components.items():
+            self.assertEqual([error.message for error in validator.iter_errors(document)], [], name)
+            text = (IMAGE / "components" / f"{name}.yml").read_text()
+            self.assertLessEqual(len(text), 16_000, f"{name}: CreateComponent takes no longer data")
+            self.assertIn("schemaVersion: 1.0\n", text)
+
+    def test_the_format_refuses_what_is_wrong(self):
+        validator = jsonschema.Draft202012Validator(json.loads((HERE / "component.schema.json").read_text()))
+
+        def broken(change):
+            document = copy.deepcopy(self.components["cloudflared"])
+            change(document)
+            return list(validator.iter_errors(document))
+
+        first = lambda document: document["phases"][0]["steps"][0]
+        self.assertEqual(broken(lambda document: None), [])
+        for change in [
+            lambda document: document.update(schemaVersion=2.0),
+            lambda document: document.pop("phases"),
+            lambda document: document["phases"][0].update(name="deploy"),
+            lambda document: first(document).update(action="ExecuteBas"),
+            lambda document: first(document).update(timeout=5),
+            lambda document: first(document)["inputs"].update(command="true"),
+            lambda document: first(document)["inputs"].update(commands="true"),
+            lambda document: first(document).update(action="S3Download"),
+            lambda document: document["parameters"][0]["Repository"].update(type="String"),
+        ]:
+            self.assertNotEqual(broken(change), [])
+
+    def test_steps_have_names_of_their_own_and_phases_stand_in_order(self):
+        for name, document in self.components.items():
+            phases = [phase["name"] for phase in document["phases"]]
+            self.assertEqual(phases, [phase for phase in ("build", "validate", "test") if phase in phases], name)
+            for phase in document["phases"]:
+                names = [step["name"] for step in phase["steps"]]
+                self.assertEqual(len(names), len(set(names)), f"{name}: {names}")
+
+    def test_parameters_are_declared_used_and_given(self):
+        recipe = {each["componentArn"].split("/")[1]: each for each in inputs()["recipe"]["components"]}
+        for name, document in self.components.items():
+            declared = parameters(document)
+            used = set(REFERENCE.findall(json.dumps(document["phases"])))
+            self.assertEqual(used, set(declared), name)
+            given = {each["name"] for each in recipe[document["name"]].get("parameters", [])}
+            self.assertLessEqual(given, set(declared), name)
+            required = {parameter for parameter, value in declared.items() if "default" not in value}
+            self.assertLessEqual(required, given, f"{name}: the recipe gives no value")
+
+    def test_shellcheck_accepts_every_command(self):
+        for name, document in self.components.items():
+            values = {parameter: value.get("default", "0" * 64) for parameter, value in parameters(document).items()}
+            for phase in document["phases"]:
+                for step in phase["steps"]:
+                    if step["action"] != "ExecuteBash":
+                        continue
+                    for command in step["inputs"]["commands"]:
+                        script = filled(command, values)
+                        done = subprocess.run(
+                            ["shellcheck", "--shell=bash", "--enable=all", "--exclude=SC2250,SC2312,SC2292", "-"],
+                            input=script,
+                            text=True,
+                            capture_output=True,
+                        )
+                        self.assertEqual(done.returncode, 0, f"{name}, {step['name']}:\n{done.stdout}{done.stderr}")
+                        if "\n" in command.strip():
+                            self.assertTrue(script.startswith("set -eu\n"), f"{name}, {step['name']}: set -eu first")
+
+
+class Inputs(unittest.TestCase):
+    def test_each_is_what_the_service_takes(self):
+        for name, given in inputs().items():
+            if name == "promote.asl":
+                continue
+            service, operation = next(value for key, value in SERVICES.items() if name.startswith(key))
+            self.assertEqual(wrongs(service, operation, given), [], name)
+
+    def test_what_the_service_would_refuse_is_found(self):
+        good = inputs()
+        for name, change in [
+            ("recipe", lambda given: given.update(semanticVersion="1.0")),
+            ("recipe", lambda given: given["components"][0].update(componentArn="cflared")),
+            ("distribution", lambda given: given["distributions"][0].update(regions="us-east-1")),
+            ("distribution", lambda given: given["distributions"][0]["ssmParameterConfigurations"][0].update(dataType="ami")),
+            ("lifecycle-policy", lambda given: given["policyDetails"][0]["filter"].update(type="NUMBER")),
+            ("lifecycle-policy", lambda given: given.pop("executionRole")),
+            ("event-targets", lambda given: given["Targets"][0].pop("Arn")),
+        ]:
+            given = copy.deepcopy(good[name])
+            change(given)
+            self.assertNotEqual(wrongs(*SERVICES[name], given), [], name)
+
+    def test_they_belong_together(self):
+        given = inputs()
+        names = {name: document["name"] for name, document in components().items()}
+        for name in names:
+            self.assertEqual(given[f"component-{name}"]["name"], names[name])
+        in_recipe = [each["componentArn"].split("/")[1] for each in given["recipe"]["components"]]
+        self.assertEqual(sorted(in_recipe), sorted(names.values()))
+        self.assertEqual(in_recipe[-1], "cflared-agent", "the check of the image is the last word")
+        self.assertEqual(given["event-targets"]["Rule"], given["event-rule"]["Name"])
+        self.assertEqual([each["region"] for each in given["distribution"]["distributions"]], ["us-east-1", "us-west-2"])
+        for each in given["distribution"]["distributions"]:
+            wanted = [{"parameterName": "/adventive/cloudflared/ami-id-latest", "dataType": "aws:ec2:image"}]
+            self.assertEqual(each["ssmParameterConfigurations"], wanted)
+        self.assertEqual(given["lifecycle-policy"]["policyDetails"][0]["filter"], {"type": "COUNT", "value": 4})
+        self.assertEqual(given["infrastructure"]["instanceMetadataOptions"]["httpTokens"], "required")
+
+
+class Events(unittest.TestCase):
+    # As documented (Image Builder user guide, 'EventBridge integration'): only the states, and the image in `resources`.
+    EVENT = {
+        "version": "0",
+        "id": "a1b2c3d4-5678-90ab-cdef-EXAMPLE11111",
+        "detail-type": "EC2 Image Builder Image State Change",
+        "source": "aws.imagebuilder",
+        "account": "123456789012",
+        "time": "2026-01-06T06:12:00Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:imagebuilder:us-east-1:123456789012:image/cflared/1.0.0/1"],
+        "detail": {"previous-state": {"status": "DISTRIBUTING"}, "state": {"status": "AVAILABLE"}},
+    }
+
+    def event(self, **changes):
+        event = copy.deepcopy(self.EVENT)
+        event.update(changes)
+        return event
+
+    def test_the_rule_matches_the_image_that_became_available_and_nothing_else(self):
+        pattern = json.loads(inputs()["event-rule"]["EventPattern"])
+        self.assertTrue(matches(pattern, self.event()))
+        for changes in [
+            {"detail": {"previous-state": {"status": "BUILDING"}, "state": {"status": "TESTING"}}},
+            {"detail": {"previous-state": {"status": "TESTING"}, "state": {"status": "FAILED"}}},
+            {"resources": ["arn:aws:imagebuilder:us-east-1:123456789012:image/another/1.0.0/1"]},
+            {"detail-type": "EC2 Image Builder Workflow Step Waiting"},
+            {"source": "aws.ec2"},
+        ]:
+            self.assertFalse(matches(pattern, self.event(**changes)), changes)
+
+    def test_the_rules_that_never_fired_do_not_match(self):
+        base = {"source": ["aws.imagebuilder"], "detail-type": ["EC2 Image Builder Image State Change"]}
+        for detail in [
+            {"state": {"status": ["AVAILABLE"]}, "image-pipeline-name": ["adv-cflared-pipeline"]},
+            {"state": {"status": ["AVAILABLE"]}, "output-resources": {"amis": {"region": ["us-east-1"]}}},
+            {"status": ["AVAILABLE"]},
+        ]:
+            self.assertFalse(matches({**base, "detail": detail}, self.event()), detail)
+
+    def test_the_consumer_asks_for_the_ami_and_its_calls_are_what_the_services_take(self):
+        machine = inputs()["promote.asl"]
+        states = machine["States"]
+        reached, todo = set(), [machine["StartAt"]]
+        while todo:
+            name = todo.pop()
+            reached.add(name)
+            state = states[name]
+            nexts = [state.get("Next"), state.get("Default")] + [each["Next"] for each in state.get("Choices", [])]
+            todo += [each for each in nexts if each and each not in reached]
+        self.assertEqual(reached, set(states))
+        for name, state in states.items():
+            if state["Type"] != "Task":
+                continue
+            service, operation = state["Resource"].removeprefix("arn:aws:states:::aws-sdk:").split(":")
+            operation = operation[0].upper() + operation[1:]
+            shape = shape_of(service, operation)
+            # The integration writes every service's members with a capital.
+            members = {member[0].upper() + member[1:]: member for member in shape.members}
+            given = {key.removesuffix(".$"): value for key, value in state["Parameters"].items()}
+            self.assertLessEqual(set(given), set(members), name)
+            plain = {members[key]: value for key, value in given.items() if f"{key}.$" not in state["Parameters"]}
+            taken = {members[key]: "x" for key in given if f"{key}.$" in state["Parameters"]}
+            report = ParamValidator().validate({**plain, **taken}, shape)
+            self.assertFalse(report.has_errors(), f"{name}: {report.generate_report()}")
+
+
+class Settings(unittest.TestCase):
+    def test_the_cloudwatch_agent_ships_both_identifiers_of_the_journal(self):
+        given = json.loads((IMAGE / "cloudwatch-agent.json").read_text())
+        entries = given["logs"]["logs_collected"]["journald"]["collect_list"]
+        found = [match["SYSLOG_IDENTIFIER"] for entry in entries for match in entry["matches"]]
+        self.assertEqual(found, ["cflared-agent", "cloudflared"])
+        # What the agent's own schema knows of an entry (translator/config/schema.json, of May 2026 on).
+        known = {"units", "priority", "matches", "filters", "log_group_name", "log_stream_name", "log_group_class", "retention_in_days"}
+        for entry in entries:
+            self.assertLessEqual(set(entry), known)
+        # The agent's own metrics have a namespace of their own: theirs must not be summed with these.
+        self.assertNotEqual(given["metrics"]["namespace"], "Cflared")
+
+    def test_terraform_reads_files_and_keys_that_are_there(self):
+        text = (IMAGE / "terraform" / "main.tf").read_text()
+        hcl2.loads(text)
+        files = dict(re.findall(r'(\w+)\s*= jsondecode\(file\("\$\{local\.inputs\}/([^"]+)"\)\)', text))
+        self.assertEqual(len(files), text.count("= jsondecode("))
+        for name, path in files.items():
+            given = json.loads((IMAGE / "inputs" / path).read_text())
+            for keys in re.findall(rf"local\.{name}\.([A-Za-z.]+)", text):
+                value = given
+                for key in keys.split("."):
+                    self.assertIn(key, value, f"{path}: {keys}")
+                    value = value[key]
+        for path in re.findall(r'file\("\$\{path\.module\}/\.\./([^"]+)"\)', text):
+            self.assertTrue((IMAGE / path).is_file(), path)
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main(verbosity=1))
