@@ -62,8 +62,12 @@ VM := $(TARGET)/vm-tests
 PROGRAMS := imds-standin aws-standin edge-standin cloudflared-standin
 define VM_PREPARE
 	@tests/setup.sh vm-test
-	@mkdir -p $(VM)/programs
-	@packaging/deb.sh amd64 "$$(test -n "$(BINARY)" && echo "$(BINARY)" || packaging/binary.sh x86_64)" $(VM)
+	@rm -rf $(VM)/new && mkdir -p $(VM)/new $(VM)/programs
+	@packaging/deb.sh amd64 "$$(test -n "$(BINARY)" && echo "$(BINARY)" || packaging/binary.sh x86_64)" $(VM)/new >/dev/null
+	@# The same package stays, for what was shown of it still holds.
+	@for deb in $(VM)/new/*.deb; do \
+		cmp -s "$$deb" "$(VM)/$${deb##*/}" || { rm -f $(VM)/*.deb; mv "$$deb" $(VM)/; }; \
+	done; rm -r $(VM)/new
 	@for name in $(PROGRAMS); do \
 		cargo rustc --quiet -p cflared-tests --bin $$name -- -C target-feature=+crt-static && \
 		cp $(TARGET)/debug/$$name $(VM)/programs/ || exit 1; \

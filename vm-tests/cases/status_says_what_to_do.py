@@ -16,7 +16,7 @@ def run(host):
         seen.append(eventually(f"STATUS= says {words}", 90, text))
 
     host.standins.start(metadata=False)
-    host.standins.start_metadata(tags={})
+    host.standins.start_metadata(tags={"adv:env": None})
     host.standins.aws("fault", {"scope": "GetSecretValue", "trouble": "denied"})
     host.standins.conduct("refuse")
     host.boot()

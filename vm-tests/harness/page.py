@@ -1,34 +1,52 @@
 """The results page."""
 
-import subprocess
+import json
 
-from .paths import PAGE
+from .paths import PAGE, RESULTS
 
 HEAD = """# Results on a real systemd
 
-Written by `make vm-test`, which runs in CI; [vm-tests.md](vm-tests.md) says what the tiers are. A case that fails is not in here:
-then the page is not written. Times are of one run on 2 cores, with its boots.
+Written by `make vm-test`, which runs in CI; [vm-tests.md](vm-tests.md) says what the tiers are. The page is written
+when every case has passed with the same package, each in its last run. Times are on 2 cores, with boots.
 
 """
 TIERS = ["netns", "nspawn", "qemu"]
 SYSTEMD = {"bullseye": "Debian 11, systemd 247", "bookworm": "Debian 12, systemd 252", "trixie": "Debian 13, systemd 257"}
 
 
-def render(results, took):
-    """The page of a whole run."""
-    version = subprocess.run(["git", "describe", "--always"], capture_output=True, text=True).stdout.strip()
-    lines = [HEAD, f"{len(results)} cases in {took} s, of the sources at `{version}`.\n"]
+def results(cases, package):
+    """What the cases showed of this package, each in its last run. Nothing, if one of them failed or was not run since the
+    package was made."""
+    found = []
+    for case in cases:
+        path = RESULTS / f"{case.name}.json"
+        if not path.exists() or path.stat().st_mtime < package.stat().st_mtime:
+            return []
+        result = json.loads(path.read_text())
+        if not result["ok"]:
+            return []
+        found.append((case, result))
+    return found
+
+
+def render(found, package):
+    """The page."""
+    lines = [HEAD, f"{len(found)} cases on `{package.name}`.\n"]
     for tier in TIERS:
-        of_tier = [result for result in results if result["tier"] == tier]
-        if not of_tier:
+        rows = [(case, result) for case, result in found if case.tier == tier]
+        if not rows:
             continue
-        lines += [f"\n## {tier}: {len(of_tier)}\n", "| case | on | shows | seen | s |", "|---|---|---|---|---:|"]
-        for result in sorted(of_tier, key=lambda result: result["name"]):
-            on = SYSTEMD[result["suite"]] if tier != "netns" else "no systemd"
-            lines.append(f"| {result['name']} | {on} | {result['title']} | {result['shown']} | {result['seconds']} |")
+        lines += [f"\n## {tier}: {len(rows)}\n", "| case | on | shows | seen | s |", "|---|---|---|---|---:|"]
+        for case, result in rows:
+            on = SYSTEMD[case.suite] if tier != "netns" else "no systemd"
+            seen = result["shown"].replace("|", "\\|")
+            lines.append(f"| {case.name} | {on} | {case.title} | {seen} | {result['seconds']} |")
     return "\n".join(lines) + "\n"
 
 
-def write(results, took):
-    """Writes it."""
-    PAGE.write_text(render(results, took))
+def write(cases, package):
+    """Writes the page, if all of the cases have been shown of this package; whether they have."""
+    found = results(cases, package)
+    if found:
+        PAGE.write_text(render(found, package))
+    return bool(found)
