@@ -413,6 +413,29 @@ fn a_compressed_entry_of_the_journal_is_looked_into() {
 }
 
 #[test]
+fn what_gzip_packed_is_looked_into_and_what_cannot_be_unpacked_is_told() {
+    let mut packed = flate2::write::GzEncoder::new(vec![], flate2::Compression::best());
+    std::io::Write::write_all(&mut packed, format!("one\n{}\n", credentials()).as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    for (place, id) in [
+        ("var/log/syslog.2.gz", "no-credentials-in-logs"),
+        ("var/lib/cloud/instances/i-1/user-data.txt", "no-credentials-in-cloud-init"),
+    ] {
+        let tree = Tree::new();
+        tree.file(place, &packed, 0o600);
+        let (report, exit) = tree.report();
+        assert_eq!((exit, ids(&report, "fail")), (Some(1), set(&[id])), "{report:#}");
+        assert!(evidence(&report, id).contains(&format!("/{place}, line 2: tunnel credentials")));
+    }
+    let tree = Tree::new();
+    tree.file("var/log/torn.gz", &packed[..packed.len() / 2], 0o600);
+    tree.file("var/log/dpkg.log.xz", "x", 0o600);
+    let (report, _) = tree.report();
+    assert_eq!(ids(&report, "warn"), set(&["no-credentials-in-logs"]), "{report:#}");
+    assert!(evidence(&report, "no-credentials-in-logs").contains("2 compressed files were not looked through"));
+}
+
+#[test]
 fn no_link_leads_out_of_the_tree_and_nothing_in_it_is_executed() {
     let tree = Tree::new();
     let outside = tempfile::tempdir().unwrap();

@@ -5,9 +5,11 @@
 
 use super::pattern::{self, PRIVATE_KEY};
 use super::root::{Kind, Root, Unseen};
-use crate::checks::Found;
+use crate::checks::{Found, Outcome};
+use flate2::read::MultiGzDecoder;
 use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// How deep, how many and how long files are looked through. An image's places hold a few hundred small ones.
@@ -15,6 +17,9 @@ const DEPTH: usize = 12;
 const FILES: usize = 50_000;
 const LONGEST: u64 = 64 * 1024 * 1024;
 const MOST: u64 = 512 * 1024 * 1024;
+
+/// What gzip's files begin with (RFC 1952). User data may be such a file, whatever its name.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Where cloudflared looks for its files when it is not told (observed, 2026.8.2), below a home directory.
 const LOGIN: [&str; 3] = [".cloudflared", ".cloudflare-warp", "cloudflare-warp"];
@@ -36,7 +41,7 @@ struct Search {
     looked_through: usize,
     /// How much of it, in bytes.
     length: u64,
-    /// Files whose text is compressed.
+    /// Files whose text is compressed, other than by gzip, or not to be unpacked.
     compressed: Vec<String>,
 }
 
@@ -93,7 +98,7 @@ impl Search {
             if except(&path) {
                 continue;
             }
-            if path.extension().is_some_and(|end| ["gz", "xz", "zst", "bz2", "lz4"].iter().any(|known| end == *known)) {
+            if path.extension().is_some_and(|end| ["xz", "zst", "bz2", "lz4"].iter().any(|known| end == *known)) {
                 self.compressed.push(path.display().to_string());
                 continue;
             }
@@ -110,22 +115,28 @@ impl Search {
             Ok(None) => return,
             Err(error) => return self.note(&error),
         };
-        let length = file.metadata().map_or(0, |metadata| metadata.len());
-        if length > LONGEST {
-            self.unseen.push(format!("{}: longer than {} MiB", path.display(), LONGEST >> 20));
-        }
         self.looked_through += 1;
-        self.length += length.min(LONGEST);
-        if self.length > MOST {
-            self.unseen.push(format!("{}: more than {} MiB to look through by here", path.display(), MOST >> 20));
-        }
-        match pattern::scan(file.take(LONGEST)) {
+        let mut begin = [0; 2];
+        // Of a shorter file nothing is compressed.
+        let zipped = file.read_exact_at(&mut begin, 0).is_ok() && begin == GZIP;
+        let mut text: Box<dyn Read> = if zipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let mut beginning = text.by_ref().take(LONGEST);
+        let scanned = pattern::scan(&mut beginning);
+        self.length += LONGEST - beginning.limit();
+        match scanned {
             Ok(hits) => {
                 for hit in hits.iter().filter(|hit| !allowed.contains(&hit.what)) {
                     self.wrong.push(format!("{}, line {}: {}", path.display(), hit.line, hit.what));
                 }
             }
-            Err(error) => self.unseen.push(format!("failed to read {}: {error}", path.display())),
+            Err(_) if zipped => return self.compressed.push(path.display().to_string()),
+            Err(error) => return self.unseen.push(format!("failed to read {}: {error}", path.display())),
+        }
+        if text.read(&mut begin).is_ok_and(|more| more > 0) {
+            self.unseen.push(format!("{}: longer than {} MiB", path.display(), LONGEST >> 20));
+        }
+        if self.length > MOST {
+            self.unseen.push(format!("{}: more than {} MiB to look through by here", path.display(), MOST >> 20));
         }
     }
 
@@ -133,7 +144,7 @@ impl Search {
         let looked_through = self.looked_through;
         let compressed = self.compressed;
         let found = Found::from_wrongs(self.wrong, self.unseen, format!("{looked_through} files looked through"));
-        if found.outcome == crate::checks::Outcome::Pass && !compressed.is_empty() {
+        if found.outcome == Outcome::Pass && !compressed.is_empty() {
             let first = compressed[0].as_str();
             return Found::warn(format!(
                 "{} compressed files were not looked through, {first} among them",
