@@ -82,6 +82,7 @@ pub(super) fn judge_peers(peers: &Peers, outage: &Outage, now: Mono, config: &Co
     let tells = |grain: &PeerGrain| alive(grain) || grain.reporting as usize >= others;
     // That nobody is registered may be said by all only; that somebody is may be doubted by most.
     let doubts = |grain: &PeerGrain| grain.reporting as usize * 2 > others;
+    let by_half = |grain: &PeerGrain| grain.reporting as usize * 2 >= others;
     let told: Vec<_> = grains.iter().filter(|grain| alive(grain) || doubts(grain)).collect();
     let lately = told.iter().take_while(|grain| alive(grain)).count();
     if outage.is_unsteady(now, window) {
@@ -107,7 +108,7 @@ pub(super) fn judge_peers(peers: &Peers, outage: &Outage, now: Mono, config: &Co
         }
         Some(_) if lately == told.len() => Others::Alive,
         // They came back, and this one may be about to: cloudflared sleeps for up to a minute between its tries.
-        Some(_) if lately < ENOUGH => Others::NotKnown,
+        Some(_) if told[..lately].iter().filter(|grain| by_half(grain)).count() < ENOUGH => Others::NotKnown,
         Some(_) => Others::Alive,
     }
 }
