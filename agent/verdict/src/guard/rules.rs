@@ -12,6 +12,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// So many grains in a row are enough to go by, where one is not.
 const ENOUGH: usize = 3;
+/// In so many of them others that were out have stayed, so that this one should have followed.
+const BACK: usize = 5;
 
 /// What speaks against being replaced, in a group like this; an instance with a mark of its own is judged elsewhere.
 pub(super) fn objection(config: &Config, group: &Group) -> Option<String> {
@@ -108,7 +110,7 @@ pub(super) fn judge_peers(peers: &Peers, outage: &Outage, now: Mono, config: &Co
         }
         Some(_) if lately == told.len() => Others::Alive,
         // They came back, and this one may be about to: cloudflared sleeps for up to a minute between its tries.
-        Some(_) if told[..lately].iter().filter(|grain| by_half(grain)).count() < ENOUGH => Others::NotKnown,
+        Some(_) if told[..lately].iter().filter(|grain| by_half(grain)).count() < BACK => Others::NotKnown,
         Some(_) => Others::Alive,
     }
 }
@@ -151,7 +153,8 @@ mod tests {
             // They are back for one minute, for two, for three.
             (&[(2, 2), (0, 2), (0, 2)], Others::NotKnown),
             (&[(2, 2), (1, 2), (0, 2)], Others::NotKnown),
-            (&[(2, 2), (1, 2), (1, 1), (0, 2)], Others::Alive),
+            (&[(2, 2), (1, 2), (1, 1), (0, 2)], Others::NotKnown),
+            (&[(2, 2), (1, 2), (2, 2), (1, 2), (1, 1), (0, 2)], Others::Alive),
         ] {
             assert_eq!(judged(&lost, grains), expected, "{grains:?}");
         }
