@@ -12,6 +12,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// So many grains in a row are enough to go by, where one is not.
 const ENOUGH: usize = 3;
+/// In so many of them others that were out have stayed, so that this one should have followed.
+const BACK: usize = 5;
 
 /// What speaks against being replaced, in a group like this; an instance with a mark of its own is judged elsewhere.
 pub(super) fn objection(config: &Config, group: &Group) -> Option<String> {
@@ -77,12 +79,17 @@ pub(super) fn judge_peers(peers: &Peers, outage: &Outage, now: Mono, config: &Co
     if grains.len() >= ENOUGH && grains[..ENOUGH].iter().all(|grain| grain.live == 0) {
         return Others::None;
     }
-    let tells = |grain: &PeerGrain| grain.live > 0 || grain.reporting as usize >= others;
-    let alive: Vec<bool> = grains.iter().filter(|grain| tells(grain)).map(|grain| grain.live > 0).collect();
-    let lately = alive.iter().take_while(|alive| **alive).count();
+    // One of very many is no proof that only this host has trouble.
+    let alive = |grain: &PeerGrain| grain.live > 0 && grain.live * 4 >= grain.reporting;
+    let tells = |grain: &PeerGrain| alive(grain) || grain.reporting as usize >= others;
+    // That nobody is registered may be said by all only; that somebody is may be doubted by most.
+    let doubts = |grain: &PeerGrain| grain.reporting as usize * 2 > others;
+    let by_half = |grain: &PeerGrain| grain.reporting as usize * 2 >= others;
+    let told: Vec<_> = grains.iter().filter(|grain| alive(grain) || doubts(grain)).collect();
+    let lately = told.iter().take_while(|grain| alive(grain)).count();
     if outage.is_unsteady(now, window) {
         let told = || peers.grains.iter().filter(|grain| tells(grain));
-        let lost = told().any(|grain| grain.live == 0);
+        let lost = told().any(|grain| !alive(grain));
         // Where only this host comes and goes, as many of the others are out at the end of one grain as of the next.
         let mut out = told().map(|grain| grain.reporting.saturating_sub(grain.live));
         let they_vary = out.next().is_some_and(|first| out.any(|later| later != first));
@@ -92,13 +99,19 @@ pub(super) fn judge_peers(peers: &Peers, outage: &Outage, now: Mono, config: &Co
             _ => Others::NotKnown,
         };
     }
-    match alive.len() {
-        0 => Others::NotKnown,
-        all if lately == all => Others::Alive,
-        _ if lately == 0 => Others::None,
+    match told.first() {
+        None => Others::NotKnown,
+        Some(newest) if lately == 0 => {
+            if tells(newest) {
+                Others::None
+            } else {
+                Others::NotKnown
+            }
+        }
+        Some(_) if lately == told.len() => Others::Alive,
         // They came back, and this one may be about to: cloudflared sleeps for up to a minute between its tries.
-        _ if lately < ENOUGH => Others::NotKnown,
-        _ => Others::Alive,
+        Some(_) if told[..lately].iter().filter(|grain| by_half(grain)).count() < BACK => Others::NotKnown,
+        Some(_) => Others::Alive,
     }
 }
 
@@ -140,7 +153,8 @@ mod tests {
             // They are back for one minute, for two, for three.
             (&[(2, 2), (0, 2), (0, 2)], Others::NotKnown),
             (&[(2, 2), (1, 2), (0, 2)], Others::NotKnown),
-            (&[(2, 2), (1, 2), (1, 1), (0, 2)], Others::Alive),
+            (&[(2, 2), (1, 2), (1, 1), (0, 2)], Others::NotKnown),
+            (&[(2, 2), (1, 2), (2, 2), (1, 2), (1, 1), (0, 2)], Others::Alive),
         ] {
             assert_eq!(judged(&lost, grains), expected, "{grains:?}");
         }

@@ -173,8 +173,10 @@ impl Fleet {
         self.run_until(self.now + time);
     }
 
+    /// The same; a world in which an invariant was broken stands still, so that its trace ends there.
     pub fn run_until(&mut self, end: Ms) {
-        while self.queue.peek().is_some_and(|Reverse((when, _))| *when <= end) {
+        let due = |fleet: &Self| fleet.queue.peek().is_some_and(|Reverse((when, _))| *when <= end);
+        while due(self) && self.watch.violations.is_empty() {
             let Some(Reverse((when, what))) = self.queue.pop() else { break };
             self.now = when;
             self.happen(what);
