@@ -3,6 +3,7 @@
 import json
 
 from .paths import PAGE, RESULTS
+from .worker import digest
 
 HEAD = """# Results on a real systemd
 
@@ -15,15 +16,13 @@ SYSTEMD = {"bullseye": "Debian 11, systemd 247", "bookworm": "Debian 12, systemd
 
 
 def results(cases, package):
-    """What the cases showed of this package, each in its last run. Nothing, if one of them failed or was not run since the
-    package was made."""
-    found = []
+    """What the cases showed of this package, each in its last run. Nothing, if one of them failed or was last run with
+    another package."""
+    found, wanted = [], digest(package)
     for case in cases:
         path = RESULTS / f"{case.name}.json"
-        if not path.exists() or path.stat().st_mtime < package.stat().st_mtime:
-            return []
-        result = json.loads(path.read_text())
-        if not result["ok"]:
+        result = json.loads(path.read_text()) if path.exists() else {}
+        if not result.get("ok") or result.get("package") != wanted:
             return []
         found.append((case, result))
     return found

@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from . import install, namespaces
@@ -64,6 +65,11 @@ def run(job):
         raise
 
 
+def digest(path):
+    """What tells one package from another."""
+    return sha256(Path(path).read_bytes()).hexdigest()
+
+
 def main():
     job = Job(**json.loads(sys.argv[1]))
     namespaces.enter(job.outside)
@@ -81,6 +87,7 @@ def main():
     except BaseException:
         result["shown"] = traceback.format_exc()
     result["seconds"] = round(time.monotonic() - began, 1)
+    result["package"] = digest(job.package)
     Path(job.result).write_text(json.dumps(result))
     # The process namespace ends with this, and all that runs in it.
     sys.exit(not result["ok"])
