@@ -113,8 +113,8 @@ impl Verdict {
                 if run.connections() < run.most { Health::Degraded } else { Health::Registered }
             }
             Mark::Shown | Mark::Lifting { yielding: false, .. } => Health::Condemned,
-            Mark::Refused { .. } | Mark::Lifting { yielding: true, .. } => Health::Held,
-            Mark::Due { .. } | Mark::Asked => Health::Remediating,
+            Mark::Refused { .. } | Mark::Asked { again: true } | Mark::Lifting { yielding: true, .. } => Health::Held,
+            Mark::Due { .. } | Mark::Asked { again: false } => Health::Remediating,
             Mark::None if registered => Health::Broken,
             Mark::None if self.ladder.restarted.is_some() => Health::Remediating,
             Mark::None if !self.registered_once && young => Health::Starting,

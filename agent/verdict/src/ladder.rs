@@ -41,7 +41,10 @@ pub enum Mark {
         may_stand: bool,
     },
     /// The order is out: whether the group heard it is not known.
-    Asked,
+    Asked {
+        /// It was refused before: that it is tried again is no news.
+        again: bool,
+    },
     /// The group shows our mark.
     Shown,
     /// The mark is being taken back.
@@ -67,7 +70,7 @@ impl Mark {
     pub fn may_stand(&self) -> bool {
         match self {
             Mark::None => false,
-            Mark::Asked | Mark::Shown | Mark::Lifting { .. } => true,
+            Mark::Asked { .. } | Mark::Shown | Mark::Lifting { .. } => true,
             Mark::Due { may_stand, .. } | Mark::Refused { may_stand, .. } => *may_stand,
         }
     }
@@ -287,7 +290,7 @@ impl Verdict {
             Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } => vec![*ask_at],
             Mark::Lifting { retry_at, .. } => vec![*retry_at],
             Mark::Shown => vec![self.guard.next_verify()],
-            Mark::None | Mark::Asked => vec![],
+            Mark::None | Mark::Asked { .. } => vec![],
         };
         moments.extend(self.guard.moment());
         if let Some(since) = self.outage.reaches(Duration::ZERO) {

@@ -168,7 +168,14 @@ mod planted {
     #[test]
     fn the_guard_off() {
         breaks(Plant::GuardOff, &["an edge outage costs one canary an hour"], edge_outage);
-        breaks(Plant::GuardOff, &["the budget is never exceeded"], edge_outage);
+        // One host after the other loses its way to the edge.
+        breaks(Plant::GuardOff, &["the budget is never exceeded"], |fleet| {
+            for _ in 0..3 {
+                let one = Scope::One(fleet.by_id()[1]);
+                fleet.add_fault(Fault::new(Kind::Network(Cut::Edge), one, fleet.now + S, fleet.now + HOUR));
+                fleet.run_for(15 * MIN);
+            }
+        });
     }
 
     #[test]

@@ -153,9 +153,9 @@ async fn a_mark_that_is_refused_is_held_said_once_and_asked_for_again() -> anyho
         assert_eq!(agent.log_text().matches("not condemned: a person is needed").count(), 1, "it is said once");
         assert_eq!(agent.health(), "held");
 
-        world.aws.clear_faults();
         world.edge.set(Conduct::Accept).await?;
         agent.wait_health("registered").await?;
+        world.aws.clear_faults();
         assert!(world.aws.marks().is_empty(), "{:?}", world.aws.marks());
         Ok(())
     })
@@ -188,7 +188,7 @@ async fn a_mark_within_the_grace_is_made_again_after_it_and_taken_back_when_the_
     world.aws.edit_group(GROUP, |group| {
         group.grace_period_ms = 0;
         // It would be gone before the tunnel is back.
-        group.suspended.insert("Terminate".into());
+        group.replace_after_ms = 3_600_000;
     });
     agent.wait_health("condemned").await?;
     let without_effect = effects().len() - 1;

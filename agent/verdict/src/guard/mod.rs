@@ -131,7 +131,7 @@ impl Verdict {
                 self.book.give(Order::ReadGroup);
             }
             (Stage::Idle, Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. }) if now < *ask_at => {}
-            (Stage::Idle, Mark::Due { .. } | Mark::Refused { .. } | Mark::Asked) => {
+            (Stage::Idle, Mark::Due { .. } | Mark::Refused { .. } | Mark::Asked { .. }) => {
                 self.guard.stage = Stage::Group;
                 self.book.give(Order::ReadGroup);
             }
@@ -149,7 +149,8 @@ impl Verdict {
             return;
         }
         self.guard.marked_at = now;
-        self.ladder.mark = Mark::Asked;
+        let again = matches!(self.ladder.mark, Mark::Refused { .. });
+        self.ladder.mark = Mark::Asked { again };
         self.book.give(Order::MarkUnhealthy);
     }
 
