@@ -9,7 +9,7 @@ BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s  %s\n", $$1, $$2 }'
 
-demo: ## The main job on stand-ins, told step by step, in about a minute
+demo: ## The main job on stand-ins, told step by step, in half a minute
 	@tests/setup.sh demo
 	@$(BINS)
 	@$(TARGET)/debug/demo

@@ -46,6 +46,7 @@ impl Scene {
         for (key, value) in [
             // A tenth of the defaults, but for the interval of the looks.
             ("verdict.recheck_secret_after", "3s"),
+            ("verdict.probe_after", "6s"),
             ("verdict.restart_after", "9s"),
             ("verdict.condemn_after", "12s"),
             ("observe.interval", "500ms"),

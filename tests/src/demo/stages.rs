@@ -12,11 +12,11 @@ use serde_json::Value;
 use std::fs;
 use std::time::Instant;
 
-/// After so many seconds without a break the agent no longer counts what was before. Not a setting, so not scaled down.
-const RECOVERED: f64 = 30.0;
+/// After so many seconds without a break the agent no longer counts what was before: a quarter of `condemn_after`.
+const RECOVERED: f64 = 3.0;
 /// The steps of an outage, in seconds since it began, as the demo's settings have them.
 const RECHECK: f64 = 3.0;
-const RESTART: f64 = 9.0;
+const PROBE: f64 = 6.0;
 const CONDEMN: f64 = 12.0;
 /// How much later than that a step may be on a busy machine, in seconds.
 const LATE: f64 = 10.0;
@@ -121,14 +121,13 @@ async fn push(scene: &mut Scene, voice: &mut Voice, registered: f64) -> anyhow::
         voice.fact(&format!("{}  Sum {sum}", show::time(at)))?;
         stamp = at;
     }
-    voice.fact("30 s without a break: what was before no longer counts")?;
+    voice.fact("3 s without a break: what was before no longer counts")?;
     Ok(())
 }
 
 /// Gives the second at which it began.
 async fn outage(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<f64> {
     voice.stage("Outage: the agent waits, acts, and reports")?;
-    let old = scene.agent()?.connector_pid().context("the status shows no process of cloudflared")?;
     let broke = voice.at(Instant::now());
     let dropped = scene.world.edge.outage().await?;
     ensure!(dropped == 4, "the edge dropped {dropped} connections instead of 4");
@@ -142,30 +141,32 @@ async fn outage(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<f64> {
     voice
         .fact_at(asked, &format!("{into}: it reads the secret again; a new version might help, but it is the same"))?;
 
-    let line = decision(scene, "restart the connector").await?;
-    let into = in_time(voice.at(line.at) - broke, RESTART)?;
-    let new = |_: &World, agent: &Agent| agent.connector_pid().filter(|pid| *pid != old);
-    let pid = scene.until("another process of cloudflared", new).await?;
-    voice.fact_at(
-        voice.at(line.at),
-        &format!("{into}: it restarts cloudflared, which was pid {old} and is {pid} now"),
-    )?;
-    scene.until("the new cloudflared to be looked at", is_unregistered).await?;
-    voice.fact("that does not help; meanwhile `systemctl status` shows:")?;
+    let probed = |_: &World, agent: &Agent| {
+        let evidence = agent.status()["blame"]["evidence"].as_str()?.to_owned();
+        evidence.starts_with("TCP 7844").then_some(evidence)
+    };
+    let evidence = scene.until("a probe of the edge", probed).await?;
+    let now = voice.at(Instant::now());
+    let into = in_time(now - broke, PROBE)?;
+    voice.fact_at(now, &format!("{into}: it tries the edge itself, over TCP and UDP:"))?;
+    voice.quote(&[evidence])?;
+    voice.fact("a restart of cloudflared could not help, so there is none; meanwhile `systemctl status` shows:")?;
     let told =
         scene.agent()?.notices().into_iter().rev().find_map(|told| Some(told.strip_prefix("STATUS=")?.to_owned()));
     voice.quote(&[format!("Status: \"{}\"", told.context("systemd was told no STATUS")?)])?;
     ensure!(scene.world.aws.marks().is_empty(), "the instance was marked before its time");
+    let restarts = &scene.agent()?.status()["counters"]["connector_restarts"];
+    ensure!(restarts == 0, "the connector was restarted {restarts} times");
     Ok(broke)
 }
 
 async fn condemn(scene: &mut Scene, voice: &mut Voice, broke: f64) -> anyhow::Result<()> {
     voice.stage("Condemned: the instance marks itself unhealthy")?;
-    let line = decision(scene, "condemn this instance").await?;
+    let line = decision(scene, "condemn this instance, if the guard agrees").await?;
     let into = in_time(voice.at(line.at) - broke, CONDEMN)?;
     voice.fact_at(
         voice.at(line.at),
-        &format!("{into}: it gives this instance up; first, the evidence goes to the log:"),
+        &format!("{into}: it would give this instance up; first, the evidence goes to the log:"),
     )?;
     let logged = |_: &World, agent: &Agent| Some(evidence(agent)).filter(|lines| lines.len() >= 2);
     let lines = scene.until("the evidence in the log", logged).await?;
@@ -179,6 +180,12 @@ async fn condemn(scene: &mut Scene, voice: &mut Voice, broke: f64) -> anyhow::Re
     ensure!(ours, "another mark was expected: {mark:?}");
     let at = voice.at_us(mark.at_ms * 1000);
     ensure!(at > voice.at(lines[0].at), "the mark came before the evidence");
+    let group = ["DescribeAutoScalingGroups", "DescribeScalingActivities", "DescribeInstanceRefreshes"];
+    ensure!(group.iter().all(|asked| scene.world.aws.requests().count(asked) > 0), "the group was not asked before");
+    voice.fact("the group is asked: it is whole, nothing was replaced lately, no refresh runs; nobody in the tunnel is registered, and")?;
+    voice.fact(
+        "this instance has the lowest id, so it is the one that tries whether a new one helps: once an hour at most",
+    )?;
     voice.fact_at(at, "the log shipper had 5 s; Auto Scaling is told: SetInstanceHealth Unhealthy")?;
     ensure!(group_view(scene)? == Health::Unhealthy, "the group does not show the mark");
     let text = format!("the group {GROUP} shows {} Unhealthy, and would now replace it", scene.host.id);
@@ -192,7 +199,7 @@ async fn recover(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<()> {
     scene.world.edge.set(Conduct::Accept).await?;
     voice.fact("the edge opens again")?;
     scene.until("health registered", |_, agent| (agent.health() == "registered").then_some(())).await?;
-    voice.fact("cloudflared has registered by itself")?;
+    voice.fact("cloudflared has registered again")?;
     let mark = scene.until("the mark to be taken back", |world, _| world.aws.marks().get(1).cloned()).await?;
     let lifted = mark.health == Health::Healthy && group_view(scene)? == Health::Healthy;
     ensure!(lifted, "the mark still stands: {mark:?}");
