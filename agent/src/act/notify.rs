@@ -97,7 +97,8 @@ impl Pending {
     /// Adds one more.
     pub fn add(&mut self, notice: Notice) {
         match notice {
-            Notice::Ready => self.ready = true,
+            // The start is over: an extension that waits still is void.
+            Notice::Ready => (self.ready, self.extend) = (true, None),
             Notice::Stopping => self.stopping = true,
             Notice::Watchdog => self.watchdog = true,
             Notice::ExtendTimeout(by) => self.extend = Some(by),

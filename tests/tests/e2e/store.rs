@@ -205,7 +205,9 @@ async fn root_installs_as_the_owner_of_the_directory() -> anyhow::Result<()> {
     // The owner has to get there, and to cloudflared.
     fs::set_permissions(host.directory(), fs::Permissions::from_mode(0o755))?;
     let binary = host.directory().join("cloudflared");
-    fs::copy(host.settings["connector"]["binary"].as_str().unwrap(), &binary)?;
+    // By another process: a child that this one forks meanwhile would keep the file open for writing, and so unfit to run.
+    let from = host.settings["connector"]["binary"].as_str().unwrap();
+    assert!(std::process::Command::new("cp").arg(from).arg(&binary).status()?.success());
     host.set("connector.binary", binary.to_str().unwrap());
     chown(host.config_dir(), Some(SETTINGS_OWNER), Some(SETTINGS_OWNER))?;
     assert_ended(&bootstrap(&host, "60s").await?, 0, &["installed generation 1"]);
