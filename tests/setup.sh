@@ -135,6 +135,7 @@ demo)
 test)
     need_rust
     need strace strace
+    need journalctl systemd
     need_python
     install_packages
     finish
