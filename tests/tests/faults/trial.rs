@@ -103,8 +103,19 @@ async fn change(stage: &mut Stage, seen: &mut Seen, it: &Happening, begins: bool
 
 /// Restarts that the judgement of this agent ordered.
 fn restarts(stage: &Stage) -> anyhow::Result<u32> {
-    let ordered = |line: &Value| line["fields"]["what"] == "restart the connector";
-    Ok(u32::try_from(stage.agent()?.log().iter().filter(|line| ordered(&line.json)).count())?)
+    Ok(u32::try_from(stage.agent()?.log().iter().filter(|line| is_restart(&line.json)).count())?)
+}
+
+fn is_restart(line: &Value) -> bool {
+    line["fields"]["what"] == "restart the connector"
+}
+
+/// The blame that the act was decided on. A restart may have helped before the status is read, so its own decision tells.
+fn blame(act: Act, stage: &Stage, status: &Value) -> anyhow::Result<Option<String>> {
+    let log = stage.agent()?.log();
+    let decided = log.iter().find(|line| act == Act::Restart && is_restart(&line.json));
+    let blame = decided.map_or(&status["blame"]["blame"], |line| &line.json["fields"]["blame"]);
+    Ok(blame.as_str().map(String::from))
 }
 
 /// Marks and un-marks that took effect.
@@ -140,7 +151,7 @@ fn look(scenario: &Scenario, stage: &Stage, seen: &mut Seen, time: Duration) -> 
         Act::Report => registered && status["blame"]["blame"] == "origin",
     };
     if acts && seen.acted.is_none() {
-        seen.acted = Some((time, status["blame"]["blame"].as_str().map(String::from)));
+        seen.acted = Some((time, blame(scenario.right.act, stage, &status)?));
     }
     Ok(())
 }
