@@ -1,7 +1,9 @@
-//! A small file replaced as a whole.
+//! A small file of the runtime directory: replaced as a whole, read with suspicion.
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -43,4 +45,38 @@ fn create(path: &Path) -> io::Result<File> {
         }
         created => created,
     }
+}
+
+/// The bytes of a plain file of at most `largest` bytes.
+///
+/// # Errors
+/// It cannot be opened, is a link or no plain file, or is larger than that.
+pub fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    // Without O_NONBLOCK, a FIFO of that name would hold the reader for ever.
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.file_type() {
+        plain if plain.is_file() => {}
+        other if other.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        _ => return Err(io::Error::other("it is not a plain file")),
+    }
+    let mut bytes = Vec::new();
+    file.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest { Err(io::Error::other("it is too large to be ours")) } else { Ok(bytes) }
+}
+
+/// What JSON of that very `schema` says.
+///
+/// # Errors
+/// It is no JSON, of another schema, or not of that form; in words.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8], schema: u32) -> Result<T, String> {
+    #[derive(Deserialize)]
+    struct Schema {
+        schema: u32,
+    }
+    let found: Schema = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if found.schema != schema {
+        return Err(format!("its schema is {}, this agent knows {schema}", found.schema));
+    }
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }

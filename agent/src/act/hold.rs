@@ -6,9 +6,9 @@
 use super::file;
 use cflared_verdict::{Hold, Mono};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ pub fn lift(path: &Path) -> io::Result<bool> {
 /// The hold that the file means at `now`; `None` if there is no file, or it has ended. A file that cannot be used is a
 /// hold without an end. `boot_id` and `now` are of this boot.
 pub fn read(path: &Path, boot_id: Option<&str>, now: Mono) -> Option<Hold> {
-    let held = match bytes(path).map(|bytes| parse(&bytes)) {
+    let held = match file::read(path, LARGEST).map(|bytes| file::parse::<Held>(&bytes, SCHEMA)) {
         Err(error) if is_missing(&error) => return None,
         Err(error) => Err(error.to_string()),
         Ok(parsed) => parsed,
@@ -90,30 +90,6 @@ pub fn read(path: &Path, boot_id: Option<&str>, now: Mono) -> Option<Hold> {
 /// Nobody can have put a file there.
 fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    // Without O_NONBLOCK, a FIFO of that name would hold the reader for ever.
-    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a plain file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST { Err(io::Error::other("it is too large to be ours")) } else { Ok(bytes) }
-}
-
-fn parse(bytes: &[u8]) -> Result<Held, String> {
-    #[derive(Deserialize)]
-    struct Schema {
-        schema: u32,
-    }
-    let Schema { schema } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if schema != SCHEMA {
-        return Err(format!("its schema is {schema}, this agent knows {SCHEMA}"));
-    }
-    serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
 /// How much of what somebody wrote is kept, in characters.

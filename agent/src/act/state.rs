@@ -1,11 +1,11 @@
 //! `state.json`: what must survive an agent restart within one boot, on disk before the act it belongs to.
 
 use super::cloudwatch::Saved;
+use super::file;
 use super::writer::{self, Writer};
 use cflared_verdict::Mono;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,7 +73,7 @@ impl State {
     /// Reads `path`. Never fails: a state that is missing, unreadable, garbage, of another schema or of another boot
     /// is an empty one. `boot_id` and `now` are of this boot; a state saved later than `now` is of another one, too.
     pub fn load(path: &Path, boot_id: Option<String>, now: Mono) -> Loaded {
-        let usable = match read(path) {
+        let usable = match file::read(path, LARGEST) {
             Ok(bytes) => parse(&bytes, boot_id.as_deref(), now),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::nothing(boot_id, None),
             Err(error) => Err(error.to_string()),
@@ -101,22 +101,8 @@ pub fn boot_id() -> Option<String> {
     Some(id.trim().to_owned())
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST { Err(io::Error::other("it is too large to be ours")) } else { Ok(bytes) }
-}
-
 fn parse(bytes: &[u8], boot_id: Option<&str>, now: Mono) -> Result<State, String> {
-    #[derive(Deserialize)]
-    struct Schema {
-        schema: u32,
-    }
-    let Schema { schema } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if schema != SCHEMA {
-        return Err(format!("its schema is {schema}, this agent knows {SCHEMA}"));
-    }
-    let state: State = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let state: State = file::parse(bytes, SCHEMA)?;
     match &state.boot_id {
         saved if saved.as_deref() != boot_id => Err("it belongs to another boot".into()),
         _ if state.saved_at > now => Err("it was saved later than now, so it belongs to another boot".into()),
