@@ -12,6 +12,7 @@ mod evidence;
 mod grain;
 mod guard;
 mod host;
+mod lifecycle;
 mod look;
 mod orders;
 mod report;
@@ -24,7 +25,7 @@ use crate::act::notify::{Notice, Notifier};
 use crate::act::state::{self, State, StateFile};
 use crate::act::status::Publisher;
 use crate::act::writer::{self, STATE_FILE, Writer};
-use crate::identity::{Aws, Metadata, Network};
+use crate::identity::{Aws, Metadata, Network, NoticeReader};
 use crate::observe::Observer;
 use crate::probe::{Allowance, Edges, Prober};
 use crate::secret::payload::Payload;
@@ -97,7 +98,7 @@ pub async fn run(settings: Settings, dry_run: bool, log: &log::Guard) -> Result<
     let mut agent = Agent::new(settings, dry_run, facts, log.lost())?;
     agent.aws.warm_up().await;
     let mut booting = JoinSet::new();
-    booting.spawn(boot::boot(agent.settings.clone(), opened, agent.metadata.clone(), trouble));
+    booting.spawn(agent.boot(opened, trouble));
     loop {
         let now = agent.clock.mono();
         agent.settle(now);
@@ -141,6 +142,7 @@ struct Agent {
     prober: Prober,
     streams: Allowance,
     metadata: Metadata,
+    notices: NoticeReader,
     aws: Aws,
     /// `None` until the boot is over.
     host: Option<Host>,
@@ -200,6 +202,7 @@ impl Agent {
             observer: Arc::new(Observer::new(settings.observe.timeout)?),
             prober: Prober::new(&network.resolver, Edges::of_arguments(&settings.connector.extra_args)),
             streams: Allowance::new(now),
+            notices: NoticeReader::new(metadata.clone()),
             aws: Aws::new(&settings.aws, &metadata, network)?,
             told: Told::new(clock.wall(), lost),
             grain_ends: grain_end(clock.wall(), settings.cloudwatch.interval),
@@ -245,13 +248,22 @@ impl Agent {
 
     fn booted(&mut self, booted: Result<Booted, bundle::Error>) -> Result<(), Error> {
         let mut booted = booted?;
-        let installed = booted.installed.take();
+        let (installed, notices) = (booted.installed.take(), std::mem::take(&mut booted.notices));
         let mut host = Host::new(booted, &self.aws, &self.settings, self.dry_run);
         host.cloudwatch = self.settings.cloudwatch.enabled.then(|| self.start_pushing(&host));
         self.host = Some(host);
         self.told.boot_trouble = None;
+        self.tell(Event::Noticed(notices));
         self.tell(Event::Identified { installed });
         Ok(())
+    }
+
+    fn boot(
+        &self,
+        opened: boot::Opened,
+        trouble: mpsc::UnboundedSender<String>,
+    ) -> impl Future<Output = Result<Booted, bundle::Error>> + Send + use<> {
+        boot::boot(self.settings.clone(), opened, self.metadata.clone(), self.notices.clone(), trouble)
     }
 
     fn fact(&mut self, run: RunId, fact: RunFact) {

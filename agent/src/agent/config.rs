@@ -18,6 +18,8 @@ pub(super) fn config(settings: &Settings) -> Config {
         min_connections: settings.connector.min_connections,
         register_timeout: settings.handover.register_timeout,
         settle: settings.handover.settle,
+        launch_hook: settings.lifecycle.launch_hook.is_some(),
+        terminate_hook: settings.lifecycle.terminate_hook.is_some(),
         ..Config::paced(settings.verdict.condemn_after)
     }
 }
@@ -29,6 +31,18 @@ mod tests {
     #[test]
     fn the_default_settings_are_the_verdicts_defaults() {
         assert_eq!(config(&Settings::default()), Config::default());
+    }
+
+    #[test]
+    fn the_verdict_knows_which_hooks_are_named() {
+        for (text, named) in [
+            ("", (false, false)),
+            ("lifecycle: { launch_hook: hello }", (true, false)),
+            ("lifecycle: { terminate_hook: bye }", (false, true)),
+        ] {
+            let config = config(&Settings::parse(text).unwrap());
+            assert_eq!((config.launch_hook, config.terminate_hook), named, "{text}");
+        }
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 /// How long the last datapoints may take at the end.
-const FLUSH: Duration = Duration::from_secs(3);
+pub(super) const FLUSH: Duration = Duration::from_secs(3);
 /// How long the last status may take at the end.
-const LAST_WRITES: Duration = Duration::from_secs(1);
+pub(super) const LAST_WRITES: Duration = Duration::from_secs(1);
 
 impl Agent {
     /// Gives away the last datapoints and the last status.

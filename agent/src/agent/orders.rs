@@ -89,14 +89,14 @@ impl Agent {
             Order::ReadGroup => self.read_group(id),
             Order::ReadPeers { since } => self.read_peers(id, since),
             Order::ReadHoldTag => self.read_hold_tag(id),
-            Order::CompareOrigins { .. }
-            | Order::MeasureMemory { .. }
-            | Order::ReadNotices
-            | Order::ReadPlace
-            | Order::ReadRefusals
-            | Order::CompleteHook { .. }
-            | Order::Heartbeat { .. }
-            | Order::Answer { .. } => self.spawn(id, STOP, kind, async { Err(not_booted()) }),
+            Order::ReadNotices => self.read_notices(id),
+            Order::ReadPlace => self.read_place(id),
+            Order::ReadRefusals => self.read_refusals(id),
+            Order::CompleteHook { hook, result } => self.complete_hook(id, hook, result),
+            Order::Heartbeat { hook } => self.heartbeat(id, hook),
+            Order::CompareOrigins { .. } | Order::MeasureMemory { .. } | Order::Answer { .. } => {
+                self.spawn(id, STOP, kind, async { Err(not_booted()) });
+            }
             Order::Exit => self.exiting = true,
         }
     }
@@ -248,7 +248,7 @@ fn without_origins(error: &dyn std::fmt::Display) -> Vec<Service> {
     vec![]
 }
 
-fn done((): ()) -> (Outcome, News) {
+pub(super) fn done((): ()) -> (Outcome, News) {
     (Outcome::Done, News::None)
 }
 

@@ -58,16 +58,14 @@ impl NoticeReader {
         trouble.filter(|_| !goes).map_or(Ok(notices), Err)
     }
 
-    /// As [`NoticeReader::read`], within 2 s. Without an answer nothing is known: what is installed is to start.
-    pub async fn read_at_boot(&self) -> Notices {
-        let read = tokio::time::timeout(SHORT, self.read()).await;
-        let cause = match read {
-            Ok(Ok(notices)) => return notices,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("failed to read {TARGET} from the metadata service within {} s", SHORT.as_secs()),
-        };
-        warn!(cause, "it is not known whether the group takes this instance into service; it is asked again");
-        Notices::default()
+    /// As [`NoticeReader::read`], within 2 s.
+    ///
+    /// # Errors
+    /// As there, or that time was not enough; in words.
+    pub async fn read_soon(&self) -> Result<Notices, String> {
+        let late = || format!("failed to read {TARGET} from the metadata service within {} s", SHORT.as_secs());
+        let read = tokio::time::timeout(SHORT, self.read()).await.map_err(|_| late())?;
+        read.map_err(|error| error.to_string())
     }
 
     async fn of_spot(&self) -> (Answered<String>, Answered<()>) {

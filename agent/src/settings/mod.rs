@@ -30,6 +30,8 @@ pub struct Settings {
     pub verdict: Verdict,
     /// How a new bundle takes over.
     pub handover: Handover,
+    /// Which lifecycle hooks are completed.
+    pub lifecycle: Lifecycle,
     /// What goes to CloudWatch.
     pub cloudwatch: CloudWatch,
     /// What may be said to Auto Scaling.
@@ -121,6 +123,15 @@ pub struct Handover {
     pub register_timeout: Duration,
     /// How long it must have been registered before its predecessor is drained.
     pub settle: Duration,
+}
+
+/// The lifecycle hooks of the Auto Scaling group that are completed; others are left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lifecycle {
+    /// Completed when the tunnel is up, and settled.
+    pub launch_hook: Option<String>,
+    /// Completed when every connector is drained.
+    pub terminate_hook: Option<String>,
 }
 
 /// What goes to CloudWatch.

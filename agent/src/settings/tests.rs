@@ -41,6 +41,10 @@ fn a_wrong_setting_names_its_key_and_what_is_allowed() {
         ("verdict: { condemn_after: 30s }", &["verdict.condemn_after", "restart_after"]),
         ("autoscaling: { replacements_per_hour: -1 }", &["autoscaling.replacements_per_hour", "-1"]),
         ("identity: { hold_tag: 'adv hold' }", &["identity.hold_tag", "0-9 a-z"]),
+        ("lifecycle: { launch_hook: 'a b' }", &["lifecycle.launch_hook", "`a b`", "1 to 255"]),
+        ("lifecycle: { terminate_hook: 'byeé' }", &["lifecycle.terminate_hook", "1 to 255"]),
+        ("lifecycle: { launch_hook: x, terminate_hook: x }", &["lifecycle.terminate_hook", "`x`", "one transition"]),
+        ("lifecycle: { launch_hok: x }", &["lifecycle.launch_hok", "launch_hook", "terminate_hook"]),
         ("aws: { proxy: 'proxy:3128x' }", &["aws.proxy", "http://"]),
         ("validate: { min_cloudflared: '2025.1' }", &["validate.min_cloudflared", "2025.1", "2025.1.0"]),
         ("validate: { min_cloudflared: newest }", &["validate.min_cloudflared", "newest", "2025.1.0"]),
@@ -71,9 +75,22 @@ fn what_the_verdict_judges_by_is_acted_on() {
 }
 
 #[test]
+fn the_hooks_that_are_completed_are_named() {
+    assert_eq!(Settings::default().lifecycle, Lifecycle::default());
+    let longest = "h".repeat(255);
+    let text = format!("lifecycle: {{ launch_hook: Team-1/arrive_2, terminate_hook: {longest} }}");
+    let settings = Settings::parse(&text).unwrap();
+    assert_eq!(settings.lifecycle.launch_hook.as_deref(), Some("Team-1/arrive_2"));
+    assert_eq!(settings.lifecycle.terminate_hook, Some(longest.clone()));
+    assert!(settings.not_acted_on.is_empty());
+    let error = Settings::parse(&format!("lifecycle: {{ launch_hook: {longest}h }}")).unwrap_err().to_string();
+    assert!(error.contains("lifecycle.launch_hook") && error.contains("1 to 255"), "{error}");
+}
+
+#[test]
 fn a_key_without_effect_yet_is_named() {
-    let settings = Settings::parse("lifecycle: { terminate_hook: bye }").unwrap();
-    assert_eq!(settings.not_acted_on, ["lifecycle.terminate_hook"]);
+    let settings = Settings::parse("metrics: { listen: '127.0.0.1:2010' }").unwrap();
+    assert_eq!(settings.not_acted_on, ["metrics.listen"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod cloudwatch;
 mod faults;
+mod lifecycle;
 mod moto;
 mod peer;
 mod reads;
