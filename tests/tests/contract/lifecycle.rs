@@ -91,7 +91,7 @@ async fn each_fault_of_each_call_is_a_failure() {
         for (trouble, kind) in [
             (Trouble::Denied, FailureKind::Denied),
             (Trouble::Throttled, FailureKind::Throttled),
-            (Trouble::bad_body("<html>"), FailureKind::Throttled),
+            (Trouble::Status(502), FailureKind::Throttled),
         ] {
             aws.plant(trouble.clone().on(action));
             let lifecycle = agent(&config);
