@@ -13,6 +13,7 @@ mod identity;
 mod image;
 mod leaks;
 mod life;
+mod lifecycle;
 mod log;
 mod payload;
 mod probes;
