@@ -12,12 +12,14 @@ pub(super) const LAST_WRITES: Duration = Duration::from_secs(1);
 impl Agent {
     /// Gives away the last datapoints and the last status.
     pub(super) async fn exit(mut self) {
-        if let Some(cloudwatch) = self.host.as_ref().and_then(|host| host.cloudwatch.as_ref())
-            && tokio::time::timeout(FLUSH, cloudwatch.flush(self.clock.wall())).await.is_err()
+        let now = self.clock.mono();
+        // Who may be started again a moment later has said nothing of this grain; who is sent away has.
+        let for_good = self.verdict.view(now).off_duty.is_some();
+        if let Some(flushed) = self.flush(for_good)
+            && tokio::time::timeout(FLUSH, flushed).await.is_err()
         {
             warn!("the last datapoints were not taken in time");
         }
-        let now = self.clock.mono();
         self.told.stopped = true;
         let carried = self.save();
         let stopped = self.state.save(now, |state| state.running = false);

@@ -47,7 +47,7 @@ impl Agent {
             registered: connections > 0,
             connections,
             restarts: std::mem::take(&mut self.restarts),
-            refusing: false,
+            refusing: view.refusing.is_some(),
             held: held(&view),
             ami_age_days: host.image_age_days(wall),
         };
@@ -56,13 +56,16 @@ impl Agent {
         }
     }
 
-    /// Has the state of now pushed at once, as that of the end of the grain that is under way: whoever goes for good does not see
-    /// that end. `None` if nothing is pushed at all.
-    pub(super) fn last_datapoints(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let end = self.grain_ends.max(self.clock.wall());
-        self.sample(end);
+    /// Has all that waits pushed at once. Whoever goes for good does not see the end of the grain that is under way: its state of now
+    /// goes along, if `for_good`. `None` if nothing is pushed at all.
+    pub(super) fn flush(&mut self, for_good: bool) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let mut until = self.clock.wall();
+        if for_good {
+            until = until.max(self.grain_ends);
+            self.sample(until);
+        }
         let cloudwatch = self.host.as_ref()?.cloudwatch.as_ref()?;
-        Some(cloudwatch.flush(end))
+        Some(cloudwatch.flush(until))
     }
 }
 

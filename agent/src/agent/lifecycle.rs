@@ -56,7 +56,7 @@ impl Agent {
         }
         let pause = if abandoned { super::config::config(&self.settings).evidence_pause } else { Duration::ZERO };
         let ends = abandoned || hook == Hook::Terminate;
-        let flushed = if ends { self.last_datapoints() } else { None };
+        let flushed = if ends { self.flush(true) } else { None };
         let (saved, lifecycle) = (self.save(), self.lifecycle());
         self.spawn(id, HOOK, order, async move {
             let lifecycle = lifecycle?;
