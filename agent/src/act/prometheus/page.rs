@@ -1,6 +1,7 @@
 //! A page in the text form, version 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
 
+use super::families::Family;
 use crate::act::durations::Durations;
 use std::fmt::Write;
 
@@ -38,11 +39,12 @@ impl Page {
     }
 
     /// Adds a family; one without a sample stays away.
-    pub fn family(&mut self, name: &str, kind: Kind, help: &str, write: impl FnOnce(&mut Samples<'_>)) {
+    pub fn family(&mut self, family: &Family, write: impl FnOnce(&mut Samples<'_>)) {
+        let &Family { name, kind, label, help, .. } = family;
         let begin = self.0.len();
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());
         let head = self.0.len();
-        write(&mut Samples { text: &mut self.0, name });
+        write(&mut Samples { text: &mut self.0, name, label });
         if self.0.len() == head {
             self.0.truncate(begin);
         }
@@ -54,6 +56,7 @@ impl Page {
 pub struct Samples<'a> {
     text: &'a mut String,
     name: &'a str,
+    label: &'a str,
 }
 
 impl Samples<'_> {
@@ -66,18 +69,19 @@ impl Samples<'_> {
         self.put(value as f64);
     }
 
-    pub fn labelled(&mut self, label: &str, value: &str, number: f64) {
+    /// One of those that the label tells apart.
+    pub fn labelled(&mut self, value: &str, number: f64) {
         let value = value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n");
-        let _ = writeln!(self.text, "{}{{{label}=\"{value}\"}} {number}", self.name);
+        let _ = writeln!(self.text, "{}{{{}=\"{value}\"}} {number}", self.name, self.label);
     }
 
     #[allow(clippy::cast_precision_loss, reason = "as above")]
-    pub fn labelled_count(&mut self, label: &str, value: &str, count: u64) {
-        self.labelled(label, value, count as f64);
+    pub fn labelled_count(&mut self, value: &str, count: u64) {
+        self.labelled(value, count as f64);
     }
 
     pub fn histogram(&mut self, durations: &Durations) {
-        let Self { text, name } = self;
+        let Self { text, name, .. } = self;
         for (bound, count) in durations.within() {
             let _ = writeln!(text, "{name}_bucket{{le=\"{}\"}} {count}", bound.as_secs_f64());
         }
