@@ -198,5 +198,6 @@ fn every_state_has_its_exit_and_fits_on_a_screen() {
         let (text, exit) = shown(&status(state, json!({ "journal": journal })));
         assert_eq!(exit == Exit::Fine, fine, "{state}");
         assert!(text.lines().count() <= 24, "{state}: {text}");
+        assert!(text.len() <= 2500, "what Run Command shows: {text}");
     }
 }
