@@ -56,8 +56,8 @@ impl Agent {
         }
     }
 
-    /// Has all that waits pushed at once. Whoever goes for good does not see the end of the grain that is under way: its state of now
-    /// goes along, if `for_good`. `None` if nothing is pushed at all.
+    /// Has all that waits pushed at once. Whoever goes `for_good` does not see the end of the grain that is under way, so its
+    /// state of now goes along. `None` if nothing is pushed at all.
     pub(super) fn flush(&mut self, for_good: bool) -> Option<impl Future<Output = ()> + Send + use<>> {
         let mut until = self.clock.wall();
         if for_good {
