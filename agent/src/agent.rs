@@ -393,7 +393,6 @@ impl Agent {
 
     /// Tells systemd. The watchdog is fed when it is due, and whenever the writer is woken anyway.
     fn notify(&mut self, now: Mono, writing: bool) {
-        let health = self.verdict.health();
         self.writer.notify(Notice::Status(self.headline(now)));
         if let Some(period) = self.watchdog
             && (writing || now >= self.next_watchdog)
