@@ -21,6 +21,7 @@ from parliament import analyze_policy_string
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 AWS = ROOT / "packaging" / "aws"
 sys.path.append(str(ROOT / "tests"))
+from alarms import changes, judge
 from models import wrongs
 
 CALLS = {
@@ -214,6 +215,63 @@ class Alarms(Rendered):
         names = set(re.findall(r"\b(?:cflared|imagebuilder)_[a-z_]+", json.dumps(self.documents)))
         names -= {"cflared_secret_refused"}  # sent by an agent that refuses a version of its secret
         self.assertEqual({name for name in names if f'"{name}"' not in source}, set())
+
+
+class Evaluation(Rendered):
+    """The evaluator of alarms.py."""
+
+    def test_it_judges_as_the_tables_of_the_user_guide(self):
+        """"Configuring how CloudWatch alarms treat missing data": 3 periods to be evaluated, 5 looked at."""
+        for of, row, breaching, not_breaching in [
+            (3, "0-X-X", "OK", "OK"),
+            (3, "0----", "OK", "OK"),
+            (3, "-----", "ALARM", "OK"),
+            (3, "0XX-X", "ALARM", "ALARM"),
+            (3, "--X--", "ALARM", "OK"),
+            (2, "0-X-X", "ALARM", "ALARM"),
+            (2, "00X0X", "ALARM", "ALARM"),
+            (2, "0-X--", "ALARM", "OK"),
+            (2, "----0", "ALARM", "OK"),
+            (2, "---X-", "ALARM", "OK"),
+        ]:
+            for treatment, expected in [("breaching", breaching), ("notBreaching", not_breaching)]:
+                alarm = {"ComparisonOperator": "GreaterThanThreshold", "Threshold": 0, "TreatMissingData": treatment}
+                alarm.update(EvaluationPeriods=3, DatapointsToAlarm=of)
+                values = [{"0": 0, "X": 1, "-": None}[each] for each in row]
+                self.assertEqual(judge(values, alarm), expected, (of, row, treatment))
+
+    def told(self, name, points, last):
+        return changes(self.documents[f"alarms/{name}"], points, 10, last)
+
+    def point(self, minute, name, value, namespace="Cflared", **dimensions):
+        at = {"namespace": namespace, "metric": name, "dimensions": dimensions, "timestamp": minute * 60}
+        return {**at, "value": value}
+
+    def test_what_no_agent_sends_in_a_short_run(self):
+        """The processor, which EC2 reports, and a hold of hours."""
+        busy = lambda minute: 80 if 30 <= minute < 60 else 10
+        group = {"AutoScalingGroupName": "cflared-prd"}
+        points = [self.point(n, "CPUUtilization", busy(n), "AWS/EC2", **group) for n in range(0, 120, 5)]
+        # By the stamps, of the beginnings of five minutes; a value comes at their end, so that the page comes four minutes later.
+        self.assertEqual(self.told("cpu", points, 110), [[10, "OK"], [41, "ALARM"], [61, "OK"]])
+
+        of = {"Environment": "prd", "TunnelId": example()["tunnel_id"], "Blame": "operator"}
+        points = [self.point(n, "cflared_held", 1, **of) for n in range(20, 320)]
+        ((_, first), (alarm, second), (back, third)) = self.told("hold-forgotten", points, 900)
+        self.assertEqual((first, second, third), ("OK", "ALARM", "OK"))
+        self.assertEqual(alarm, 20 + 3 * 60 + 1)
+        self.assertLess(back, 320 + 3 * 60)
+
+    def test_a_restart_on_another_instance_is_not_added(self):
+        def restarts(instance, minutes):
+            of = {"Environment": "prd", "InstanceId": instance, "TunnelId": "t"}
+            return [self.point(n, "cflared_systemd_restart_count", int(n in minutes), **of) for n in range(200)]
+
+        apart = restarts("i-1", {20, 30}) + restarts("i-2", {25, 35})
+        self.assertEqual(self.told("restarts", apart, 150), [[10, "OK"]])
+        self.assertEqual(self.told("restarts", restarts("i-1", {20, 25, 30}), 150), [[10, "OK"]])
+        one = restarts("i-1", {20, 25, 30, 35}) + restarts("i-2", set())
+        self.assertEqual(self.told("restarts", one, 150), [[10, "OK"], [36, "ALARM"], [81, "OK"]])
 
 
 class Commands(Rendered):

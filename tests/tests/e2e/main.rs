@@ -15,6 +15,7 @@ mod leaks;
 mod life;
 mod log;
 mod payload;
+mod policy;
 mod probes;
 mod secret;
 mod store;
