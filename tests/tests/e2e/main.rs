@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test may fail, and measures time
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it tells what it did, and what it could not do here
 
+mod alarms;
 mod bad_input;
 mod clock;
 mod cloud;
