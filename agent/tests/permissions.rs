@@ -51,6 +51,7 @@ fn the_policies_allow_what_is_used_and_what_the_hooks_need() {
 /// The values of a policy that are actions: `kms:ViaService` is a key of a condition.
 fn actions(policy: &str) -> BTreeSet<String> {
     let policy: serde_json::Value = serde_json::from_str(policy).unwrap();
-    let named = policy["Statement"].as_array().unwrap().iter().flat_map(|each| permissions(&each["Action"].to_string()));
+    let named =
+        policy["Statement"].as_array().unwrap().iter().flat_map(|each| permissions(&each["Action"].to_string()));
     named.collect()
 }

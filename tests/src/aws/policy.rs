@@ -79,7 +79,10 @@ impl Statement {
         let action = asked.action.to_ascii_lowercase();
         self.action.any(|pattern| like(&pattern.to_ascii_lowercase(), &action))
             && self.resource.any(|pattern| like(pattern, &asked.resource))
-            && self.condition.iter().all(|(operator, keys)| keys.iter().all(|(key, values)| operator.holds(key, values, asked)))
+            && self
+                .condition
+                .iter()
+                .all(|(operator, keys)| keys.iter().all(|(key, values)| operator.holds(key, values, asked)))
     }
 }
 
@@ -108,10 +111,13 @@ fn like(pattern: &str, text: &str) -> bool {
     let mut of_pattern = pattern.chars();
     match of_pattern.next() {
         None => text.is_empty(),
-        Some('*') => text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| like(of_pattern.as_str(), &text[at..])),
+        Some('*') => {
+            text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| like(of_pattern.as_str(), &text[at..]))
+        }
         Some(wanted) => {
             let mut of_text = text.chars();
-            of_text.next().is_some_and(|found| wanted == '?' || wanted == found) && like(of_pattern.as_str(), of_text.as_str())
+            of_text.next().is_some_and(|found| wanted == '?' || wanted == found)
+                && like(of_pattern.as_str(), of_text.as_str())
         }
     }
 }

@@ -134,7 +134,8 @@ async fn an_outage_and_a_dead_agent_page_at_the_right_minute_and_clear() -> anyh
     let up = record.minutes(REPLICAS, registered);
     let last = *up.last().unwrap();
     let down: BTreeSet<u64> = (FIRST..last).filter(|minute| !up.contains(minute)).collect();
-    let silent: BTreeSet<u64> = (FIRST..last).filter(|minute| !record.minutes(REPLICAS, |_| true).contains(minute)).collect();
+    let silent: BTreeSet<u64> =
+        (FIRST..last).filter(|minute| !record.minutes(REPLICAS, |_| true).contains(minute)).collect();
     let outage = run_of(&down.iter().copied().filter(|minute| *minute <= back_at + 2).collect());
     let dead = run_of(&down.iter().copied().filter(|minute| *minute > back_at + 2).collect());
     let (held, silent) = (run_of(&record.minutes(HELD, held_by_the_agent)), run_of(&silent));
@@ -174,7 +175,8 @@ async fn killed_and_started(mut agent: Agent, host: &Host, aws: &Aws) -> anyhow:
 }
 
 #[tokio::test]
-async fn restarts_and_an_old_image_are_told_at_the_right_minute_and_a_person_s_hold_pages_nobody() -> anyhow::Result<()> {
+async fn restarts_and_an_old_image_are_told_at_the_right_minute_and_a_person_s_hold_pages_nobody() -> anyhow::Result<()>
+{
     let (world, host) = World::with_host().await?;
     build_image(&host, 10)?;
     let mut agent = host.start()?;
@@ -188,7 +190,8 @@ async fn restarts_and_an_old_image_are_told_at_the_right_minute_and_a_person_s_h
     agent = killed_and_started(agent, &host, &world.aws).await?;
 
     assert!(host.run(["hold", "1h"]).await?.status.success());
-    let by_operator = |point: &Datapoint| point.metric == HELD && point.dimensions.get("Blame").is_some_and(|by| by == "operator");
+    let by_operator =
+        |point: &Datapoint| point.metric == HELD && point.dimensions.get("Blame").is_some_and(|by| by == "operator");
     more(&world.aws, 6, by_operator).await?;
     let record = Record::of(&world.aws)?;
     assert!(agent.stop().await?.success());

@@ -22,14 +22,17 @@ async fn asked(host: &Host, secret_version: &str, image: &str, exit: i32, parts:
 }
 
 #[tokio::test]
-async fn the_fleet_document_succeeds_when_an_instance_has_come_to_what_is_wanted_and_not_before() -> anyhow::Result<()> {
+async fn the_fleet_document_succeeds_when_an_instance_has_come_to_what_is_wanted_and_not_before() -> anyhow::Result<()>
+{
     let (world, host) = World::with_host().await?;
     asked(&host, "", "", 2, &["status.json"]).await?;
     let mut agent = host.start()?;
     registered_pid(&mut agent, None).await?;
     let first = world.aws.secret(SECRET).unwrap().current().unwrap().id.clone();
     let image = host.imds.instance().ami_id;
-    let whole = asked(&host, "", "", 0, &[&format!("converged: {}: registered, secret {first}, image {image}", host.id)]).await?;
+    let whole =
+        asked(&host, "", "", 0, &[&format!("converged: {}: registered, secret {first}, image {image}", host.id)])
+            .await?;
     assert_eq!(whole.lines().count(), 1, "one line an instance: {whole}");
     asked(&host, &first, &image, 0, &["last refusal: none"]).await?;
     asked(&host, "another", &image, 1, &["not converged: ", "version another is to serve"]).await?;
@@ -38,7 +41,9 @@ async fn the_fleet_document_succeeds_when_an_instance_has_come_to_what_is_wanted
     let second = world.aws.put_secret(SECRET, &Payload::numbered(2).text());
     world.edge.require_secret(cflared_tests::world::TUNNEL, &cflared_tests::world::tunnel_secret(2));
     agent.wait_status("the new version", |status| status["connectors"][0]["secret_version"] == second.as_str()).await?;
-    agent.wait_status("the old one gone", |status| status["connectors"].as_array().is_some_and(|all| all.len() == 1)).await?;
+    agent
+        .wait_status("the old one gone", |status| status["connectors"].as_array().is_some_and(|all| all.len() == 1))
+        .await?;
     asked(&host, &second, "", 0, &[&second]).await?;
     asked(&host, &first, "", 1, &["not converged", &second]).await?;
 

@@ -20,7 +20,7 @@ enum Stage {
     /// The tunnel is back, and the mark is taken back.
     Recovered,
 }
-use Stage::{Condemned, Registered, Reporting, Recovered};
+use Stage::{Condemned, Recovered, Registered, Reporting};
 
 /// Where a life ends without a permission.
 const NEEDED: [(&str, Stage); 8] = [
@@ -90,7 +90,8 @@ async fn live(world: &World, host: &mut Host) -> anyhow::Result<Result<(), Ended
     });
     let mut agent = host.start()?;
     let health = |agent: &Agent, wanted: &str| agent.health() == wanted;
-    let marked = |wanted: Health| world.aws.marks().last().is_some_and(|mark| mark.took_effect && mark.health == wanted);
+    let marked =
+        |wanted: Health| world.aws.marks().last().is_some_and(|mark| mark.took_effect && mark.health == wanted);
     let stages: [(Stage, &dyn Fn(&Agent) -> bool); 4] = [
         (Registered, &|agent| health(agent, "registered")),
         (Reporting, &|_| !world.aws.datapoints().is_empty()),

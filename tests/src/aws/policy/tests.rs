@@ -10,7 +10,11 @@ fn policy(statements: &Value) -> Policy {
 
 fn asked(action: &str, resource: &str, namespace: Option<&str>) -> Question {
     let context = namespace.map(|name| ("cloudwatch:namespace", name.to_owned()));
-    Question { action: action.into(), resource: resource.into(), context: context.into_iter().collect::<BTreeMap<_, _>>() }
+    Question {
+        action: action.into(),
+        resource: resource.into(),
+        context: context.into_iter().collect::<BTreeMap<_, _>>(),
+    }
 }
 
 #[test]
@@ -34,9 +38,7 @@ fn patterns_are_those_of_iam() {
 
 #[test]
 fn something_must_allow_and_nothing_deny() {
-    let get = |effect: &str, resource: &str| {
-        json!({"Sid": "S", "Effect": effect, "Action": "secretsmanager:Get*", "Resource": resource})
-    };
+    let get = |effect: &str, resource: &str| json!({"Sid": "S", "Effect": effect, "Action": "secretsmanager:Get*", "Resource": resource});
     let read = asked("secretsmanager:GetSecretValue", SECRET, None);
     for (statements, expected) in [
         (json!([]), false),
@@ -45,7 +47,10 @@ fn something_must_allow_and_nothing_deny() {
         (json!([get("Allow", "arn:aws:secretsmanager:*:*:secret:/adventive/cloudflared/prd-??????")]), false),
         (json!([get("Allow", "*"), get("Deny", SECRET)]), false),
         (json!([get("Allow", "*"), get("Deny", "arn:aws:s3:::*")]), true),
-        (json!([{"Effect": "Allow", "Action": ["s3:Get*", "SECRETSMANAGER:getsecretvalue"], "Resource": [SECRET]}]), true),
+        (
+            json!([{"Effect": "Allow", "Action": ["s3:Get*", "SECRETSMANAGER:getsecretvalue"], "Resource": [SECRET]}]),
+            true,
+        ),
     ] {
         assert_eq!(policy(&statements).allows(&read), expected, "{statements}");
     }
@@ -53,16 +58,18 @@ fn something_must_allow_and_nothing_deny() {
 
 #[test]
 fn conditions_must_all_hold_and_want_their_key() {
-    let put = |condition: Value| {
-        json!([{"Effect": "Allow", "Action": "cloudwatch:PutMetricData", "Resource": "*", "Condition": condition}])
-    };
+    let put = |condition: Value| json!([{"Effect": "Allow", "Action": "cloudwatch:PutMetricData", "Resource": "*", "Condition": condition}]);
     for (condition, namespace, expected) in [
         (json!({"StringEquals": {"cloudwatch:namespace": "Cflared"}}), Some("Cflared"), true),
         (json!({"StringEquals": {"CloudWatch:Namespace": ["A", "Cflared"]}}), Some("Cflared"), true),
         (json!({"StringEquals": {"cloudwatch:namespace": "Cflared"}}), Some("cflared"), false),
         (json!({"StringEquals": {"cloudwatch:namespace": "Cflared"}}), None, false),
         (json!({"StringLike": {"cloudwatch:namespace": "Cf*"}}), Some("Cflared"), true),
-        (json!({"StringLike": {"cloudwatch:namespace": "Cf*"}, "StringEquals": {"aws:x": "1"}}), Some("Cflared"), false),
+        (
+            json!({"StringLike": {"cloudwatch:namespace": "Cf*"}, "StringEquals": {"aws:x": "1"}}),
+            Some("Cflared"),
+            false,
+        ),
     ] {
         let asked = asked("cloudwatch:PutMetricData", "*", namespace);
         assert_eq!(policy(&put(condition.clone())).allows(&asked), expected, "{condition} {namespace:?}");
