@@ -15,6 +15,7 @@ mod host;
 mod look;
 mod orders;
 mod report;
+mod requests;
 mod signals;
 
 pub use clock::Clock;
@@ -40,6 +41,7 @@ use host::Host;
 use look::{Look, Watched};
 use orders::{News, Report};
 use report::Told;
+use requests::Requests;
 use signals::Signals;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -111,6 +113,7 @@ pub async fn run(settings: Settings, dry_run: bool, log: &log::Guard) -> Result<
             Some(booted) = booting.join_next() => agent.booted(booted.expect("booting does not panic"))?,
             Some(text) = told_trouble.recv() => agent.told.boot_trouble = agent.host.is_none().then_some(text),
             Some((run, fact)) = told_facts.recv() => agent.fact(run, fact),
+            asked = agent.requests.control.asked() => agent.asked(asked),
             Some(report) = agent.reports.join_next() => agent.reported(report.expect("carrying out an order does not panic")),
             Some(look) = agent.looks.join_next() => agent.looked(look.expect("a look does not panic")),
             rung = alarm.ring(wait) => {
@@ -136,6 +139,7 @@ struct Agent {
     next_watchdog: Mono,
     state: StateFile,
     hold: hold::Watch,
+    requests: Requests,
     publisher: Publisher,
     observer: Arc<Observer>,
     prober: Prober,
@@ -196,6 +200,7 @@ impl Agent {
             verdict: Verdict::new(config(&settings), seed, carried, now),
             state: StateFile::new(loaded.state, writer.clone()),
             hold: hold::Watch::new(runtime_dir, state::boot_id()),
+            requests: Requests::new(runtime_dir, now),
             publisher: Publisher::default(),
             observer: Arc::new(Observer::new(settings.observe.timeout)?),
             prober: Prober::new(&network.resolver, Edges::of_arguments(&settings.connector.extra_args)),
@@ -328,6 +333,7 @@ impl Agent {
         self.ticked = now;
         self.clock.resync();
         self.look_for_hold(now);
+        self.requests.control.keep(now);
         self.grain(self.clock.wall());
         for (run, connector) in &mut self.connectors {
             if connector.due().is_some_and(|due| due <= now) {

@@ -95,8 +95,11 @@ impl Agent {
             | Order::ReadPlace
             | Order::ReadRefusals
             | Order::CompleteHook { .. }
-            | Order::Heartbeat { .. }
-            | Order::Answer { .. } => self.spawn(id, STOP, kind, async { Err(not_booted()) }),
+            | Order::Heartbeat { .. } => self.spawn(id, STOP, kind, async { Err(not_booted()) }),
+            Order::Answer { request, answer } => {
+                self.requests.answer(request, answer);
+                self.spawn(id, STOP, kind, async { Ok(done(())) });
+            }
             Order::Exit => self.exiting = true,
         }
     }
