@@ -3,7 +3,7 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::autoscaling::{Health, Membership};
-use crate::bundle::{self, Intake, Locked, Service};
+use crate::bundle::{self, Intake, Locked, Service, Taken};
 use crate::connector::{self, respawn};
 use crate::identity::{self, Environment};
 use crate::probe::Streams;
@@ -169,8 +169,9 @@ impl Agent {
             binary: self.settings.connector.binary.clone(),
         };
         self.spawn(id, DISK, order, async move {
-            let installed = intake.take(payload).await.map_err(Failure::from)?;
-            Ok((Outcome::Installed(installed), News::None))
+            let Taken { installed, equivalent } = intake.take(payload).await.map_err(Failure::from)?;
+            let outcome = if equivalent { Outcome::Equivalent(installed) } else { Outcome::Installed(installed) };
+            Ok((outcome, News::None))
         });
     }
 
