@@ -11,6 +11,7 @@ mod ending;
 mod evidence;
 mod grain;
 mod guard;
+mod handover;
 mod host;
 mod look;
 mod orders;

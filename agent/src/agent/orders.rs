@@ -89,9 +89,9 @@ impl Agent {
             Order::ReadGroup => self.read_group(id),
             Order::ReadPeers { since } => self.read_peers(id, since),
             Order::ReadHoldTag => self.read_hold_tag(id),
-            Order::CompareOrigins { .. }
-            | Order::MeasureMemory { .. }
-            | Order::ReadNotices
+            Order::CompareOrigins { old, new } => self.compare_origins(id, old, new),
+            Order::MeasureMemory { like } => self.measure_memory(id, like),
+            Order::ReadNotices
             | Order::ReadPlace
             | Order::ReadRefusals
             | Order::CompleteHook { .. }
