@@ -4,6 +4,7 @@
 //! The loop waits for events and for nothing else, so it always has time for the next one.
 
 mod alarm;
+mod binary;
 mod boot;
 mod clock;
 mod config;
@@ -33,6 +34,7 @@ use crate::secret::payload::Payload;
 use crate::settings::Settings;
 use crate::{bundle, identity, log, observe};
 use alarm::Alarm;
+use binary::Binary;
 use boot::Booted;
 use cflared_verdict::{Carried, Event, Health, Holder, Mono, Request, RunFact, RunId, Verdict};
 use config::config;
@@ -116,6 +118,7 @@ pub async fn run(settings: Settings, dry_run: bool, log: &log::Guard) -> Result<
             Some((run, fact)) = told_facts.recv() => agent.fact(run, fact),
             asked = agent.requests.control.asked() => agent.asked(asked),
             Some(report) = agent.reports.join_next() => agent.reported(report.expect("carrying out an order does not panic")),
+            Some(seen) = agent.binary.seen() => agent.binary_seen(seen),
             Some(look) = agent.looks.join_next() => agent.looked(look.expect("a look does not panic")),
             rung = alarm.ring(wait) => {
                 rung.map_err(|source| Error::Host { doing: "set the timer", source })?;
@@ -153,6 +156,7 @@ struct Agent {
     facts: mpsc::UnboundedSender<(RunId, RunFact)>,
     reports: JoinSet<Report>,
     looks: JoinSet<Look>,
+    binary: Binary,
     /// What the last read of the secret found, until it is installed.
     payload: Option<Payload>,
     told: Told,
@@ -213,6 +217,7 @@ impl Agent {
             connectors: BTreeMap::new(),
             reports: JoinSet::new(),
             looks: JoinSet::new(),
+            binary: Binary::new(&settings.connector.binary, settings.observe.interval),
             payload: None,
             mark_was_due: false,
             ticked: now,
@@ -335,6 +340,7 @@ impl Agent {
         self.clock.resync();
         self.look_for_hold(now);
         self.requests.control.keep(now);
+        self.binary.look(now);
         self.grain(self.clock.wall());
         for (run, connector) in &mut self.connectors {
             if connector.due().is_some_and(|due| due <= now) {

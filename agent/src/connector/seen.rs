@@ -1,6 +1,6 @@
 //! What a run's children have said, as far as it is kept.
 
-use crate::cloudflared::{Line, Symptom};
+use crate::cloudflared::{Line, Stamp, Symptom};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
@@ -14,6 +14,8 @@ const LINE: usize = 1024;
 pub struct Seen {
     /// The connector id of the child that lives, once it has said it.
     pub connector_id: Option<Uuid>,
+    /// The file that the last child was executed from, as it was just before.
+    pub executed: Option<Stamp>,
     /// How many lines of the run had which meaning.
     pub symptoms: BTreeMap<Symptom, u64>,
     /// The last 20 lines of the run, oldest first, as they came.
@@ -35,9 +37,10 @@ impl Shared {
         self.lock().connector_id
     }
 
-    /// A new child has not named itself yet.
-    pub fn forget_connector(&self) {
-        self.lock().connector_id = None;
+    /// A new child, of that file, has not named itself yet.
+    pub fn new_child(&self, executed: Option<Stamp>) {
+        let mut seen = self.lock();
+        (seen.connector_id, seen.executed) = (None, executed);
     }
 
     /// Notes a line: as it came, what it says, what it means, and how much of it is missing.

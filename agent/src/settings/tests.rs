@@ -71,6 +71,13 @@ fn what_the_verdict_judges_by_is_acted_on() {
 }
 
 #[test]
+fn what_a_hand_over_goes_by_is_acted_on() {
+    let settings = Settings::parse("handover: { probation: 90s, on_new_binary: true }").unwrap();
+    assert_eq!((settings.handover.probation.as_secs(), settings.handover.on_new_binary), (90, true));
+    assert!(settings.not_acted_on.is_empty());
+}
+
+#[test]
 fn a_key_without_effect_yet_is_named() {
     let settings = Settings::parse("lifecycle: { terminate_hook: bye }").unwrap();
     assert_eq!(settings.not_acted_on, ["lifecycle.terminate_hook"]);
