@@ -16,6 +16,7 @@ mod life;
 mod log;
 mod payload;
 mod probes;
+mod reload;
 mod secret;
 mod store;
 mod support;

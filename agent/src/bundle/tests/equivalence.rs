@@ -110,12 +110,12 @@ fn write(tree: &Tree, indent: usize, dice: &mut impl Iterator<Item = u8>, into: 
     let margin = " ".repeat(indent);
     match tree {
         // In quotes; what could stand there without is tested above.
-        Tree::Text(text) if roll(2) == 0 => drop(write!(into, " '{}'\n", text.replace('\'', "''"))),
-        Tree::Text(text) => drop(write!(into, " \"{}\" # said\n", text.replace('"', "\\\""))),
-        Tree::Number(number) if *number > 0 && roll(3) == 0 => drop(write!(into, " {number:#x}\n")),
-        Tree::Number(number) => drop(write!(into, " {number}\n")),
+        Tree::Text(text) if roll(2) == 0 => drop(writeln!(into, " '{}'", text.replace('\'', "''"))),
+        Tree::Text(text) => drop(writeln!(into, " \"{}\" # said", text.replace('"', "\\\""))),
+        Tree::Number(number) if *number > 0 && roll(3) == 0 => drop(writeln!(into, " {number:#x}")),
+        Tree::Number(number) => drop(writeln!(into, " {number}")),
         Tree::Truth(truth) if roll(2) == 0 => into.push_str(if *truth { " True\n" } else { " FALSE\n" }),
-        Tree::Truth(truth) => drop(write!(into, " {truth}   # or not\n")),
+        Tree::Truth(truth) => drop(writeln!(into, " {truth}   # or not")),
         Tree::List(items) => {
             into.push('\n');
             for item in items {
@@ -129,7 +129,7 @@ fn write(tree: &Tree, indent: usize, dice: &mut impl Iterator<Item = u8>, into: 
             into.push('\n');
             for (order, (key, value)) in entries {
                 if order % 3 == 0 {
-                    let _ = write!(into, "\n{margin}# of {key}: it's [a\n");
+                    let _ = writeln!(into, "\n{margin}# of {key}: it's [a");
                 }
                 let quote = ["", "'", "\""][usize::from(order % 3)];
                 let _ = write!(into, "{margin}{quote}{key}{quote}:");
