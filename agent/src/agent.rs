@@ -36,7 +36,7 @@ use crate::{bundle, identity, log, observe};
 use alarm::Alarm;
 use binary::Binary;
 use boot::Booted;
-use cflared_verdict::{Carried, Event, Health, Holder, Mono, Request, RunFact, RunId, Verdict};
+use cflared_verdict::{Carried, Event, Holder, Mono, Request, RunFact, RunId, Verdict};
 use config::config;
 use evidence::announce;
 use grain::grain_end;
@@ -378,7 +378,6 @@ impl Agent {
 
     /// Tells systemd. The watchdog is fed when it is due, and whenever the writer is woken anyway.
     fn notify(&mut self, now: Mono, writing: bool) {
-        let health = self.verdict.health();
         self.writer.notify(Notice::Status(self.headline(now)));
         if let Some(period) = self.watchdog
             && (writing || now >= self.next_watchdog)

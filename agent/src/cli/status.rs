@@ -1,7 +1,7 @@
 //! `cflared-agent status`: what is wrong first.
 
 use super::{Exit, complain, say};
-use crate::act::status::{AutoScaling, Blame, CloudWatch, Connector, Hold, Installed, ReadError, Status};
+use crate::act::status::{AutoScaling, Blame, Changing, CloudWatch, Connector, Hold, Installed, ReadError, Status};
 use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
 use crate::settings::Settings;
@@ -95,6 +95,11 @@ fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
     if let Some(trouble) = status.trouble.as_ref().filter(|trouble| !judged.headline.contains(trouble.as_str())) {
         let _ = writeln!(text, "  trouble: {trouble}");
     }
+    if let Some(Changing { what, until }) = &status.changing {
+        let left = until.map(|until| SystemTime::from(until).duration_since(now).unwrap_or_default());
+        let left = left.map(|left| format!(" ({} left)", span(left))).unwrap_or_default();
+        let _ = writeln!(text, "  change: {what}{left}");
+    }
     if status.dry_run {
         text.push_str("  dry run: this instance is never marked unhealthy\n");
     }
@@ -152,7 +157,8 @@ fn connector_lines(text: &mut String, connector: &Connector) {
     };
     let version = connector.version.as_deref().map(|version| format!(", cloudflared {version}")).unwrap_or_default();
     let pid = connector.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
-    let facts = format!("{}{connections}, generation {}{version}{pid}", connector.state, connector.generation);
+    let Connector { state, generation, secret_version, .. } = connector;
+    let facts = format!("{state}{connections}, generation {generation}, secret version {secret_version}{version}{pid}");
     line(text, "connector", &facts);
     if let Some(id) = &connector.connector_id {
         line(text, "", &format!("id {id}, metrics on {}", connector.metrics));

@@ -45,7 +45,7 @@ instance    i-1, dev, us-east-1a, ami-1
 tunnel      6ff42ae2-765d-4adf-8112-31c55c1551ef
 installed   generation 3, from secret version v3
 secret      read 10s ago
-connector   registered, 4 connections, generation 3, cloudflared 2026.8.2, pid 43
+connector   registered, 4 connections, generation 3, secret version v3, cloudflared 2026.8.2, pid 43
             id c-1, metrics on 127.0.0.1:2000
 cloudwatch  pushed 20s ago, 2 waiting
 autoscaling not marked unhealthy, group dev
@@ -66,6 +66,16 @@ fn what_is_wrong_comes_first() {
     assert_eq!(exit, Exit::NotFine);
     let told_already = shown(&status("broken", json!({"trouble": "evidence"}))).0;
     assert!(!told_already.contains("trouble"), "{told_already}");
+}
+
+#[test]
+fn a_change_is_told_with_the_time_that_is_left() {
+    let changing = json!({"what": "on probation", "until": "2026-01-01T00:03:05Z"});
+    let (text, exit) = shown(&status("registered", json!({ "changing": changing })));
+    assert!(text.contains("\n  the evidence\n  change: on probation (1m 5s left)\n\n"), "{text}");
+    assert_eq!(exit, Exit::Fine);
+    let (text, _) = shown(&status("registered", json!({"changing": {"what": "handing over"}})));
+    assert!(text.contains("\n  change: handing over\n\n"), "{text}");
 }
 
 #[test]
