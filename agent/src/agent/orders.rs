@@ -38,8 +38,8 @@ pub(super) struct Report {
 #[derive(Debug)]
 pub(super) enum News {
     None,
-    /// A read of the secret: the environment that named it, and a payload if there is a new one.
-    Read(Environment, Option<Payload>),
+    /// A read of the secret: the environment that named it, its version, and a payload if that is a new one.
+    Read(Environment, Option<VersionId>, Option<Payload>),
     /// Where the group has this instance.
     Membership(Membership),
     /// A connector has ended.
@@ -145,10 +145,11 @@ impl Agent {
             };
             let name = settings.secret.name_for(environment.as_str());
             Ok(match secret::read(&client, &name, known.as_ref()).await.map_err(Failure::from)? {
-                Read::Unchanged => (Outcome::Secret(SecretRead::Unchanged), News::Read(environment, None)),
+                Read::Unchanged => (Outcome::Secret(SecretRead::Unchanged), News::Read(environment, known, None)),
                 Read::New(payload) => {
                     let version = payload.version.clone();
-                    (Outcome::Secret(SecretRead::New(version)), News::Read(environment, Some(payload)))
+                    let read = News::Read(environment, Some(version.clone()), Some(payload));
+                    (Outcome::Secret(SecretRead::New(version)), read)
                 }
             })
         });
