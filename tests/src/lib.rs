@@ -20,4 +20,6 @@ pub mod cloudflared;
 
 pub mod world;
 
+pub mod documents;
+
 pub mod demo;

@@ -12,14 +12,15 @@ pub(super) const LAST_WRITES: Duration = Duration::from_secs(1);
 impl Agent {
     /// Gives away the last datapoints and the last status.
     pub(super) async fn exit(mut self) {
-        let now = self.clock.mono();
         // Who may be started again a moment later has said nothing of this grain; who is sent away has.
-        let for_good = self.verdict.view(now).off_duty.is_some();
+        let for_good = self.verdict.view(self.clock.mono()).off_duty.is_some();
         if let Some(flushed) = self.flush(for_good)
             && tokio::time::timeout(FLUSH, flushed).await.is_err()
         {
             warn!("the last datapoints were not taken in time");
         }
+        self.requests.close().await;
+        let now = self.clock.mono();
         self.told.stopped = true;
         let carried = self.save();
         let stopped = self.state.save(now, |state| state.running = false);

@@ -44,8 +44,6 @@ pub struct Settings {
     pub metrics: Metrics,
     /// What an image must carry.
     pub validate: Validate,
-    /// Keys that are set, valid, and that this version does not act on yet.
-    pub not_acted_on: Vec<&'static str>,
 }
 
 /// Who this instance is.
@@ -125,6 +123,10 @@ pub struct Handover {
     pub register_timeout: Duration,
     /// How long it must have been registered before its predecessor is drained.
     pub settle: Duration,
+    /// For how long it is on probation: lost in that time, the bundle before comes back.
+    pub probation: Duration,
+    /// Whether a new file of cloudflared is handed over to.
+    pub on_new_binary: bool,
 }
 
 /// The lifecycle hooks of the Auto Scaling group that are completed; others are left alone.

@@ -133,7 +133,6 @@ impl Raw {
 
     /// Checks every value against its range.
     pub fn validate(self) -> Result<Settings, Error> {
-        let not_acted_on = self.not_acted_on();
         let Self {
             identity,
             secret,
@@ -233,7 +232,12 @@ impl Raw {
                 restart_after: verdict.restart_after,
                 condemn_after: verdict.condemn_after,
             },
-            handover: super::Handover { register_timeout: handover.register_timeout, settle: handover.settle },
+            handover: super::Handover {
+                register_timeout: handover.register_timeout,
+                settle: handover.settle,
+                probation: handover.probation,
+                on_new_binary: handover.on_new_binary,
+            },
             lifecycle,
             cloudwatch: super::CloudWatch {
                 enabled: cloudwatch.enabled,
@@ -249,20 +253,7 @@ impl Raw {
             log: super::Log { format: self.log.format },
             metrics: super::Metrics { listen: own_metrics(&self.metrics.listen, &metrics)? },
             validate: super::Validate { min_cloudflared: release(&self.validate.min_cloudflared)? },
-            not_acted_on,
         })
-    }
-
-    /// The keys of the settings contract that are set to something and that this version does not act on yet.
-    fn not_acted_on(&self) -> Vec<&'static str> {
-        let default = Self::default();
-        [
-            ("handover.probation", self.handover.probation != default.handover.probation),
-            ("handover.on_new_binary", self.handover.on_new_binary),
-        ]
-        .into_iter()
-        .filter_map(|(key, set)| set.then_some(key))
-        .collect()
     }
 }
 

@@ -8,7 +8,6 @@ fn an_empty_file_gives_the_documented_defaults() {
     assert_eq!(settings.secret.poll_interval, Duration::from_secs(300));
     assert_eq!(settings.connector.metrics[1], "127.0.0.1:2001".parse().unwrap());
     assert_eq!(settings.verdict.condemn_after, Duration::from_secs(120));
-    assert!(settings.not_acted_on.is_empty());
 }
 
 #[test]
@@ -77,7 +76,6 @@ fn what_the_verdict_judges_by_is_acted_on() {
     assert_eq!((settings.identity.hold_tag.as_str(), settings.verdict.probe_after.as_secs()), ("hands-off", 50));
     let budget = (settings.autoscaling.replacements_per_hour, settings.autoscaling.replacements_per_day);
     assert_eq!(budget, (0, 9));
-    assert!(settings.not_acted_on.is_empty());
 }
 
 #[test]
@@ -88,9 +86,14 @@ fn the_hooks_that_are_completed_are_named() {
     let settings = Settings::parse(&text).unwrap();
     assert_eq!(settings.lifecycle.launch_hook.as_deref(), Some("Team-1/arrive_2"));
     assert_eq!(settings.lifecycle.terminate_hook, Some(longest.clone()));
-    assert!(settings.not_acted_on.is_empty());
     let error = Settings::parse(&format!("lifecycle: {{ launch_hook: {longest}h }}")).unwrap_err().to_string();
     assert!(error.contains("lifecycle.launch_hook") && error.contains("1 to 255"), "{error}");
+}
+
+#[test]
+fn what_a_hand_over_goes_by_is_acted_on() {
+    let settings = Settings::parse("handover: { probation: 90s, on_new_binary: true }").unwrap();
+    assert_eq!((settings.handover.probation.as_secs(), settings.handover.on_new_binary), (90, true));
 }
 
 #[test]
@@ -99,14 +102,7 @@ fn the_own_metrics_are_off_until_they_are_given_an_address() {
     for address in ["127.0.0.1:2010", "[::1]:2010", "127.8.0.1:1"] {
         let settings = Settings::parse(&format!("metrics: {{ listen: '{address}' }}")).unwrap();
         assert_eq!(settings.metrics.listen, Some(address.parse().unwrap()));
-        assert!(settings.not_acted_on.is_empty());
     }
-}
-
-#[test]
-fn a_key_without_effect_yet_is_named() {
-    let settings = Settings::parse("handover: { on_new_binary: true }").unwrap();
-    assert_eq!(settings.not_acted_on, ["handover.on_new_binary"]);
 }
 
 #[test]

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test may fail, and measures time
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it tells what it did, and what it could not do here
 
+mod alarms;
 mod bad_input;
 mod clock;
 mod cloud;
 mod command_line;
 mod connector;
 mod datapoints;
+mod fleet;
 mod hold;
 mod identity;
 mod image;
@@ -17,7 +19,9 @@ mod lifecycle;
 mod log;
 mod metrics;
 mod payload;
+mod policy;
 mod probes;
+mod reload;
 mod secret;
 mod status;
 mod store;
