@@ -26,6 +26,9 @@ const READ: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 3;
 /// The most pages that are followed. The minutes that matter fit into one.
 const MOST_PAGES: usize = 5;
+/// A refusal counts for so many grains: a datapoint is to be seen up to 15 s (jitter) and some minutes after its grain, so the
+/// newest may be missing.
+const REMEMBERED: u32 = 5;
 /// More connectors than any tunnel has: a sum over it is no count.
 const MOST_COUNT: f64 = 1e6;
 /// The ids of the two statistics in the question.
@@ -78,21 +81,21 @@ impl PeerReader {
         Ok(Peers { grains })
     }
 
-    /// How many others reported in one of the last two whole grains that they refuse a version of the secret: the most
-    /// of both. `wall` is as for [`PeerReader::read`].
+    /// How many others reported in one of the last [`REMEMBERED`] whole grains that they refuse a version of the secret: the
+    /// most of any. `wall` is as for [`PeerReader::read`].
     ///
     /// What this instance reported is taken out as far as it is known: a report of an agent before this one counts as
-    /// another's, which costs two grains of waiting at most, while one too few would let a bad version through.
+    /// another's, which costs so many grains of waiting at most, while one too few would let a bad version through.
     ///
     /// # Errors
     /// As [`PeerReader::read`].
     pub async fn refusals(&self, of: &Dimensions, wall: SystemTime) -> Result<u32, Failure> {
-        let question = Question { metric: REFUSED, of, since: self.grain, wall };
+        let question = Question { metric: REFUSED, of, since: REMEMBERED * self.grain, wall };
         let (now, counts) = self.counts(&question).await?;
         let reported = self.reported.borrow().clone();
         let lately = counts.into_iter().filter(|(start, _)| {
             let age = now.checked_sub(Duration::from_secs(*start) + self.grain);
-            age.is_some_and(|age| age < 2 * self.grain)
+            age.is_some_and(|age| age < REMEMBERED * self.grain)
         });
         let others = lately.map(|(start, share)| share.live.saturating_sub(u32::from(reported.refused(start, of))));
         Ok(others.max().unwrap_or_default())

@@ -302,13 +302,14 @@ fn a_read_that_is_never_answered_is_given_up() {
 }
 
 #[test]
-fn others_who_refuse_are_counted_over_the_last_two_whole_grains() {
+fn others_who_refuse_are_counted_over_the_last_five_whole_grains() {
     run(async {
         for (grains, others) in [
             (&[][..], 0),
             (&[(LAST, 1.0, 1.0)], 1),
             (&[(LAST - 60, 2.0, 2.0), (LAST, 1.0, 1.0)], 2),
-            (&[(LAST - 120, 3.0, 3.0)], 0),
+            (&[(LAST - 240, 3.0, 3.0)], 3),
+            (&[(LAST - 300, 3.0, 3.0)], 0),
             (&[(LAST + 60, 3.0, 3.0)], 0),
         ] {
             let http = server(move || whole(grains)).await;
