@@ -156,6 +156,16 @@ impl Guard {
     pub fn lost(&self) -> Lost {
         Lost(Arc::clone(&self.counts))
     }
+
+    /// False while the queue is full.
+    fn ask_to_flush(&self) -> bool {
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
+        let full = matches!(self.sender.try_send(Message::Flush), Err(TrySendError::Full(_)));
+        if full {
+            self.counts.leave(0);
+        }
+        !full
+    }
 }
 
 impl Lost {
@@ -176,18 +186,6 @@ impl Drop for Guard {
             }
             thread::sleep(FLUSH_POLL);
         }
-    }
-}
-
-impl Guard {
-    /// False while the queue is full.
-    fn ask_to_flush(&self) -> bool {
-        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
-        let full = matches!(self.sender.try_send(Message::Flush), Err(TrySendError::Full(_)));
-        if full {
-            self.counts.leave(0);
-        }
-        !full
     }
 }
 
