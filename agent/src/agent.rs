@@ -21,6 +21,7 @@ pub use clock::Clock;
 
 use crate::act::hold;
 use crate::act::notify::{Notice, Notifier};
+use crate::act::prometheus::{Counts, Exposition};
 use crate::act::state::{self, State, StateFile};
 use crate::act::status::Publisher;
 use crate::act::writer::{self, STATE_FILE, Writer};
@@ -32,7 +33,7 @@ use crate::settings::Settings;
 use crate::{bundle, identity, log, observe};
 use alarm::Alarm;
 use boot::Booted;
-use cflared_verdict::{Carried, Event, Health, Holder, Mono, Request, RunFact, RunId, Verdict};
+use cflared_verdict::{Carried, Event, Health, Holder, Mono, Ready, Request, RunFact, RunId, Verdict};
 use config::config;
 use evidence::announce;
 use grain::grain_end;
@@ -86,7 +87,7 @@ pub enum Error {
 ///
 /// # Errors
 /// It could not begin, or another agent holds the store.
-pub async fn run(settings: Settings, dry_run: bool, log: &log::Guard) -> Result<(), Error> {
+pub async fn run(settings: Settings, dry_run: bool, log: log::Handle) -> Result<(), Error> {
     let settings = Arc::new(settings);
     // Before anything is written: the runtime directory belongs to whoever holds the store.
     let opened = boot::open_store(&settings).await?;
@@ -94,7 +95,7 @@ pub async fn run(settings: Settings, dry_run: bool, log: &log::Guard) -> Result<
     let (trouble, mut told_trouble) = mpsc::unbounded_channel();
     let mut signals = Signals::new()?;
     let alarm = Alarm::new().map_err(|source| Error::Host { doing: "make a timer", source })?;
-    let mut agent = Agent::new(settings, dry_run, facts, log.lost())?;
+    let mut agent = Agent::new(settings, dry_run, facts, log)?;
     agent.aws.warm_up().await;
     let mut booting = JoinSet::new();
     booting.spawn(boot::boot(agent.settings.clone(), opened, agent.metadata.clone(), trouble));
@@ -137,6 +138,9 @@ struct Agent {
     state: StateFile,
     hold: hold::Watch,
     publisher: Publisher,
+    /// `None`: nobody asked for it.
+    exposition: Option<Exposition>,
+    counts: Counts,
     observer: Arc<Observer>,
     prober: Prober,
     streams: Allowance,
@@ -166,7 +170,7 @@ impl Agent {
         settings: Arc<Settings>,
         dry_run: bool,
         facts: mpsc::UnboundedSender<(RunId, RunFact)>,
-        lost: log::Lost,
+        log: log::Handle,
     ) -> Result<Self, Error> {
         let clock = Clock::start();
         let now = clock.mono();
@@ -197,11 +201,13 @@ impl Agent {
             state: StateFile::new(loaded.state, writer.clone()),
             hold: hold::Watch::new(runtime_dir, state::boot_id()),
             publisher: Publisher::default(),
+            exposition: settings.metrics.listen.map(Exposition::start),
+            counts: Counts::default(),
             observer: Arc::new(Observer::new(settings.observe.timeout)?),
             prober: Prober::new(&network.resolver, Edges::of_arguments(&settings.connector.extra_args)),
             streams: Allowance::new(now),
             aws: Aws::new(&settings.aws, &metadata, network)?,
-            told: Told::new(clock.wall(), lost),
+            told: Told::new(clock.wall(), log),
             grain_ends: grain_end(clock.wall(), settings.cloudwatch.interval),
             host: None,
             connectors: BTreeMap::new(),
@@ -234,7 +240,12 @@ impl Agent {
     // ---- events
 
     fn tell(&mut self, event: Event) {
+        let before = self.verdict.health();
         self.verdict.handle(self.clock.mono(), event);
+        let after = self.verdict.health();
+        if after != before {
+            self.counts.became(after);
+        }
     }
 
     fn stop(&mut self) {
@@ -272,6 +283,8 @@ impl Agent {
     }
 
     fn looked(&mut self, look: Look) {
+        self.counts.looks.note(look.took);
+        self.counts.looks_failed += u64::from(matches!(look.observation.ready, Ready::Unanswered { .. }));
         let interval = self.settings.observe.interval;
         if self.connectors.get_mut(&look.run).is_some_and(|connector| connector.seen(&look, interval)) {
             self.tell(Event::Run(look.run, RunFact::Observed(look.observation)));
@@ -281,8 +294,8 @@ impl Agent {
     fn reported(&mut self, report: Report) {
         match report.news {
             News::None => {}
-            News::Read(environment, payload) => {
-                self.told.secret_read(self.clock.wall(), payload.as_ref().map(|payload| payload.version.clone()));
+            News::Read(environment, version, payload) => {
+                self.told.secret_read(self.clock.wall(), version);
                 self.payload = payload;
                 if let Some(host) = &mut self.host {
                     host.environment = Some(environment);
@@ -331,7 +344,7 @@ impl Agent {
         self.grain(self.clock.wall());
         for (run, connector) in &mut self.connectors {
             if connector.due().is_some_and(|due| due <= now) {
-                self.looks.spawn(connector.look(*run, now, self.observer.clone()));
+                self.looks.spawn(connector.look(*run, self.clock, self.observer.clone()));
             }
         }
         self.tell(Event::Wake);
@@ -344,13 +357,16 @@ impl Agent {
         if !orders.is_empty() || !decisions.is_empty() {
             // Saved before an order runs; who marks waits for it.
             drop(self.save());
+            self.describe(now);
         }
         for (id, order) in orders {
             self.execute(id, order);
         }
         decisions.iter().for_each(announce);
         self.testify(now);
-        let status = self.publisher.offer(now, self.status(now));
+        let status = self.status(now);
+        self.expose(&status);
+        let status = self.publisher.offer(now, status);
         self.notify(now, status.is_some());
         if let Some(json) = status {
             self.writer.status(json);
@@ -373,7 +389,7 @@ impl Agent {
             self.writer.notify(Notice::Watchdog);
             self.next_watchdog = now + period;
         }
-        if self.up || health == Health::Draining {
+        if self.up || self.verdict.is_stopping() {
             return;
         }
         if self.verdict.is_up(now) {

@@ -1,4 +1,4 @@
-//! The documents of `packaging/aws`, filled in for a world, and the Python that some of them are held against.
+//! The documents of `packaging/aws`, filled in for a world.
 
 use crate::aws::DEFAULT_REGION;
 use crate::world::{ENVIRONMENT, TUNNEL};
@@ -63,14 +63,4 @@ impl Documents {
 /// The root of the repository.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// A program of the virtual environment that `tests/setup.sh` makes.
-///
-/// # Panics
-/// It is not there.
-pub fn venv(program: &str) -> PathBuf {
-    let path = repository().join("target/venv/bin").join(program);
-    assert!(path.exists(), "{} is missing: run tests/setup.sh test, then this test again", path.display());
-    path
 }

@@ -7,7 +7,7 @@ use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use cflared_tests::aws::{Credentials, DEFAULT_REGION, Datapoint};
-use cflared_tests::documents::venv;
+use cflared_tests::world::venv;
 use serde_json::Value;
 use std::process::Output;
 use tokio::process::Command;

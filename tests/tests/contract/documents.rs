@@ -1,6 +1,7 @@
 //! The documents of `packaging/aws`: botocore's models, parliament and moto look at them, in Python.
 
-use cflared_tests::documents::{repository, venv};
+use cflared_tests::documents::repository;
+use cflared_tests::world::venv;
 use std::process::Command;
 
 #[test]

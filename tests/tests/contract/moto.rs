@@ -3,7 +3,7 @@
 use super::peer::sdk;
 use aws_config::SdkConfig;
 use cflared_tests::aws::Credentials;
-use cflared_tests::documents::venv;
+use cflared_tests::world::venv;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;

@@ -5,9 +5,9 @@
 use crate::support::{registered_pid, short_outage};
 use anyhow::Context;
 use cflared_tests::aws::{Aws, Datapoint};
-use cflared_tests::documents::{Documents, repository, venv};
+use cflared_tests::documents::{Documents, repository};
 use cflared_tests::edge::Conduct;
-use cflared_tests::world::{Agent, GROUP, Host, World, eventually};
+use cflared_tests::world::{Agent, GROUP, Host, World, eventually, venv};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
