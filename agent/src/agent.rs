@@ -4,6 +4,7 @@
 //! The loop waits for events and for nothing else, so it always has time for the next one.
 
 mod alarm;
+mod binary;
 mod boot;
 mod clock;
 mod config;
@@ -11,10 +12,12 @@ mod ending;
 mod evidence;
 mod grain;
 mod guard;
+mod handover;
 mod host;
 mod look;
 mod orders;
 mod report;
+mod requests;
 mod signals;
 
 pub use clock::Clock;
@@ -32,8 +35,9 @@ use crate::secret::payload::Payload;
 use crate::settings::Settings;
 use crate::{bundle, identity, log, observe};
 use alarm::Alarm;
+use binary::Binary;
 use boot::Booted;
-use cflared_verdict::{Carried, Event, Health, Holder, Mono, Ready, Request, RunFact, RunId, Verdict};
+use cflared_verdict::{Carried, Event, Holder, Mono, Ready, Request, RunFact, RunId, Verdict};
 use config::config;
 use evidence::announce;
 use grain::grain_end;
@@ -41,6 +45,7 @@ use host::Host;
 use look::{Look, Watched};
 use orders::{News, Report};
 use report::Told;
+use requests::Requests;
 use signals::Signals;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -112,7 +117,9 @@ pub async fn run(settings: Settings, dry_run: bool, log: log::Handle) -> Result<
             Some(booted) = booting.join_next() => agent.booted(booted.expect("booting does not panic"))?,
             Some(text) = told_trouble.recv() => agent.told.boot_trouble = agent.host.is_none().then_some(text),
             Some((run, fact)) = told_facts.recv() => agent.fact(run, fact),
+            asked = agent.requests.control.asked() => agent.asked(asked),
             Some(report) = agent.reports.join_next() => agent.reported(report.expect("carrying out an order does not panic")),
+            Some(seen) = agent.binary.seen() => agent.binary_seen(seen),
             Some(look) = agent.looks.join_next() => agent.looked(look.expect("a look does not panic")),
             rung = alarm.ring(wait) => {
                 rung.map_err(|source| Error::Host { doing: "set the timer", source })?;
@@ -137,6 +144,7 @@ struct Agent {
     next_watchdog: Mono,
     state: StateFile,
     hold: hold::Watch,
+    requests: Requests,
     publisher: Publisher,
     /// `None`: nobody asked for it.
     exposition: Option<Exposition>,
@@ -152,6 +160,7 @@ struct Agent {
     facts: mpsc::UnboundedSender<(RunId, RunFact)>,
     reports: JoinSet<Report>,
     looks: JoinSet<Look>,
+    binary: Binary,
     /// What the last read of the secret found, until it is installed.
     payload: Option<Payload>,
     told: Told,
@@ -200,6 +209,7 @@ impl Agent {
             verdict: Verdict::new(config(&settings), seed, carried, now),
             state: StateFile::new(loaded.state, writer.clone()),
             hold: hold::Watch::new(runtime_dir, state::boot_id()),
+            requests: Requests::new(runtime_dir, now),
             publisher: Publisher::default(),
             exposition: settings.metrics.listen.map(Exposition::start),
             counts: Counts::default(),
@@ -213,6 +223,7 @@ impl Agent {
             connectors: BTreeMap::new(),
             reports: JoinSet::new(),
             looks: JoinSet::new(),
+            binary: Binary::new(&settings.connector.binary, settings.observe.interval),
             payload: None,
             mark_was_due: false,
             ticked: now,
@@ -341,6 +352,8 @@ impl Agent {
         self.ticked = now;
         self.clock.resync();
         self.look_for_hold(now);
+        self.requests.control.keep(now);
+        self.binary.look(now);
         self.grain(self.clock.wall());
         for (run, connector) in &mut self.connectors {
             if connector.due().is_some_and(|due| due <= now) {
@@ -381,7 +394,6 @@ impl Agent {
 
     /// Tells systemd. The watchdog is fed when it is due, and whenever the writer is woken anyway.
     fn notify(&mut self, now: Mono, writing: bool) {
-        let health = self.verdict.health();
         self.writer.notify(Notice::Status(self.headline(now)));
         if let Some(period) = self.watchdog
             && (writing || now >= self.next_watchdog)

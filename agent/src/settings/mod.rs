@@ -123,6 +123,10 @@ pub struct Handover {
     pub register_timeout: Duration,
     /// How long it must have been registered before its predecessor is drained.
     pub settle: Duration,
+    /// For how long it is on probation: lost in that time, the bundle before comes back.
+    pub probation: Duration,
+    /// Whether a new file of cloudflared is handed over to.
+    pub on_new_binary: bool,
 }
 
 /// What goes to CloudWatch.

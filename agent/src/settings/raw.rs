@@ -221,7 +221,12 @@ impl Raw {
                 restart_after: verdict.restart_after,
                 condemn_after: verdict.condemn_after,
             },
-            handover: super::Handover { register_timeout: handover.register_timeout, settle: handover.settle },
+            handover: super::Handover {
+                register_timeout: handover.register_timeout,
+                settle: handover.settle,
+                probation: handover.probation,
+                on_new_binary: handover.on_new_binary,
+            },
             cloudwatch: super::CloudWatch {
                 enabled: cloudwatch.enabled,
                 namespace: cloudwatch.namespace,
@@ -242,10 +247,7 @@ impl Raw {
 
     /// The keys of the settings contract that are set to something and that this version does not act on yet.
     fn not_acted_on(&self) -> Vec<&'static str> {
-        let default = Self::default();
         [
-            ("handover.probation", self.handover.probation != default.handover.probation),
-            ("handover.on_new_binary", self.handover.on_new_binary),
             ("lifecycle.launch_hook", !self.lifecycle.launch_hook.is_empty()),
             ("lifecycle.terminate_hook", !self.lifecycle.terminate_hook.is_empty()),
         ]

@@ -77,6 +77,13 @@ fn what_the_verdict_judges_by_is_acted_on() {
 }
 
 #[test]
+fn what_a_hand_over_goes_by_is_acted_on() {
+    let settings = Settings::parse("handover: { probation: 90s, on_new_binary: true }").unwrap();
+    assert_eq!((settings.handover.probation.as_secs(), settings.handover.on_new_binary), (90, true));
+    assert!(settings.not_acted_on.is_empty());
+}
+
+#[test]
 fn the_own_metrics_are_off_until_they_are_given_an_address() {
     assert_eq!(Settings::default().metrics.listen, None);
     for address in ["127.0.0.1:2010", "[::1]:2010", "127.8.0.1:1"] {

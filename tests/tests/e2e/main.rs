@@ -20,6 +20,7 @@ mod metrics;
 mod payload;
 mod policy;
 mod probes;
+mod reload;
 mod secret;
 mod status;
 mod store;
