@@ -26,7 +26,7 @@ def draining(host, before):
 
 # What is waited for, and how much later the power fails, in seconds. An emulated install takes some tenths.
 # Without a client, which finds no way from here into the machine, the old one is gone a moment after its goodbye.
-CUTS = [(read, 0), (read, 0.2), (read, 0.5), (registered, 0), (draining, 0), (draining, 1)]
+CUTS = [(read, 0), (read, 0.3), (registered, 0), (draining, 0)]
 
 
 def hand_over(host, step):

@@ -25,9 +25,12 @@ pub(super) struct Client {
 impl Client {
     /// One short stream.
     pub async fn short(self) {
-        let number = self.next();
+        let (number, began) = (self.next(), Instant::now());
         match ask(self.edge, number).await {
-            Ok(()) => self.tally.note(|counts| counts.short += 1),
+            Ok(()) => self.tally.note(|counts| {
+                counts.short += 1;
+                counts.slowest = counts.slowest.max(began.elapsed());
+            }),
             Err(error) => self.tally.failed(format!("short stream {number}: {error}")),
         }
     }

@@ -18,6 +18,8 @@ pub struct Counts {
     pub failed: u64,
     /// Short streams that had all of theirs back, and the end of it.
     pub short: u64,
+    /// The longest that one of these took. On a machine that cannot carry the load it grows and grows.
+    pub slowest: Duration,
     /// Long streams that had their first word back.
     pub long: u64,
     /// Of those: ended by their own doing, cleanly.
