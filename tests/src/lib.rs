@@ -22,4 +22,6 @@ pub mod cloudflared;
 
 pub mod world;
 
+pub mod documents;
+
 pub mod demo;

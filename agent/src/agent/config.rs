@@ -18,6 +18,8 @@ pub(super) fn config(settings: &Settings) -> Config {
         min_connections: settings.connector.min_connections,
         register_timeout: settings.handover.register_timeout,
         settle: settings.handover.settle,
+        probation: settings.handover.probation,
+        on_new_binary: settings.handover.on_new_binary,
         ..Config::paced(settings.verdict.condemn_after)
     }
 }
@@ -29,6 +31,19 @@ mod tests {
     #[test]
     fn the_default_settings_are_the_verdicts_defaults() {
         assert_eq!(config(&Settings::default()), Config::default());
+    }
+
+    #[test]
+    fn what_a_hand_over_goes_by_is_passed_on() {
+        let settings = Settings::parse(
+            "{ connector: { min_connections: 3 },
+               handover: { register_timeout: 9s, settle: 8s, probation: 7s, on_new_binary: true } }",
+        )
+        .unwrap();
+        let config = config(&settings);
+        assert_eq!((config.min_connections, config.on_new_binary), (3, true));
+        let times = [config.register_timeout, config.settle, config.probation];
+        assert_eq!(times.map(|time| time.as_secs()), [9, 8, 7]);
     }
 
     #[test]

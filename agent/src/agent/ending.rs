@@ -17,6 +17,7 @@ impl Agent {
         {
             warn!("the last datapoints were not taken in time");
         }
+        self.requests.close().await;
         let now = self.clock.mono();
         self.told.stopped = true;
         let carried = self.save();

@@ -38,6 +38,8 @@ pub struct Settings {
     pub aws: Aws,
     /// How the agent's log is written.
     pub log: Log,
+    /// The agent's own metrics.
+    pub metrics: Metrics,
     /// What an image must carry.
     pub validate: Validate,
     /// Keys that are set, valid, and that this version does not act on yet.
@@ -121,6 +123,10 @@ pub struct Handover {
     pub register_timeout: Duration,
     /// How long it must have been registered before its predecessor is drained.
     pub settle: Duration,
+    /// For how long it is on probation: lost in that time, the bundle before comes back.
+    pub probation: Duration,
+    /// Whether a new file of cloudflared is handed over to.
+    pub on_new_binary: bool,
 }
 
 /// What goes to CloudWatch.
@@ -169,6 +175,13 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line on standard error.
     Json,
+}
+
+/// The agent's own metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metrics {
+    /// Where they are served, on loopback; none: nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 /// What an image must carry.

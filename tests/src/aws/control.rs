@@ -1,6 +1,6 @@
 //! The control endpoint; its commands are listed in CONTROL.md.
 
-use super::{Aws, Credentials, Group, SecretValue, State, Visibility};
+use super::{Aws, Credentials, Group, Policy, SecretValue, State, Visibility};
 use crate::http::requests::summary;
 use crate::http::{Answer, Asked, control as common};
 use serde::Deserialize;
@@ -86,6 +86,10 @@ pub fn answer(aws: &Aws, command: &str, request: &Asked) -> Answer {
             aws.trust(caller);
             Ok::<_, Infallible>(())
         }),
+        "policy" => common::with_body(request, |policy: Option<Policy>| {
+            aws.enforce(policy);
+            Ok::<_, Infallible>(())
+        }),
         "forget" => {
             aws.forget();
             common::done()
@@ -116,6 +120,7 @@ fn state(aws: &Aws) -> Answer {
         "region": state.region,
         "clock_ahead_s": state.clock_ahead_s,
         "callers": state.callers.keys().collect::<Vec<_>>(),
+        "policy": state.policy,
         "faults": state.faults,
         "secrets": state.secrets.all(),
         "datapoints": state.metrics.all(),

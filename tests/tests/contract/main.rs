@@ -5,9 +5,11 @@
 #![allow(clippy::disallowed_methods, reason = "deadlines of tests")]
 
 mod cloudwatch;
+mod documents;
 mod faults;
 mod moto;
 mod peer;
+mod policy;
 mod reads;
 mod scaling;
 mod secrets;
