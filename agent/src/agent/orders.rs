@@ -89,6 +89,14 @@ impl Agent {
             Order::ReadGroup => self.read_group(id),
             Order::ReadPeers { since } => self.read_peers(id, since),
             Order::ReadHoldTag => self.read_hold_tag(id),
+            Order::CompareOrigins { .. }
+            | Order::MeasureMemory { .. }
+            | Order::ReadNotices
+            | Order::ReadPlace
+            | Order::ReadRefusals
+            | Order::CompleteHook { .. }
+            | Order::Heartbeat { .. }
+            | Order::Answer { .. } => self.spawn(id, STOP, kind, async { Err(not_booted()) }),
             Order::Exit => self.exiting = true,
         }
     }
