@@ -99,8 +99,13 @@ pub fn directory(facts: &Facts) -> Found {
         Err(why) => Found::fail(why),
         Ok(()) => {
             let path = facts.settings.paths.config_dir.display();
-            let owner = facts.early.owner.as_ref().ok().and_then(Option::as_ref);
-            Found::pass(owner.map_or_else(|| format!("{path} can be used"), |owner| format!("{path} is {owner}'s")))
+            let Ok(Some(owner)) = &facts.early.owner else { return Found::pass(format!("{path} can be used")) };
+            match facts.unit_user() {
+                Some(user) if owner.name.as_deref() != Some(user) && owner.uid.to_string() != user => {
+                    Found::fail(format!("{path} is {owner}'s, and the unit runs as {user}"))
+                }
+                _ => Found::pass(format!("{path} is {owner}'s")),
+            }
         }
     }
 }

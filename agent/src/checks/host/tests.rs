@@ -159,10 +159,10 @@ fn well() -> Facts {
             config: None,
         }),
         ingress: Some(Ok(Ok(()))),
-        origins: Ok(Ok(vec![OriginProbe {
+        origins: Ok(vec![OriginProbe {
             service: "tcp://db:3306".into(),
             probe: reach(Reach::Answered, "10.0.0.9:3306: connected; MySQL 8.0.39"),
-        }])),
+        }]),
         release: Ok(Some(Ok(Known {
             version: "2026.8.2".parse().unwrap(),
             built: Some((now() - Duration::from_secs(86_400), "by what it says".into())),
@@ -390,6 +390,13 @@ static FAULTS: &[Fault] = &[
         "bundle-installed",
     ),
     (
+        "config directory of another user than the unit's",
+        |facts| unit(facts).user = "somebody".into(),
+        &["config-dir"],
+        "/etc/cloudflared is cflared-agent's, and the unit runs as somebody",
+        "bundle-installed",
+    ),
+    (
         "credentials file world-readable",
         |facts| {
             let installed = facts.installed.as_mut().unwrap();
@@ -522,7 +529,7 @@ static FAULTS: &[Fault] = &[
     ),
     (
         "origin down",
-        |facts| facts.origins.as_mut().unwrap().as_mut().unwrap()[0].probe = reach(Reach::Failed, "connection refused"),
+        |facts| facts.origins.as_mut().unwrap()[0].probe = reach(Reach::Failed, "connection refused"),
         &["origins"],
         "tcp://db:3306 does not answer: connection refused",
         "",
@@ -702,7 +709,7 @@ static DOUBTS: &[Doubt] = &[
     (
         "MySQL refuses this host",
         |facts| {
-            facts.origins.as_mut().unwrap().as_mut().unwrap()[0].probe =
+            facts.origins.as_mut().unwrap()[0].probe =
                 reach(Reach::Answered, "connected; MySQL refuses with error 1129: Host is blocked");
         },
         "origins",
@@ -803,4 +810,12 @@ fn everything_wrong_at_once_is_short_all_the_same() {
     }
     let text = examined(&facts).text(Style::default());
     assert!(text.chars().count() <= 2500, "{} characters:\n{text}", text.chars().count());
+}
+
+#[test]
+fn the_page_lists_every_check_in_its_order() {
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/doctor.md"));
+    let table = page.split("## The checks").nth(1).unwrap().split("\n## ").next().unwrap();
+    let listed = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(listed.collect::<Vec<_>>(), checks().map(|check| check.id).collect::<Vec<_>>());
 }
