@@ -220,6 +220,11 @@ fn edge(facts: &mut Facts) -> &mut Edge {
     facts.edge.as_mut().unwrap()
 }
 
+/// What the agent decided a minute ago.
+fn decided(kind: &str, what: &str) -> status::Entry {
+    status::Entry { at: ago(60), kind: kind.into(), what: what.into(), evidence: "so it was".into(), blame: None }
+}
+
 /// AWS refused in those words.
 fn refused(facts: &mut Facts, kind: FailureKind, text: &str) {
     cloud(facts).secret = Some(Ok(Err(secret::Error::NotRead(Failure::new(kind, text)))));
@@ -493,6 +498,16 @@ static FAULTS: &[Fault] = &[
         "",
     ),
     (
+        "a version that the agent gave up for now",
+        |facts| {
+            cloud(facts).secret = Some(Ok(Ok(Current { version: VersionId("v4".into()), rules: Ok(()) })));
+            status(facts).journal = vec![decided("refusal", "the successor did not register in time")];
+        },
+        &["versions"],
+        "the secret's current version is v4; v3 is installed; v3 runs",
+        "",
+    ),
+    (
         "secret on the command line",
         |facts| facts.processes.as_mut().unwrap()[1].secrets = vec!["a tunnel token"],
         &["no-secret-in-argv"],
@@ -649,6 +664,17 @@ static DOUBTS: &[Doubt] = &[
     (
         "a new version of the secret",
         |facts| cloud(facts).secret = Some(Ok(Ok(Current { version: VersionId("v4".into()), rules: Ok(()) }))),
+        "versions",
+        Outcome::Warn,
+        "v4; v3 is installed; v3 runs",
+    ),
+    (
+        "a version whose turn has not come",
+        |facts| {
+            cloud(facts).secret = Some(Ok(Ok(Current { version: VersionId("v4".into()), rules: Ok(()) })));
+            status(facts).secret.version = Some("v4".into());
+            status(facts).journal = vec![decided("action", "install secret version v4 in 305 s")];
+        },
         "versions",
         Outcome::Warn,
         "v4; v3 is installed; v3 runs",
