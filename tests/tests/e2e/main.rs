@@ -9,6 +9,7 @@ mod cloud;
 mod command_line;
 mod connector;
 mod datapoints;
+mod doctor;
 mod fleet;
 mod hold;
 mod identity;
