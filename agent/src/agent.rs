@@ -14,6 +14,7 @@ mod grain;
 mod guard;
 mod handover;
 mod host;
+mod lifecycle;
 mod look;
 mod orders;
 mod report;
@@ -28,7 +29,7 @@ use crate::act::prometheus::{Counts, Exposition};
 use crate::act::state::{self, State, StateFile};
 use crate::act::status::Publisher;
 use crate::act::writer::{self, STATE_FILE, Writer};
-use crate::identity::{Aws, Metadata, Network};
+use crate::identity::{Aws, Metadata, Network, NoticeReader};
 use crate::observe::Observer;
 use crate::probe::{Allowance, Edges, Prober};
 use crate::secret::payload::Payload;
@@ -103,7 +104,7 @@ pub async fn run(settings: Settings, dry_run: bool, log: log::Handle) -> Result<
     let mut agent = Agent::new(settings, dry_run, facts, log)?;
     agent.aws.warm_up().await;
     let mut booting = JoinSet::new();
-    booting.spawn(boot::boot(agent.settings.clone(), opened, agent.metadata.clone(), trouble));
+    booting.spawn(agent.boot(opened, trouble));
     loop {
         let now = agent.clock.mono();
         agent.settle(now);
@@ -153,6 +154,7 @@ struct Agent {
     prober: Prober,
     streams: Allowance,
     metadata: Metadata,
+    notices: NoticeReader,
     aws: Aws,
     /// `None` until the boot is over.
     host: Option<Host>,
@@ -194,9 +196,6 @@ impl Agent {
         if dry_run {
             warn!("dry run: this instance is never marked unhealthy, it is only said when it would be");
         }
-        for key in &settings.not_acted_on {
-            warn!(key, "this setting is accepted and has no effect in this version");
-        }
         let writer = Arc::new(Writer::start(runtime_dir, notifier).map_err(host("start the writer's thread"))?);
         let carried = serde_json::from_value(loaded.state.carried.clone()).unwrap_or_else(|_| Carried::default());
         // A start after an agent that did not say goodbye is an unplanned restart of the agent.
@@ -216,6 +215,7 @@ impl Agent {
             observer: Arc::new(Observer::new(settings.observe.timeout)?),
             prober: Prober::new(&network.resolver, Edges::of_arguments(&settings.connector.extra_args)),
             streams: Allowance::new(now),
+            notices: NoticeReader::new(metadata.clone()),
             aws: Aws::new(&settings.aws, &metadata, network)?,
             told: Told::new(clock.wall(), log),
             grain_ends: grain_end(clock.wall(), settings.cloudwatch.interval),
@@ -267,13 +267,22 @@ impl Agent {
 
     fn booted(&mut self, booted: Result<Booted, bundle::Error>) -> Result<(), Error> {
         let mut booted = booted?;
-        let installed = booted.installed.take();
+        let (installed, notices) = (booted.installed.take(), std::mem::take(&mut booted.notices));
         let mut host = Host::new(booted, &self.aws, &self.settings, self.dry_run);
         host.cloudwatch = self.settings.cloudwatch.enabled.then(|| self.start_pushing(&host));
         self.host = Some(host);
         self.told.boot_trouble = None;
+        self.tell(Event::Noticed(notices));
         self.tell(Event::Identified { installed });
         Ok(())
+    }
+
+    fn boot(
+        &self,
+        opened: boot::Opened,
+        trouble: mpsc::UnboundedSender<String>,
+    ) -> impl Future<Output = Result<Booted, bundle::Error>> + Send + use<> {
+        boot::boot(self.settings.clone(), opened, self.metadata.clone(), self.notices.clone(), trouble)
     }
 
     fn fact(&mut self, run: RunId, fact: RunFact) {

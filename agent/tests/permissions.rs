@@ -37,15 +37,13 @@ fn the_docs_list_every_permission_that_is_used_and_no_other() {
 }
 
 #[test]
-fn the_policies_allow_what_is_used_and_what_the_hooks_need() {
+fn the_policies_allow_what_is_used_and_no_more() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let used: BTreeSet<_> =
         sources(&root.join("src")).iter().flat_map(|path| permissions(&fs::read_to_string(path).unwrap())).collect();
     let policies = ["agent", "agent-kms"].map(|name| root.join(format!("../packaging/aws/iam/{name}.json")));
     let allowed: BTreeSet<_> = policies.iter().flat_map(|path| actions(&fs::read_to_string(path).unwrap())).collect();
-    let hooks = ["CompleteLifecycleAction", "DescribeLifecycleHooks", "RecordLifecycleActionHeartbeat"];
-    let hooks = hooks.map(|action| format!("autoscaling:{action}"));
-    assert_eq!(allowed, used.into_iter().chain(hooks).collect());
+    assert_eq!(allowed, used);
 }
 
 /// The values of a policy that are actions: `kms:ViaService` is a key of a condition.

@@ -1,4 +1,4 @@
-//! The documents of `packaging/aws`, filled in for a world, and the Python that some of them are held against.
+//! The documents of `packaging/aws`, filled in for a world.
 
 use crate::aws::DEFAULT_REGION;
 use crate::world::{ENVIRONMENT, TUNNEL};

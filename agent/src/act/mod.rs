@@ -10,12 +10,12 @@ pub mod durations;
 pub mod hold;
 pub mod notify;
 pub mod prometheus;
+pub mod service_clock;
 pub mod state;
 pub mod status;
 pub mod writer;
 
 mod file;
-mod service_clock;
 mod timestamp;
 
 pub use timestamp::Timestamp;

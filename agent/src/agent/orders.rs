@@ -89,13 +89,13 @@ impl Agent {
             Order::ReadGroup => self.read_group(id),
             Order::ReadPeers { since } => self.read_peers(id, since),
             Order::ReadHoldTag => self.read_hold_tag(id),
+            Order::ReadNotices => self.read_notices(id),
+            Order::ReadPlace => self.read_place(id),
+            Order::ReadRefusals => self.read_refusals(id),
+            Order::CompleteHook { hook, result } => self.complete_hook(id, hook, result),
+            Order::Heartbeat { hook } => self.heartbeat(id, hook),
             Order::CompareOrigins { old, new } => self.compare_origins(id, old, new),
             Order::MeasureMemory { like } => self.measure_memory(id, like),
-            Order::ReadNotices
-            | Order::ReadPlace
-            | Order::ReadRefusals
-            | Order::CompleteHook { .. }
-            | Order::Heartbeat { .. } => self.spawn(id, STOP, kind, async { Err(not_booted()) }),
             Order::Answer { request, answer } => {
                 self.requests.answer(request, answer);
                 self.spawn(id, STOP, kind, async { Ok(done(())) });
@@ -253,7 +253,7 @@ fn without_origins(error: &dyn std::fmt::Display) -> Vec<Service> {
     vec![]
 }
 
-fn done((): ()) -> (Outcome, News) {
+pub(super) fn done((): ()) -> (Outcome, News) {
     (Outcome::Done, News::None)
 }
 

@@ -25,6 +25,7 @@ pub use error::{Error, Unusable};
 pub use install::{Made, Staged};
 pub use intake::{Intake, NotTaken, Taken};
 pub use lock::Locked;
+pub use meta::Meta;
 pub use rules::Bundle;
 pub use service::{Origin, Rule, Service};
 pub use store::{Found, Store};

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the one place that writes to a person
 
 mod bootstrap;
+mod doctor;
 mod hold;
 mod owner;
 mod private;
@@ -69,6 +70,8 @@ enum Command {
     /// Hand over now to the newest version of the secret, or to a new connector of the same one, and tell what came of it
     #[command(after_help = reload::HELP)]
     Reload(reload::Args),
+    /// Find out what is wrong with this host's tunnel, within 15 s; exits 0 if nothing is, 1 if something, 2 if that is not known
+    Doctor(doctor::Args),
     /// Check that an image is fit to be launched; exits 0 if it is, 1 if not, 2 if that is not known
     Validate(validate::Args),
 }
@@ -101,6 +104,8 @@ pub fn main() -> ExitCode {
         Command::Hold(args) => settings().map(|settings| hold::main(&settings, &args)),
         Command::Wait(args) => settings().map(|settings| wait::main(&settings, &args)),
         Command::Reload(args) => settings().map(|settings| reload::main(&settings, &args)),
+        // They are among what it looks at.
+        Command::Doctor(args) => Ok(doctor::main(named, &args)),
         // Those of the image are among what it looks at.
         Command::Validate(args) => Ok(validate::main(named, &args)),
     };

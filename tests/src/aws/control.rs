@@ -1,5 +1,6 @@
 //! The control endpoint; its commands are listed in CONTROL.md.
 
+use super::autoscaling::Move;
 use super::{Aws, Credentials, Group, Policy, SecretValue, State, Visibility};
 use crate::http::requests::summary;
 use crate::http::{Answer, Asked, control as common};
@@ -36,6 +37,13 @@ struct Termination {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Moved {
+    instance: String,
+    way: Move,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct PastActivity {
     group: String,
     instance: String,
@@ -66,6 +74,9 @@ pub fn answer(aws: &Aws, command: &str, request: &Asked) -> Answer {
         "group" => common::with_body(request, |patch: Value| put_group(&mut aws.lock(), patch)),
         "terminate-instance" => common::with_body(request, |end: Termination| {
             found(aws.terminate_instance(&end.instance, &end.why), "instance in a group")
+        }),
+        "move-instance" => common::with_body(request, |Moved { instance, way }| {
+            found(aws.move_instance(&instance, way), "instance that can go that way")
         }),
         "activity" => common::with_body(request, |past: PastActivity| {
             let age = Duration::from_secs(past.age_s);

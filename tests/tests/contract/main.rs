@@ -7,6 +7,7 @@
 mod cloudwatch;
 mod documents;
 mod faults;
+mod lifecycle;
 mod moto;
 mod peer;
 mod policy;

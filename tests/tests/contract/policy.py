@@ -1,6 +1,7 @@
 """Makes every call of the agent with the whole policy, and with each of its actions taken out of it. Prints which of them are
 denied, as JSON: {the action that is missing, or nothing: {call: denied}}. Arguments: endpoint, moto or stand-in, and the policy's
-file, whose statements must hold for any resource."""
+file, whose statements must hold for any resource. With a fourth, an action or nothing, enforces the policy without that and prints the
+caller's keys instead."""
 
 import copy
 import json
@@ -12,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
-endpoint, which, path = sys.argv[1:]
+endpoint, which, path, *left_out = sys.argv[1:]
 policy = json.load(open(path))
 session = botocore.session.get_session()
 loader = session.get_component("data_loader")
@@ -115,6 +116,10 @@ def without(action):
 
 
 side = Moto() if which == "moto" else StandIn()
+if left_out:
+    side.enforce(without(left_out[0]))
+    print(json.dumps({name.removeprefix("aws_"): value for name, value in side.keys.items()}))
+    sys.exit()
 told = {}
 made = dict(calls(side.keys))
 for action in [None, *made]:

@@ -7,6 +7,8 @@ use super::cloudwatch::python;
 use super::moto::Moto;
 use super::peer::stand_in;
 use cflared_tests::documents::Documents;
+use cflared_tests::world::{Payload, SECRET, World};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -23,10 +25,10 @@ fn for_any_resource() -> Value {
     policy
 }
 
-async fn ask(endpoint: &str, which: &str) -> Told {
+async fn ask<T: DeserializeOwned>(endpoint: &str, which: &str, left_out: &[&str]) -> T {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), for_any_resource().to_string()).unwrap();
-    let output = python("policy.py", &[endpoint, which, file.path().to_str().unwrap()]).await;
+    let output = python("policy.py", &[&[endpoint, which, file.path().to_str().unwrap()], left_out].concat()).await;
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -34,8 +36,8 @@ async fn ask(endpoint: &str, which: &str) -> Told {
 async fn what_a_policy_allows_is_the_same_as_at_moto() {
     let moto = Moto::start();
     let (_aws, config) = stand_in().await;
-    let at_moto = ask(moto.sdk().endpoint_url().unwrap(), "moto").await;
-    let at_stand_in = ask(config.endpoint_url().unwrap(), "stand-in").await;
+    let at_moto: Told = ask(moto.sdk().endpoint_url().unwrap(), "moto", &[]).await;
+    let at_stand_in: Told = ask(config.endpoint_url().unwrap(), "stand-in", &[]).await;
     assert_eq!(at_stand_in, at_moto);
     for (missing, calls) in &at_stand_in {
         for (call, denied) in calls {
@@ -43,4 +45,26 @@ async fn what_a_policy_allows_is_the_same_as_at_moto() {
         }
     }
     assert_eq!(at_stand_in.len(), 12, "every action of the policy, and none");
+}
+
+/// moto has no CloudWatch in the agent's protocol and no instance refreshes, so that a whole life is not to be had there
+/// (`tests/tests/e2e/policy.rs` has it at the stand-in); its first call is.
+#[tokio::test]
+async fn the_agent_installs_its_bundle_as_a_role_of_moto_s_that_may_read_the_secret_and_not_without() {
+    for (left_out, exit) in [("nothing", 0), ("secretsmanager:GetSecretValue", 75)] {
+        let moto = Moto::start();
+        let sdk = moto.sdk();
+        let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
+        secrets.create_secret().name(SECRET).secret_string(Payload::default().text()).send().await.unwrap();
+        let endpoint = sdk.endpoint_url().unwrap();
+        let keys = ask(endpoint, "moto", &[left_out]).await;
+        let (_world, mut host) = World::with_host().await.unwrap();
+        host.imds.edit(|instance| instance.credentials = keys);
+        host.environment.push(("AWS_ENDPOINT_URL".into(), endpoint.into()));
+        let ended = host.run(["bootstrap", "--timeout", "5s"]).await.unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(exit), "without {left_out}: {said}");
+        assert_eq!(host.config_dir().join("current").exists(), exit == 0);
+        assert_eq!(said.contains("secretsmanager:GetSecretValue"), exit != 0, "{said}");
+    }
 }

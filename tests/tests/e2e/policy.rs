@@ -73,6 +73,9 @@ async fn reach(agent: &Agent, stage: Stage, reached: impl Fn() -> bool) -> anyho
     eventually(&format!("{stage:?}"), wait).await
 }
 
+/// Whether a stage is reached.
+type Reached<'a> = &'a dyn Fn(&Agent) -> bool;
+
 /// How a life ended before its end.
 #[derive(Debug, PartialEq, Eq)]
 struct Ended {
@@ -92,7 +95,7 @@ async fn live(world: &World, host: &mut Host) -> anyhow::Result<Result<(), Ended
     let health = |agent: &Agent, wanted: &str| agent.health() == wanted;
     let marked =
         |wanted: Health| world.aws.marks().last().is_some_and(|mark| mark.took_effect && mark.health == wanted);
-    let stages: [(Stage, &dyn Fn(&Agent) -> bool); 4] = [
+    let stages: [(Stage, Reached<'_>); 4] = [
         (Registered, &|agent| health(agent, "registered")),
         (Reporting, &|_| !world.aws.datapoints().is_empty()),
         (Condemned, &|agent| health(agent, "condemned") && marked(Health::Unhealthy)),

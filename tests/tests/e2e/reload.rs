@@ -144,7 +144,8 @@ async fn a_new_version_is_fetched_and_taken_over() -> anyhow::Result<()> {
     let began = world.edge.now();
     let version = world.aws.put_secret(SECRET, &Payload::numbered(2).text());
     assert_ended(&host.run(["reload"]).await?, 0, &[&version, "serves"]);
-    assert_eq!(agent.status()["installed"]["version"], version.as_str());
+    // The status follows the answer by a moment.
+    agent.wait_status("the new version", |status| status["installed"]["version"] == version.as_str()).await?;
     assert_eq!(alone(&mut agent).await?["secret_version"], version.as_str());
     world.edge.never_zero_between(TUNNEL, began, world.edge.now()).map_err(|gap| anyhow::anyhow!("{gap:?}"))?;
     Ok(())
