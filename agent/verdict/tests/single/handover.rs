@@ -283,15 +283,15 @@ mod turns {
     #[test]
     fn the_first_goes_at_once_and_the_others_when_it_has_proven_itself() {
         assert_eq!(waited(|world| world.place = rank(0)), Some(0));
-        assert_eq!(waited(|world| world.place = rank(1)), Some(370));
-        assert_eq!(waited(|world| world.place = rank(2)), Some(440));
+        assert_eq!(waited(|world| world.place = rank(1)), Some(880));
+        assert_eq!(waited(|world| world.place = rank(2)), Some(950));
     }
 
     #[test]
     fn without_a_group_there_is_nobody_to_wait_for_and_an_unknown_rank_is_not_the_first() {
         assert_eq!(waited(|world| world.place = Err(FailureKind::Missing)), Some(0));
         assert_eq!(waited(|world| world.place = Err(FailureKind::Disabled)), Some(0));
-        assert_eq!(waited(|world| world.place = Err(FailureKind::Denied)), Some(370));
+        assert_eq!(waited(|world| world.place = Err(FailureKind::Denied)), Some(880));
     }
 
     #[test]
