@@ -94,7 +94,7 @@ impl Supply {
     pub fn failed(&mut self, now: Mono, failure: Failure, urgent: bool, poll: Duration, jitter: &mut Jitter) -> bool {
         let wait = Duration::from_secs(1 << self.failures.min(6)).min(LONGEST_WAIT);
         self.failures = self.failures.saturating_add(1);
-        self.next_read = now + jitter.around(if urgent { wait.min(poll) } else { poll });
+        self.next_read = now + jitter.within(if urgent { wait.min(poll) } else { poll });
         let news = self.trouble.as_ref().is_none_or(|before| *before != failure);
         self.trouble = Some(failure);
         news
@@ -126,7 +126,7 @@ impl Verdict {
         self.read_hold_tag(now);
         if !self.is_urgent() && self.is_held(now) {
             // A new version would be handed over to. It is read when the hold ends.
-            self.supply.next_read = now + self.jitter.around(self.config.poll_interval);
+            self.supply.next_read = now + self.jitter.within(self.config.poll_interval);
         } else {
             self.read_secret(now);
         }
@@ -152,7 +152,7 @@ impl Verdict {
     }
 
     pub(crate) fn secret_read(&mut self, now: Mono, read: SecretRead) {
-        self.supply.next_read = now + self.jitter.around(self.config.poll_interval);
+        self.supply.next_read = now + self.jitter.within(self.config.poll_interval);
         self.supply.trouble = None;
         let asked = self.reloads.is_active();
         let version = match read {
