@@ -60,6 +60,12 @@ pub struct Status {
     /// The latest failure that stands in the way, with the next step; none if nothing does.
     #[serde(default)]
     pub trouble: Option<String>,
+    /// What is under way or to come: a hand-over, a change whose turn comes, a probation; none if nothing is.
+    #[serde(default)]
+    pub changing: Option<Changing>,
+    /// The version of the secret that is refused, or was tried and is put off; `trouble` says why.
+    #[serde(default)]
+    pub refusing: Option<String>,
     /// The connectors that run or are being respawned: one, or two during a hand-over.
     #[serde(default)]
     pub connectors: Vec<Connector>,
@@ -178,6 +184,32 @@ pub struct Connector {
     /// How the last child ended, in words.
     #[serde(default)]
     pub last_exit: Option<String>,
+    /// Its registered connections, by index, as the child itself told of them.
+    #[serde(default)]
+    pub edges: Vec<Edge>,
+}
+
+/// The far end of one connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    /// Which of the connector's connections, from 0.
+    pub index: u64,
+    /// The data centre, as in `iad01`: the metro and a number.
+    pub location: String,
+    /// The address.
+    pub address: String,
+    /// `quic` or `http2`.
+    pub protocol: String,
+}
+
+/// A change of what runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changing {
+    /// What it is, and how far it has come, in words.
+    pub what: String,
+    /// Until when that lasts, or waits; none if that is not known.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
 }
 
 /// The installed bundle.
@@ -248,7 +280,7 @@ pub struct Counters {
 pub struct Entry {
     /// When.
     pub at: Timestamp,
-    /// `finding` of a blame, `transition` of the health, `action`, or `refusal`.
+    /// `finding` of a blame, `transition` of the health, `action`, `delay`, or `refusal`.
     pub kind: String,
     /// What was decided, or refused.
     pub what: String,

@@ -10,20 +10,25 @@ impl Agent {
         let view = self.verdict.view(now);
         let due = !matches!(view.mark, Mark::None);
         if due && !self.mark_was_due {
-            let status = serde_json::to_string(&self.status(now)).unwrap_or_default();
-            error!(status, "about to be condemned: the evidence");
-            for (run, connector) in &self.connectors {
-                for line in connector.handle.seen().last_lines {
-                    error!(%run, line, "about to be condemned: its last lines");
-                }
-            }
+            self.log_evidence("about to be condemned");
         }
         self.mark_was_due = due;
     }
+
+    /// Writes the whole status and the connectors' last lines to the log.
+    pub(super) fn log_evidence(&self, occasion: &str) {
+        let status = serde_json::to_string(&self.status(self.clock.mono())).unwrap_or_default();
+        error!(status, "{occasion}: the evidence");
+        for (run, connector) in &self.connectors {
+            for line in connector.handle.seen().last_lines {
+                error!(%run, line, "{occasion}: its last lines");
+            }
+        }
+    }
 }
 
-/// Logs a decision: what was found and what changed is told, what was done is a warning, and what was refused is for a
-/// person.
+/// Logs a decision: what was found and what changed is told, what was done or put off is a warning, and what was refused is
+/// for a person.
 pub(super) fn announce(decision: &Decision) {
     let Decision { kind, what, blame, evidence, .. } = decision;
     let (kind, blame) = (kind_name(*kind), blame.map(Blame::name));
@@ -31,6 +36,7 @@ pub(super) fn announce(decision: &Decision) {
         DecisionKind::Finding => info!(kind, what, evidence, blame, "blame"),
         DecisionKind::Transition => info!(kind, what, evidence, blame, "health"),
         DecisionKind::Action => warn!(kind, what, evidence, blame, "decision"),
+        DecisionKind::Delay => warn!(kind, what, evidence, blame, "delay"),
         DecisionKind::Refusal => error!(kind, what, evidence, blame, "refusal"),
     }
 }
@@ -41,6 +47,7 @@ pub(super) fn kind_name(kind: DecisionKind) -> &'static str {
         DecisionKind::Finding => "finding",
         DecisionKind::Transition => "transition",
         DecisionKind::Action => "action",
+        DecisionKind::Delay => "delay",
         DecisionKind::Refusal => "refusal",
     }
 }

@@ -3,7 +3,7 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::autoscaling::{Health, Membership};
-use crate::bundle::{self, Intake, Locked, Service};
+use crate::bundle::{self, Intake, Locked, Service, Taken};
 use crate::connector::{self, respawn};
 use crate::identity::{self, Environment};
 use crate::probe::Streams;
@@ -38,8 +38,8 @@ pub(super) struct Report {
 #[derive(Debug)]
 pub(super) enum News {
     None,
-    /// A read of the secret: the environment that named it, and a payload if there is a new one.
-    Read(Environment, Option<Payload>),
+    /// A read of the secret: the environment that named it, its version, and a payload if that is a new one.
+    Read(Environment, Option<VersionId>, Option<Payload>),
     /// Where the group has this instance.
     Membership(Membership),
     /// A connector has ended.
@@ -89,14 +89,17 @@ impl Agent {
             Order::ReadGroup => self.read_group(id),
             Order::ReadPeers { since } => self.read_peers(id, since),
             Order::ReadHoldTag => self.read_hold_tag(id),
-            Order::CompareOrigins { .. }
-            | Order::MeasureMemory { .. }
-            | Order::ReadNotices
-            | Order::ReadPlace
-            | Order::ReadRefusals
-            | Order::CompleteHook { .. }
-            | Order::Heartbeat { .. }
-            | Order::Answer { .. } => self.spawn(id, STOP, kind, async { Err(not_booted()) }),
+            Order::ReadNotices => self.read_notices(id),
+            Order::ReadPlace => self.read_place(id),
+            Order::ReadRefusals => self.read_refusals(id),
+            Order::CompleteHook { hook, result } => self.complete_hook(id, hook, result),
+            Order::Heartbeat { hook } => self.heartbeat(id, hook),
+            Order::CompareOrigins { old, new } => self.compare_origins(id, old, new),
+            Order::MeasureMemory { like } => self.measure_memory(id, like),
+            Order::Answer { request, answer } => {
+                self.requests.answer(request, answer);
+                self.spawn(id, STOP, kind, async { Ok(done(())) });
+            }
             Order::Exit => self.exiting = true,
         }
     }
@@ -142,10 +145,11 @@ impl Agent {
             };
             let name = settings.secret.name_for(environment.as_str());
             Ok(match secret::read(&client, &name, known.as_ref()).await.map_err(Failure::from)? {
-                Read::Unchanged => (Outcome::Secret(SecretRead::Unchanged), News::Read(environment, None)),
+                Read::Unchanged => (Outcome::Secret(SecretRead::Unchanged), News::Read(environment, known, None)),
                 Read::New(payload) => {
                     let version = payload.version.clone();
-                    (Outcome::Secret(SecretRead::New(version)), News::Read(environment, Some(payload)))
+                    let read = News::Read(environment, Some(version.clone()), Some(payload));
+                    (Outcome::Secret(SecretRead::New(version)), read)
                 }
             })
         });
@@ -166,8 +170,9 @@ impl Agent {
             binary: self.settings.connector.binary.clone(),
         };
         self.spawn(id, DISK, order, async move {
-            let installed = intake.take(payload).await.map_err(Failure::from)?;
-            Ok((Outcome::Installed(installed), News::None))
+            let Taken { installed, equivalent } = intake.take(payload).await.map_err(Failure::from)?;
+            let outcome = if equivalent { Outcome::Equivalent(installed) } else { Outcome::Installed(installed) };
+            Ok((outcome, News::None))
         });
     }
 
@@ -195,11 +200,13 @@ impl Agent {
     }
 
     fn commit(&mut self, id: OrderId, generation: Generation) {
-        let running: Vec<Generation> = self.connectors.values().map(|connector| connector.generation).collect();
+        let previous = self.verdict.view(self.clock.mono()).previous.map(|installed| installed.generation);
+        let running = self.connectors.values().map(|connector| connector.generation);
+        let needed: Vec<Generation> = running.chain(previous).collect();
         self.on_disk(id, Order::Commit { generation }, move |store| {
             store.commit(generation)?;
             // What could not be removed now is removed after the next commit.
-            if let Err(error) = store.prune(&running) {
+            if let Err(error) = store.prune(&needed) {
                 warn!(%error, "old bundles not removed");
             }
             Ok(())
@@ -248,7 +255,7 @@ fn without_origins(error: &dyn std::fmt::Display) -> Vec<Service> {
     vec![]
 }
 
-fn done((): ()) -> (Outcome, News) {
+pub(super) fn done((): ()) -> (Outcome, News) {
     (Outcome::Done, News::None)
 }
 

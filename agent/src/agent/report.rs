@@ -4,8 +4,11 @@ use super::Agent;
 use super::evidence::kind_name;
 use crate::act::Timestamp;
 use crate::act::autoscaling::Membership;
+use crate::act::cloudwatch::CloudWatch;
+use crate::act::prometheus::{Counts, Numbers};
 use crate::act::status::{self, Status};
-use crate::log::Lost;
+use crate::connector::{Edge, Handle};
+use crate::log::{self, Context};
 use cflared_verdict::{Confidence, Finding, Hold, Holder, Mark, Mono, Ready, Role, Run, RunId, VersionId, View};
 use std::time::SystemTime;
 
@@ -19,11 +22,11 @@ pub(super) struct Told {
     pub stopped: bool,
     secret_version: Option<VersionId>,
     secret_read_at: Option<SystemTime>,
-    log_lines_lost: Lost,
+    log: log::Handle,
 }
 
 impl Told {
-    pub fn new(started_at: SystemTime, log_lines_lost: Lost) -> Self {
+    pub fn new(started_at: SystemTime, log: log::Handle) -> Self {
         Self {
             started_at,
             boot_trouble: None,
@@ -31,25 +34,51 @@ impl Told {
             stopped: false,
             secret_version: None,
             secret_read_at: None,
-            log_lines_lost,
+            log,
         }
     }
 
-    /// The secret was read; without a version it was the known one.
+    /// The secret was read, and had that version.
     pub fn secret_read(&mut self, at: SystemTime, version: Option<VersionId>) {
-        self.secret_read_at = Some(at);
-        self.secret_version = version.or(self.secret_version.take());
+        (self.secret_read_at, self.secret_version) = (Some(at), version);
     }
 }
 
 impl Agent {
+    /// Has every line of the log carry what it is about.
+    pub(super) fn describe(&self, now: Mono) {
+        let environment = self.host.as_ref().and_then(|host| host.environment.as_ref());
+        self.told.log.describe(Context {
+            tunnel: self.verdict.view(now).installed.map(|installed| installed.tunnel),
+            environment: environment.map(|environment| environment.as_str().into()),
+            state: Some(self.verdict.health().to_string()),
+        });
+    }
+
     /// How things are, in a line.
     pub(super) fn headline(&self, now: Mono) -> String {
         let view = self.verdict.view(now);
         let trouble = view.trouble.as_ref().filter(|trouble| !self.why(&view).contains(trouble.as_str()));
         let tail = trouble.map(|trouble| format!("; {trouble}")).unwrap_or_default();
         let holds: String = view.holds.iter().map(|(by, hold)| format!("{}; ", self.hold(*by, hold))).collect();
-        format!("{holds}{}: {}{tail}", view.health, self.why(&view))
+        let blame = view.blame.as_ref().map(|Finding { blame, confidence, evidence }| {
+            format!("; blame: {blame} ({}): {evidence}", confidence_name(*confidence))
+        });
+        format!("{holds}{}: {}{}{tail}", view.health, self.why(&view), blame.unwrap_or_default())
+    }
+
+    /// Leaves the newest numbers for whoever asks for metrics.
+    pub(super) fn expose(&self, status: &Status) {
+        let Some(exposition) = &self.exposition else { return };
+        let pushes = self.host.as_ref().and_then(|host| host.cloudwatch.as_ref()).map(CloudWatch::view);
+        let pushes = pushes.unwrap_or_default();
+        let counts = Counts {
+            pushes: pushes.pushes,
+            pushes_failed: pushes.pushes_failed,
+            agent_restarts: self.state.get().restarts.agent,
+            ..self.counts.clone()
+        };
+        exposition.show(Numbers { status: status.clone(), counts });
     }
 
     fn why(&self, view: &View) -> String {
@@ -91,6 +120,8 @@ impl Agent {
             guard: view.guard.clone(),
             health: status::Health { state: view.health.to_string(), since: at(view.since), why: self.why(&view) },
             trouble: view.trouble.clone().or_else(|| self.told.boot_trouble.clone()),
+            changing: view.changing.clone().map(|what| status::Changing { what, until: view.changing_until.map(at) }),
+            refusing: view.refusing.as_ref().map(|version| version.0.clone()),
             connectors: view.runs.iter().map(|(id, run)| self.connector(*id, run)).collect(),
             installed: view.installed.as_ref().map(|installed| status::Installed {
                 generation: installed.generation.0,
@@ -122,7 +153,7 @@ impl Agent {
             }),
             counters: status::Counters {
                 connector_restarts: self.state.get().restarts.connector,
-                log_lines_lost: self.told.log_lines_lost.get(),
+                log_lines_lost: self.told.log.lines_lost(),
                 host_writes_failed: self.writer.trouble().failures,
             },
             journal: view
@@ -157,15 +188,26 @@ impl Agent {
             secret_version: run.installed.version.0.clone(),
             version: page.and_then(|page| page.version.clone()),
             pid: run.pid,
-            connector_id: watched.and_then(|watched| watched.handle.seen().connector_id).map(|id| id.to_string()),
+            connector_id: watched.and_then(|watched| watched.handle.connector_id()).map(|id| id.to_string()),
             metrics: self.settings.connector.metrics[run.slot],
             state: state(run).into(),
             connections: run.connections(),
             ha_connections: run.ha_connections,
             restarts: u64::from(run.exits),
             last_exit: run.last_exit.clone(),
+            edges: watched.map(|watched| edges(&watched.handle)).unwrap_or_default(),
         }
     }
+}
+
+fn edges(connector: &Handle) -> Vec<status::Edge> {
+    let edge = |(index, edge): (u64, Edge)| status::Edge {
+        index,
+        location: edge.location,
+        address: edge.ip,
+        protocol: edge.protocol,
+    };
+    connector.edges().into_iter().map(edge).collect()
 }
 
 fn state(run: &Run) -> &'static str {

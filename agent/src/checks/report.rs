@@ -58,6 +58,23 @@ impl Found {
         Self { outcome: Outcome::Skip(Skipped::NotApplicable), evidence: vec![why.into()] }
     }
 
+    /// That other check has not passed, which explains it.
+    pub fn needs(check: &'static Check) -> Self {
+        Self { outcome: Outcome::Skip(Skipped::Needs(check)), evidence: vec![format!("needs {}", check.id)] }
+    }
+
+    /// The most telling of what was seen.
+    pub fn why(&self) -> &str {
+        self.evidence.first().map_or("", String::as_str)
+    }
+
+    /// The same, with one more thing that was seen.
+    #[must_use]
+    pub fn and(mut self, evidence: impl Into<String>) -> Self {
+        self.evidence.push(evidence.into());
+        self
+    }
+
     /// Looking failed.
     pub fn not_known(why: impl Into<String>) -> Self {
         Self { outcome: Outcome::Skip(Skipped::NotKnown), evidence: vec![why.into()] }
@@ -104,6 +121,8 @@ pub struct Report {
     pub subject: String,
     /// When.
     pub at: Timestamp,
+    /// The page that has a section for every check, if there is one.
+    pub guide: Option<&'static str>,
     /// In the order in which they were made.
     pub findings: Vec<Finding>,
 }
@@ -111,7 +130,7 @@ pub struct Report {
 impl Report {
     /// An empty report.
     pub fn new(command: &'static str, subject: impl Into<String>, at: SystemTime) -> Self {
-        Self { command, subject: subject.into(), at: at.into(), findings: vec![] }
+        Self { command, subject: subject.into(), at: at.into(), guide: None, findings: vec![] }
     }
 
     /// Whether that check is to be made. If one that it needs has not passed, the report says so instead.
@@ -121,9 +140,18 @@ impl Report {
             found.is_some_and(|outcome| !matches!(outcome, Outcome::Pass | Outcome::Warn))
         };
         let Some(need) = check.needs.iter().find(not_passed) else { return true };
-        let evidence = vec![format!("needs {}", need.id)];
-        self.record(check, Found { outcome: Outcome::Skip(Skipped::Needs(need)), evidence });
+        // What that one needs in turn is what is to be mended.
+        let outcome = self.of(need).map(|finding| finding.found.outcome);
+        let root = if let Some(Outcome::Skip(Skipped::Needs(root))) = outcome { root } else { need };
+        self.record(check, Found::needs(root));
         false
+    }
+
+    /// The same, for checks that have their sections in `page`.
+    #[must_use]
+    pub fn guided_by(mut self, page: &'static str) -> Self {
+        self.guide = Some(page);
+        self
     }
 
     /// Adds what a check found.
@@ -143,6 +171,20 @@ impl Report {
         self.findings.iter().find(|finding| finding.check == check)
     }
 
+    /// The first of those checks that failed.
+    pub fn failed(&self, among: &[&'static Check]) -> Option<&'static Check> {
+        let failed = |check: &Check| self.of(check).is_some_and(|finding| finding.found.outcome == Outcome::Fail);
+        among.iter().copied().find(|check| failed(check))
+    }
+
+    /// What a person does about a check that has not passed.
+    pub fn next(&self, check: &Check) -> String {
+        match self.guide {
+            Some(page) => format!("{}; {page}#{}", check.remedy, check.id),
+            None => check.remedy.into(),
+        }
+    }
+
     /// What it all comes to.
     pub fn verdict(&self) -> Verdict {
         let any = |wanted: Outcome| self.findings.iter().any(|finding| finding.found.outcome == wanted);
@@ -158,24 +200,37 @@ impl Report {
     /// The verdict and its cause, in a line. The first failure is the cause: what depends on it is skipped.
     pub fn headline(&self) -> String {
         let (subject, all) = (&self.subject, self.findings.len());
-        let found = |wanted: Outcome| {
-            let found = self.findings.iter().filter(move |finding| finding.found.outcome == wanted);
-            let ids = found.clone().map(|finding| finding.check.id).collect::<Vec<_>>();
-            let cause = found.flat_map(|finding| &finding.found.evidence).next().map_or("", String::as_str);
-            (ids, cause.chars().take(CAUSE).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>())
+        let ids = |wanted: Outcome| {
+            let found = self.findings.iter().filter(|finding| finding.found.outcome == wanted);
+            found.map(|finding| finding.check.id).collect::<Vec<_>>()
         };
+        let first = |wanted: Outcome| {
+            let finding = self.findings.iter().find(|finding| finding.found.outcome == wanted);
+            let (id, why) = finding.map_or(("", ""), |Finding { check, found }| (check.id, found.why()));
+            format!(
+                "{id}: {}",
+                why.chars().take(CAUSE).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
+            )
+        };
+        // Of one, the name was told.
+        let named = |ids: &[&str]| if ids.len() > 1 { format!(": {}", ids.join(", ")) } else { String::new() };
         match self.verdict() {
-            Verdict::Fine => match found(Outcome::Warn) {
-                (ids, _) if ids.is_empty() => format!("fine: {subject} fails none of {all} checks"),
-                (ids, _) => format!("fine: {subject} fails none of {all} checks; to be seen to: {}", ids.join(", ")),
+            Verdict::Fine => match ids(Outcome::Warn) {
+                ids if ids.is_empty() => format!("fine: {subject} fails none of {all} checks"),
+                ids => format!("fine: {subject} fails none of {all} checks; to be seen to: {}", ids.join(", ")),
             },
             Verdict::NotFine => {
-                let (ids, cause) = found(Outcome::Fail);
-                format!("NOT FINE: {subject} fails {} of {all} checks: {} ({cause})", ids.len(), ids.join(", "))
+                let (cause, ids) = (first(Outcome::Fail), ids(Outcome::Fail));
+                format!("NOT FINE: {cause}; {subject} fails {} of {all} checks{}", ids.len(), named(&ids))
             }
             Verdict::Unknown => {
-                let (ids, cause) = found(Outcome::Skip(Skipped::NotKnown));
-                format!("not known: {subject} could not be looked at for: {} ({cause})", ids.join(", "))
+                let not_known = Outcome::Skip(Skipped::NotKnown);
+                let (cause, ids) = (first(not_known), ids(not_known));
+                format!(
+                    "not known: {cause}; {subject} could not be looked at for {} of {all} checks{}",
+                    ids.len(),
+                    named(&ids)
+                )
             }
         }
     }

@@ -5,6 +5,7 @@ mod command;
 mod line;
 mod once;
 mod process;
+mod stamp;
 mod symptom;
 mod validate;
 mod version;
@@ -16,10 +17,11 @@ pub(crate) mod fake;
 pub use command::{command, forbid_core};
 pub use line::Line;
 pub use process::{Process, SpawnError};
+pub use stamp::Stamp;
 pub use symptom::{Meaning, Row, Source, Symptom, TABLE, When, classify};
 pub use validate::{ValidateError, validate_ingress};
 pub use version::{Release, Version, VersionError, release, version};
-pub use words::shown;
+pub use words::{redacted, shown};
 
 /// The target of the events that are lines of the program: the log shows it as their writer's name.
 pub const LOG_TARGET: &str = "cloudflared";

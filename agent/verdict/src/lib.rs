@@ -39,7 +39,7 @@ pub use facts::{
 };
 pub use fleet::{Group, Member, Memory, Notices, PeerGrain, Peers, Place, Target};
 pub use health::Health;
-pub use hold::{Hold, Holder};
+pub use hold::{Hold, Holder, tag_holds};
 pub use journal::{Decision, DecisionKind};
 pub use ladder::Mark;
 pub use orders::{Answer, Ended, Hook, HookResult, Order, OrderId, Reason};

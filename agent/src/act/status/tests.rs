@@ -31,6 +31,8 @@ fn status(written_at: u64) -> Status {
         guard: Some("a refresh is under way".into()),
         health: Health { state: "registered".into(), since: at(1).into(), why: "4 connections".into() },
         trouble: None,
+        changing: Some(Changing { what: "on probation".into(), until: Some(at(9).into()) }),
+        refusing: Some("v4".into()),
         connectors: vec![Connector {
             secret_version: "v1".into(),
             run: 1,
@@ -44,6 +46,12 @@ fn status(written_at: u64) -> Status {
             ha_connections: Some(4),
             restarts: 0,
             last_exit: None,
+            edges: vec![Edge {
+                index: 0,
+                location: "iad01".into(),
+                address: "198.41.192.7".into(),
+                protocol: "quic".into(),
+            }],
         }],
         installed: Some(Installed { generation: 3, version: "v3".into() }),
         secret: Secret { version: Some("v3".into()), read_at: Some(at(2).into()), last_error: None },

@@ -298,7 +298,7 @@ mod turns {
     fn while_another_one_refuses_a_version_nobody_follows() {
         assert_eq!(waited(|world| (world.place, world.refusals) = (rank(1), Ok(1))), None);
         let unreadable = |world: &mut World| (world.place, world.refusals) = (rank(1), Err(FailureKind::Throttled));
-        assert_eq!(waited(unreadable), Some(370 + 5 * 60), "what cannot be read does not keep an old secret for ever");
+        assert_eq!(waited(unreadable), Some(880 + 5 * 60), "what cannot be read does not keep an old secret for ever");
     }
 
     #[test]
