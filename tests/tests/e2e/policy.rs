@@ -120,7 +120,7 @@ async fn live(world: &World, host: &mut Host) -> anyhow::Result<Result<(), Ended
                 world.edge.outage().await?;
             }
             Recovered => world.edge.set(Conduct::Accept).await?,
-            Registered | Reporting => {}
+            Registered | Reporting | KeptWaiting | LetIn => {}
         }
         if let Err(ended) = reach(&agent, stage, || reached(&agent)).await? {
             return Ok(Err(ended));
