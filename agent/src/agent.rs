@@ -176,13 +176,16 @@ impl Agent {
         let runtime_dir = &settings.paths.runtime_dir;
         let loaded = State::load(&runtime_dir.join(STATE_FILE), state::boot_id(), now);
         if let Some(warning) = loaded.warning {
-            warn!(warning, "state not taken up");
+            warn!(warning, event = "state_not_taken_up", "state not taken up");
         }
         if dry_run {
-            warn!("dry run: this instance is never marked unhealthy, it is only said when it would be");
+            warn!(
+                event = "dry_run",
+                "dry run: this instance is never marked unhealthy, it is only said when it would be"
+            );
         }
         for key in &settings.not_acted_on {
-            warn!(key, "this setting is accepted and has no effect in this version");
+            warn!(key, event = "setting_without_effect", "this setting is accepted and has no effect in this version");
         }
         let writer = Arc::new(Writer::start(runtime_dir, notifier).map_err(host("start the writer's thread"))?);
         let carried = serde_json::from_value(loaded.state.carried.clone()).unwrap_or_else(|_| Carried::default());
@@ -238,7 +241,7 @@ impl Agent {
     }
 
     fn stop(&mut self) {
-        info!("told to stop");
+        info!(event = "told_to_stop", "told to stop");
         self.writer.notify(Notice::Stopping);
         self.tell(Event::Operator(Request::Stop));
     }

@@ -1,9 +1,10 @@
 //! The list of permissions in the docs is the one that the sources have: whoever writes the role's policy reads that.
 #![allow(clippy::unwrap_used)] // a test may fail
 
+mod sources;
+
+use sources::{page, sources};
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 const SERVICES: [&str; 4] = ["secretsmanager:", "kms:", "cloudwatch:", "autoscaling:"];
 
@@ -17,20 +18,12 @@ fn permissions(text: &str) -> BTreeSet<String> {
     named.collect()
 }
 
-fn sources(path: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-    let files = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
-    files.filter(|path| !path.iter().any(|part| part == "tests" || part == "tests.rs")).collect()
-}
-
 #[test]
 fn the_docs_list_every_permission_that_is_used_and_no_other() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let docs = fs::read_to_string(root.join("../docs/architecture.md")).unwrap();
+    let docs = page("architecture.md");
     let section = docs.split("## Permissions").nth(1).unwrap().split("\n## ").next().unwrap();
     let listed: String = section.lines().filter(|line| line.starts_with("| `")).collect();
-    let used =
-        sources(&root.join("src")).iter().flat_map(|path| permissions(&fs::read_to_string(path).unwrap())).collect();
+    let used = sources().iter().flat_map(|text| permissions(text)).collect();
     assert_eq!(permissions(&listed), used);
     assert!(used.len() >= 9, "{used:?}");
 }

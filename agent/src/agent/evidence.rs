@@ -11,10 +11,10 @@ impl Agent {
         let due = !matches!(view.mark, Mark::None);
         if due && !self.mark_was_due {
             let status = serde_json::to_string(&self.status(now)).unwrap_or_default();
-            error!(status, "about to be condemned: the evidence");
+            error!(status, event = "evidence", "about to be condemned: the evidence");
             for (run, connector) in &self.connectors {
                 for line in connector.handle.seen().last_lines {
-                    error!(%run, line, "about to be condemned: its last lines");
+                    error!(%run, line, event = "evidence_lines", "about to be condemned: its last lines");
                 }
             }
         }
@@ -28,10 +28,10 @@ pub(super) fn announce(decision: &Decision) {
     let Decision { kind, what, blame, evidence, .. } = decision;
     let (kind, blame) = (kind_name(*kind), blame.map(Blame::name));
     match decision.kind {
-        DecisionKind::Finding => info!(kind, what, evidence, blame, "blame"),
-        DecisionKind::Transition => info!(kind, what, evidence, blame, "health"),
-        DecisionKind::Action => warn!(kind, what, evidence, blame, "decision"),
-        DecisionKind::Refusal => error!(kind, what, evidence, blame, "refusal"),
+        DecisionKind::Finding => info!(kind, what, evidence, blame, event = "blame", "blame"),
+        DecisionKind::Transition => info!(kind, what, evidence, blame, event = "health", "health"),
+        DecisionKind::Action => warn!(kind, what, evidence, blame, event = "decision", "decision"),
+        DecisionKind::Refusal => error!(kind, what, evidence, blame, event = "refusal", "refusal"),
     }
 }
 

@@ -95,6 +95,7 @@ fn write(receiver: &Receiver<Box<Record>>, form: &Form, counts: &Counts) {
 fn lines_lost(count: u64) -> Record {
     let mut record = Record::new(Level::WARN, module_path!());
     record.message = format!("{count} log lines lost");
+    record.fields.push(("event", Value::Text("log_lines_lost".into())));
     record.fields.push(("lost", Value::Unsigned(count)));
     record
 }
