@@ -86,7 +86,7 @@ pub enum Error {
 ///
 /// # Errors
 /// It could not begin, or another agent holds the store.
-pub async fn run(settings: Settings, dry_run: bool, log: &log::Guard) -> Result<(), Error> {
+pub async fn run(settings: Settings, dry_run: bool, log: log::Handle) -> Result<(), Error> {
     let settings = Arc::new(settings);
     // Before anything is written: the runtime directory belongs to whoever holds the store.
     let opened = boot::open_store(&settings).await?;
@@ -94,7 +94,7 @@ pub async fn run(settings: Settings, dry_run: bool, log: &log::Guard) -> Result<
     let (trouble, mut told_trouble) = mpsc::unbounded_channel();
     let mut signals = Signals::new()?;
     let alarm = Alarm::new().map_err(|source| Error::Host { doing: "make a timer", source })?;
-    let mut agent = Agent::new(settings, dry_run, facts, log.lost())?;
+    let mut agent = Agent::new(settings, dry_run, facts, log)?;
     agent.aws.warm_up().await;
     let mut booting = JoinSet::new();
     booting.spawn(boot::boot(agent.settings.clone(), opened, agent.metadata.clone(), trouble));
@@ -166,7 +166,7 @@ impl Agent {
         settings: Arc<Settings>,
         dry_run: bool,
         facts: mpsc::UnboundedSender<(RunId, RunFact)>,
-        lost: log::Lost,
+        log: log::Handle,
     ) -> Result<Self, Error> {
         let clock = Clock::start();
         let now = clock.mono();
@@ -204,7 +204,7 @@ impl Agent {
             prober: Prober::new(&network.resolver, Edges::of_arguments(&settings.connector.extra_args)),
             streams: Allowance::new(now),
             aws: Aws::new(&settings.aws, &metadata, network)?,
-            told: Told::new(clock.wall(), lost),
+            told: Told::new(clock.wall(), log),
             grain_ends: grain_end(clock.wall(), settings.cloudwatch.interval),
             host: None,
             connectors: BTreeMap::new(),
@@ -347,6 +347,7 @@ impl Agent {
         if !orders.is_empty() || !decisions.is_empty() {
             // Saved before an order runs; who marks waits for it.
             drop(self.save());
+            self.describe(now);
         }
         for (id, order) in orders {
             self.execute(id, order);

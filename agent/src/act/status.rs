@@ -248,7 +248,7 @@ pub struct Counters {
 pub struct Entry {
     /// When.
     pub at: Timestamp,
-    /// `finding` of a blame, `transition` of the health, `action`, or `refusal`.
+    /// `finding` of a blame, `transition` of the health, `action`, `delay`, or `refusal`.
     pub kind: String,
     /// What was decided, or refused.
     pub what: String,

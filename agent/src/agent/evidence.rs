@@ -22,8 +22,8 @@ impl Agent {
     }
 }
 
-/// Logs a decision: what was found and what changed is told, what was done is a warning, and what was refused is for a
-/// person.
+/// Logs a decision: what was found and what changed is told, what was done or put off is a warning, and what was refused is
+/// for a person.
 pub(super) fn announce(decision: &Decision) {
     let Decision { kind, what, blame, evidence, .. } = decision;
     let (kind, blame) = (kind_name(*kind), blame.map(Blame::name));
@@ -31,6 +31,7 @@ pub(super) fn announce(decision: &Decision) {
         DecisionKind::Finding => info!(kind, what, evidence, blame, event = "blame", "blame"),
         DecisionKind::Transition => info!(kind, what, evidence, blame, event = "health", "health"),
         DecisionKind::Action => warn!(kind, what, evidence, blame, event = "decision", "decision"),
+        DecisionKind::Delay => warn!(kind, what, evidence, blame, event = "delay", "delay"),
         DecisionKind::Refusal => error!(kind, what, evidence, blame, event = "refusal", "refusal"),
     }
 }
@@ -41,6 +42,7 @@ pub(super) fn kind_name(kind: DecisionKind) -> &'static str {
         DecisionKind::Finding => "finding",
         DecisionKind::Transition => "transition",
         DecisionKind::Action => "action",
+        DecisionKind::Delay => "delay",
         DecisionKind::Refusal => "refusal",
     }
 }

@@ -89,7 +89,7 @@ impl Watched {
         }
         let page_due = std::mem::take(&mut self.page_due);
         let (metrics, before) = (self.metrics, self.ready.clone());
-        let connector = self.handle.seen().connector_id.map(|id| id.to_string());
+        let connector = self.handle.connector_id().map(|id| id.to_string());
         async move {
             let mut observation = observer.look(metrics, connector.as_deref()).await;
             let ours = matches!(observation.ready, Ready::Yes { .. } | Ready::No);

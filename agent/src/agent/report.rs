@@ -5,7 +5,7 @@ use super::evidence::kind_name;
 use crate::act::Timestamp;
 use crate::act::autoscaling::Membership;
 use crate::act::status::{self, Status};
-use crate::log::Lost;
+use crate::log::{Context, Handle};
 use cflared_verdict::{Confidence, Finding, Hold, Holder, Mark, Mono, Ready, Role, Run, RunId, VersionId, View};
 use std::time::SystemTime;
 
@@ -19,11 +19,11 @@ pub(super) struct Told {
     pub stopped: bool,
     secret_version: Option<VersionId>,
     secret_read_at: Option<SystemTime>,
-    log_lines_lost: Lost,
+    log: Handle,
 }
 
 impl Told {
-    pub fn new(started_at: SystemTime, log_lines_lost: Lost) -> Self {
+    pub fn new(started_at: SystemTime, log: Handle) -> Self {
         Self {
             started_at,
             boot_trouble: None,
@@ -31,7 +31,7 @@ impl Told {
             stopped: false,
             secret_version: None,
             secret_read_at: None,
-            log_lines_lost,
+            log,
         }
     }
 
@@ -43,6 +43,16 @@ impl Told {
 }
 
 impl Agent {
+    /// Has every line of the log carry what it is about.
+    pub(super) fn describe(&self, now: Mono) {
+        let environment = self.host.as_ref().and_then(|host| host.environment.as_ref());
+        self.told.log.describe(Context {
+            tunnel: self.verdict.view(now).installed.map(|installed| installed.tunnel),
+            environment: environment.map(|environment| environment.as_str().into()),
+            state: Some(self.verdict.health().to_string()),
+        });
+    }
+
     /// How things are, in a line.
     pub(super) fn headline(&self, now: Mono) -> String {
         let view = self.verdict.view(now);
@@ -122,7 +132,7 @@ impl Agent {
             }),
             counters: status::Counters {
                 connector_restarts: self.state.get().restarts.connector,
-                log_lines_lost: self.told.log_lines_lost.get(),
+                log_lines_lost: self.told.log.lines_lost(),
                 host_writes_failed: self.writer.trouble().failures,
             },
             journal: view
@@ -157,7 +167,7 @@ impl Agent {
             secret_version: run.installed.version.0.clone(),
             version: page.and_then(|page| page.version.clone()),
             pid: run.pid,
-            connector_id: watched.and_then(|watched| watched.handle.seen().connector_id).map(|id| id.to_string()),
+            connector_id: watched.and_then(|watched| watched.handle.connector_id()).map(|id| id.to_string()),
             metrics: self.settings.connector.metrics[run.slot],
             state: state(run).into(),
             connections: run.connections(),

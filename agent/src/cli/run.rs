@@ -26,7 +26,7 @@ pub fn main(settings: Settings, args: &Args) -> Exit {
             return Exit::TryAgain;
         }
     };
-    let result = runtime.block_on(agent::run(settings, args.dry_run, &log));
+    let result = runtime.block_on(agent::run(settings, args.dry_run, log.handle()));
     // Blocking work that hangs, as on a dead disk, must not keep the process.
     runtime.shutdown_background();
     match result {

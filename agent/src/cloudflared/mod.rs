@@ -19,7 +19,7 @@ pub use process::{Process, SpawnError};
 pub use symptom::{Meaning, Row, Source, Symptom, TABLE, When, classify};
 pub use validate::{ValidateError, validate_ingress};
 pub use version::{Release, Version, VersionError, release, version};
-pub use words::shown;
+pub use words::{redacted, shown};
 
 /// The target of the events that are lines of the program: the log shows it as their writer's name.
 pub const LOG_TARGET: &str = "cloudflared";

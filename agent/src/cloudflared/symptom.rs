@@ -75,6 +75,13 @@ impl Symptom {
     }
 }
 
+impl Symptom {
+    /// Whether the connection that the line names is not registered any more.
+    pub const fn ends_connection(self) -> bool {
+        matches!(self, Self::Unregistered | Self::ConnectionLost | Self::Retrying)
+    }
+}
+
 /// What a line means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meaning {

@@ -18,7 +18,7 @@ pub fn shown(line: &Line) -> String {
 
 /// The text without what may be a key: the program quotes values of its files, and a file that went wrong may hold
 /// anything.
-pub(super) fn redacted(text: &str) -> String {
+pub fn redacted(text: &str) -> String {
     let in_a_key = |c: char| c.is_ascii_alphanumeric() || "+/=_".contains(c);
     let mut safe = String::new();
     let mut rest = text;

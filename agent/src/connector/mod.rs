@@ -11,9 +11,10 @@ pub mod respawn;
 mod seen;
 mod split;
 
-pub use seen::Seen;
+pub use seen::{Edge, Seen};
 
 use cflared_verdict::{RunFact, RunId};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -104,6 +105,11 @@ impl Handle {
     /// The id that the living child gave itself; none before it did.
     pub fn connector_id(&self) -> Option<Uuid> {
         self.seen.connector_id()
+    }
+
+    /// Where the living child's connections end, by index, as it said itself.
+    pub fn edges(&self) -> BTreeMap<u64, Edge> {
+        self.seen.edges()
     }
 
     /// Lets every kind of complaint be told once more: at once if it was made again since it was told last.

@@ -3,7 +3,7 @@
 use super::complaints::Complaints;
 use super::seen::Shared;
 use super::split::Splitter;
-use crate::cloudflared::{LOG_TARGET, Line, classify, shown};
+use crate::cloudflared::{LOG_TARGET, Line, classify, redacted, shown};
 use cflared_verdict::RunId;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -33,6 +33,8 @@ fn pass_on(run: RunId, text: &[u8], discarded: u64, seen: &Shared, complaints: &
     if let Some(complaint) = meaning.symptom.complaint() {
         complaints.hear(complaint, || shown(&line));
     }
+    // What a child says goes to people and shippers: keys stay here.
+    let safe = |text: &Option<String>| text.as_deref().map(redacted);
     macro_rules! event {
         ($level:expr) => {
             tracing::event!(
@@ -41,15 +43,15 @@ fn pass_on(run: RunId, text: &[u8], discarded: u64, seen: &Shared, complaints: &
                 run = run.0,
                 event = meaning.event,
                 conn_index = line.conn_index,
-                error = line.error,
-                connection = line.connection,
-                ip = line.ip,
-                location = line.location,
-                protocol = line.protocol,
-                rest = line.rest,
+                error = safe(&line.error),
+                connection = safe(&line.connection),
+                ip = safe(&line.ip),
+                location = safe(&line.location),
+                protocol = safe(&line.protocol),
+                rest = safe(&line.rest),
                 discarded_bytes = (discarded > 0).then_some(discarded),
                 "{}",
-                line.message
+                redacted(&line.message)
             )
         };
     }

@@ -1,6 +1,6 @@
 //! What a run's children have said, as far as it is kept.
 
-use crate::cloudflared::{Line, Symptom};
+use crate::cloudflared::{Line, Symptom, redacted};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
@@ -9,14 +9,33 @@ use uuid::Uuid;
 const LINES: usize = 20;
 const LINE: usize = 1024;
 
+/// A program that knows four connections may one day know more, but not without end.
+const CONNECTIONS: u64 = 16;
+
+/// What is kept of the name of a place, in characters.
+const NAME: usize = 64;
+
+/// Where a registered connection ends, as the child said when it was registered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edge {
+    /// The address at the edge.
+    pub ip: String,
+    /// The data centre, as in `iad01`.
+    pub location: String,
+    /// `quic` or `http2`.
+    pub protocol: String,
+}
+
 /// What a run's children have said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     /// The connector id of the child that lives, once it has said it.
     pub connector_id: Option<Uuid>,
+    /// The registered connections of the child that lives, by index.
+    pub edges: BTreeMap<u64, Edge>,
     /// How many lines of the run had which meaning.
     pub symptoms: BTreeMap<Symptom, u64>,
-    /// The last 20 lines of the run, oldest first, as they came.
+    /// The last 20 lines of the run, oldest first, without what may be a key.
     pub last_lines: VecDeque<String>,
     /// Bytes that were not passed on, because their line was too long.
     pub discarded_bytes: u64,
@@ -28,16 +47,25 @@ pub(super) struct Shared(Mutex<Seen>);
 
 impl Shared {
     pub fn get(&self) -> Seen {
-        self.lock().clone()
+        let mut seen = self.lock().clone();
+        // Not where they come in: that is a hot path, and this is not.
+        seen.last_lines.iter_mut().for_each(|line| *line = redacted(line));
+        seen
     }
 
     pub fn connector_id(&self) -> Option<Uuid> {
         self.lock().connector_id
     }
 
-    /// A new child has not named itself yet.
+    pub fn edges(&self) -> BTreeMap<u64, Edge> {
+        self.lock().edges.clone()
+    }
+
+    /// A new child has not named itself yet, nor registered.
     pub fn forget_connector(&self) {
-        self.lock().connector_id = None;
+        let mut seen = self.lock();
+        seen.connector_id = None;
+        seen.edges.clear();
     }
 
     /// Notes a line: as it came, what it says, what it means, and how much of it is missing.
@@ -49,6 +77,13 @@ impl Shared {
         let kept = &text[..text.len().min(LINE)];
         seen.last_lines.push_back(String::from_utf8_lossy(kept).into_owned());
         seen.connector_id = line.connector_id().or(seen.connector_id);
+        if let Some(index) = line.conn_index.filter(|index| *index < CONNECTIONS) {
+            match symptom {
+                Symptom::Registered => drop(seen.edges.insert(index, Edge::of(line))),
+                ended if ended.ends_connection() => drop(seen.edges.remove(&index)),
+                _ => {}
+            }
+        }
         *seen.symptoms.entry(symptom).or_default() += 1;
         seen.discarded_bytes += discarded;
     }
@@ -58,3 +93,16 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl Edge {
+    fn of(line: &Line) -> Self {
+        let name = |text: &Option<String>| {
+            let text = text.as_deref().unwrap_or_default();
+            text.chars().filter(char::is_ascii_graphic).take(NAME).collect()
+        };
+        Self { ip: name(&line.ip), location: name(&line.location), protocol: name(&line.protocol) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

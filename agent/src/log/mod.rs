@@ -1,21 +1,24 @@
 //! The log: a bounded queue to a thread of its own, so that a stuck reader costs lines and not the tunnel.
 //!
 //! An event is taken down as owned values where it happens (`record`), and written by the thread (`queue`) in one of
-//! three forms (`write`). Whoever logs never waits; what finds the queue full is counted.
+//! three forms (`write`), unless it only repeats what was said (`repeats`). Whoever logs never waits; what finds the queue
+//! full is counted.
 //!
 //! It is no stack of `tracing-subscriber` layers, because those write where the event happens; an event cannot be kept
 //! and replayed to them later, and they would stamp it with the time of the writing.
 
+mod context;
 mod levels;
 mod queue;
 mod record;
+mod repeats;
 mod write;
 
-pub use queue::{Guard, Lost};
+pub use context::Context;
 
 use crate::settings::LogFormat;
 use levels::Levels;
-use queue::Queue;
+use queue::{Guard, Lost, Queue};
 use record::Record;
 use std::io;
 use tracing::level_filters::LevelFilter;
@@ -36,29 +39,64 @@ pub enum Error {
     Twice,
 }
 
-/// Starts the log of this process. What is logged before is lost; keep the guard until the end of `main`.
+/// The log of this process. To be dropped last: it waits, for 1 s at most, until all is written.
+#[derive(Debug)]
+pub struct Log {
+    guard: Guard,
+    context: context::Shared,
+}
+
+/// What the agent tells the log and learns from it.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    lost: Lost,
+    context: context::Shared,
+}
+
+impl Log {
+    /// A handle.
+    pub fn handle(&self) -> Handle {
+        Handle { lost: self.guard.lost(), context: self.context.clone() }
+    }
+}
+
+impl Handle {
+    /// The lines that were lost so far: the queue was full, or they could not be written.
+    pub fn lines_lost(&self) -> u64 {
+        self.lost.get()
+    }
+
+    /// From now on this is what every line carries.
+    pub fn describe(&self, context: Context) {
+        self.context.set(context);
+    }
+}
+
+/// Starts the log of this process. What is logged before is lost; keep it until the end of `main`.
 ///
 /// [`LogFormat::Auto`] is the journal's own protocol if systemd has connected standard error to the journal, and text on
 /// standard error if not.
 ///
 /// # Errors
 /// The thread cannot be started, or the process has a log already.
-pub fn init(format: LogFormat) -> Result<Guard, Error> {
+pub fn init(format: LogFormat) -> Result<Log, Error> {
     let setting = std::env::var(LEVEL).ok();
     let levels = setting.as_deref().map_or(Ok(Levels::default()), str::parse);
     let (queue, guard) = queue::start(write::Form::for_stderr(format)?)?;
-    let front = Front { levels: levels.unwrap_or_default(), queue };
+    let context = context::Shared::default();
+    let front = Front { levels: levels.unwrap_or_default(), queue, context: context.clone() };
     tracing::subscriber::set_global_default(front).map_err(|_| Error::Twice)?;
     if let Err(error) = levels {
         warn!(value = setting, event = "log_level_ignored", "{LEVEL} is not used: {error}");
     }
-    Ok(guard)
+    Ok(Log { guard, context })
 }
 
 /// Where events arrive.
 struct Front {
     levels: Levels,
     queue: Queue,
+    context: context::Shared,
 }
 
 impl Subscriber for Front {
@@ -72,7 +110,7 @@ impl Subscriber for Front {
     }
 
     fn event(&self, event: &Event<'_>) {
-        self.queue.push(Record::of(event));
+        self.queue.push(Record::of(event, self.context.get()));
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -1,11 +1,13 @@
 //! The queue and the thread behind it.
 
-use super::record::{Record, Value};
+use super::context::Context;
+use super::record::{Record, Value, now};
+use super::repeats::Repeats;
 use super::write::Form;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread;
 use std::time::Duration;
 use tracing::Level;
@@ -20,8 +22,15 @@ const FLUSH_POLL: Duration = Duration::from_millis(1);
 
 /// The end that records are put into.
 pub(super) struct Queue {
-    sender: SyncSender<Box<Record>>,
+    sender: SyncSender<Message>,
     counts: Arc<Counts>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(Box<Record>),
+    /// Write what was held back.
+    Flush,
 }
 
 /// How the queue is doing.
@@ -34,11 +43,14 @@ struct Counts {
 
 /// Keeps the process from ending before the log is written; for 1 s at most. To be dropped last.
 #[derive(Debug)]
-pub struct Guard(Arc<Counts>);
+pub(super) struct Guard {
+    sender: SyncSender<Message>,
+    counts: Arc<Counts>,
+}
 
 /// How many lines were lost; can be read at any time.
 #[derive(Debug, Clone)]
-pub struct Lost(Arc<Counts>);
+pub(super) struct Lost(Arc<Counts>);
 
 /// Starts the thread.
 ///
@@ -47,9 +59,9 @@ pub struct Lost(Arc<Counts>);
 pub(super) fn start(form: Form) -> io::Result<(Queue, Guard)> {
     let (sender, receiver) = mpsc::sync_channel(RECORDS);
     let counts = Arc::<Counts>::default();
-    let guard = Guard(Arc::clone(&counts));
-    let thread_counts = Arc::clone(&counts);
-    thread::Builder::new().name("log".into()).spawn(move || write(&receiver, &form, &thread_counts))?;
+    let guard = Guard { sender: sender.clone(), counts: Arc::clone(&counts) };
+    let writer = Writer { form, counts: Arc::clone(&counts), repeats: Repeats::default(), told: 0 };
+    thread::Builder::new().name("log".into()).spawn(move || writer.run(&receiver))?;
     Ok((Queue { sender, counts }, guard))
 }
 
@@ -59,7 +71,7 @@ impl Queue {
         let size = record.size();
         let bytes = self.counts.bytes.fetch_add(size, Ordering::Relaxed) + size;
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
-        if bytes > BYTES || self.sender.try_send(Box::new(record)).is_err() {
+        if bytes > BYTES || self.sender.try_send(Message::Line(Box::new(record))).is_err() {
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
             self.counts.leave(size);
         }
@@ -75,25 +87,65 @@ impl Counts {
     }
 }
 
-/// The thread: writes one record after the other, however long that takes.
-fn write(receiver: &Receiver<Box<Record>>, form: &Form, counts: &Counts) {
-    let mut told = 0;
-    for record in receiver {
-        if form.write(&record).is_err() {
-            // There is nobody to tell but the counter.
-            counts.lost.fetch_add(1, Ordering::Relaxed);
-        } else {
-            let lost = counts.lost.load(Ordering::Relaxed);
-            if lost > told && form.write(&lines_lost(lost - told)).is_ok() {
-                told = lost;
+/// The thread's: writes one record after the other, however long that takes.
+struct Writer {
+    form: Form,
+    counts: Arc<Counts>,
+    repeats: Repeats,
+    /// How many of the lost lines were told of.
+    told: u64,
+}
+
+impl Writer {
+    fn run(mut self, receiver: &Receiver<Message>) {
+        loop {
+            let message = match self.repeats.until_over(now()) {
+                Some(wait) => receiver.recv_timeout(wait),
+                None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            for held in self.repeats.over(now()) {
+                self.write(held.count, &held.told());
+            }
+            match message {
+                Ok(Message::Line(record)) => {
+                    let size = record.size();
+                    if let Some(record) = self.repeats.admit(record) {
+                        self.write(1, &record);
+                    }
+                    self.counts.leave(size);
+                }
+                Ok(Message::Flush) => {
+                    self.flush();
+                    self.counts.leave(0);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.flush(),
             }
         }
-        counts.leave(record.size());
+    }
+
+    fn flush(&mut self) {
+        for held in self.repeats.all() {
+            self.write(held.count, &held.told());
+        }
+    }
+
+    /// Writes a record that stands for `lines`.
+    fn write(&mut self, lines: u64, record: &Record) {
+        if self.form.write(record).is_err() {
+            // There is nobody to tell but the counter.
+            self.counts.lost.fetch_add(lines, Ordering::Relaxed);
+            return;
+        }
+        let lost = self.counts.lost.load(Ordering::Relaxed);
+        if lost > self.told && self.form.write(&lines_lost(lost - self.told, Arc::clone(&record.context))).is_ok() {
+            self.told = lost;
+        }
     }
 }
 
-fn lines_lost(count: u64) -> Record {
-    let mut record = Record::new(Level::WARN, module_path!());
+fn lines_lost(count: u64, context: Arc<Context>) -> Record {
+    let mut record = Record::new(Level::WARN, module_path!(), context);
     record.message = format!("{count} log lines lost");
     record.fields.push(("event", Value::Text("log_lines_lost".into())));
     record.fields.push(("lost", Value::Unsigned(count)));
@@ -103,7 +155,7 @@ fn lines_lost(count: u64) -> Record {
 impl Guard {
     /// The counter of lost lines.
     pub fn lost(&self) -> Lost {
-        Lost(Arc::clone(&self.0))
+        Lost(Arc::clone(&self.counts))
     }
 }
 
@@ -116,13 +168,27 @@ impl Lost {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        let mut asked = false;
         // Polled, because a thread that is stuck in a write can be neither joined nor told.
         for _ in 0..FLUSH_POLLS {
-            if self.0.waiting.load(Ordering::Acquire) == 0 {
+            asked = asked || self.ask_to_flush();
+            if asked && self.counts.waiting.load(Ordering::Acquire) == 0 {
                 return;
             }
             thread::sleep(FLUSH_POLL);
         }
+    }
+}
+
+impl Guard {
+    /// False while the queue is full.
+    fn ask_to_flush(&self) -> bool {
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
+        let full = matches!(self.sender.try_send(Message::Flush), Err(TrySendError::Full(_)));
+        if full {
+            self.counts.leave(0);
+        }
+        !full
     }
 }
 

@@ -1,7 +1,9 @@
 //! An event as owned values.
 
+use super::context::Context;
 use serde::Serialize;
 use std::fmt::{self, Write};
+use std::sync::Arc;
 use std::time::SystemTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
@@ -17,6 +19,8 @@ pub(super) struct Record {
     pub target: &'static str,
     pub message: String,
     pub fields: Vec<(&'static str, Value)>,
+    /// What held when it happened.
+    pub context: Arc<Context>,
 }
 
 /// The value of a field.
@@ -32,18 +36,16 @@ pub(super) enum Value {
 
 impl Record {
     /// Takes an event down.
-    pub fn of(event: &Event<'_>) -> Self {
+    pub fn of(event: &Event<'_>, context: Arc<Context>) -> Self {
         let metadata = event.metadata();
-        let mut record = Self::new(*metadata.level(), metadata.target());
+        let mut record = Self::new(*metadata.level(), metadata.target(), context);
         event.record(&mut record);
         record
     }
 
     /// A record of this moment, still empty.
-    // A log line's time is for people, and is nobody's input.
-    #[allow(clippy::disallowed_methods)]
-    pub fn new(level: Level, target: &'static str) -> Self {
-        Self { time: SystemTime::now(), level, target, message: String::new(), fields: Vec::new() }
+    pub fn new(level: Level, target: &'static str, context: Arc<Context>) -> Self {
+        Self { time: now(), level, target, message: String::new(), fields: Vec::new(), context }
     }
 
     /// About how much memory it takes, in bytes.
@@ -102,6 +104,12 @@ impl fmt::Display for Value {
             Value::Bool(whether) => whether.fmt(f),
         }
     }
+}
+
+// A log line's time is for people, and is input to nothing but the log's own housekeeping.
+#[allow(clippy::disallowed_methods)]
+pub(super) fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// A text of [`TEXT`] bytes at most; what is beyond is left out.

@@ -22,19 +22,19 @@ const LINES: u32 = 5000;
 fn a_process_that_logs() {
     let Some(report) = std::env::var_os(REPORT) else { return };
     let format = if std::env::var(FORMAT).as_deref() == Ok("json") { LogFormat::Json } else { LogFormat::Auto };
-    let guard = init(format).unwrap();
-    let lost = guard.lost();
+    let log = init(format).unwrap();
+    let handle = log.handle();
     let mut slowest = Duration::ZERO;
     for number in 0..LINES {
         let begun = Instant::now();
         info!(number, padding = "x".repeat(100), "logged");
-        debug!("not logged");
+        debug!(number, "not logged");
         tracing::info!(target: "aws_smithy_runtime", "SECRET of another crate");
         slowest = slowest.max(begun.elapsed());
     }
     let begun = Instant::now();
-    drop(guard);
-    let report_text = format!("{} {} {}", lost.get(), slowest.as_millis(), begun.elapsed().as_millis());
+    drop(log);
+    let report_text = format!("{} {} {}", handle.lines_lost(), slowest.as_millis(), begun.elapsed().as_millis());
     std::fs::write(report, report_text).unwrap();
 }
 
@@ -101,8 +101,10 @@ async fn a_journal_that_stands_still_blocks_nobody() {
     let journal = UnixDatagram::bind(dir.join("socket")).unwrap();
     let (queue, guard) = queue::start(write::Form::journal(dir.join("socket")).unwrap()).unwrap();
     let begun = Instant::now();
-    for _ in 0..LINES {
-        queue.push(Record::new(tracing::Level::INFO, "test"));
+    for number in 0..LINES {
+        let mut record = Record::new(tracing::Level::INFO, "test", Default::default());
+        record.message = number.to_string();
+        queue.push(record);
     }
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     let lost = guard.lost().get();
@@ -125,7 +127,9 @@ fn an_event_is_taken_down_with_its_types_and_bounded() {
     let (queue, guard) = queue::start(write::Form::Json(File::from(OwnedFd::from(writer)))).unwrap();
     let error: &dyn std::error::Error = &Error::Twice;
     let levels = "debug".parse().unwrap();
-    tracing::subscriber::with_default(Front { levels, queue }, || {
+    let context = context::Shared::default();
+    tracing::subscriber::with_default(Front { levels, queue, context: context.clone() }, || {
+        context.set(Context { environment: Some("dev".into()), ..Context::default() });
         debug!(error, on = true, small = -1, none = None::<u32>, took = ?Duration::from_millis(5), "a{}", "é".repeat(9000));
         tracing::trace!("not logged");
         drop(tracing::info_span!("not logged", secret = "in a span").entered());
@@ -136,6 +140,7 @@ fn an_event_is_taken_down_with_its_types_and_bounded() {
     let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
     let fields = serde_json::json!({"error": Error::Twice.to_string(), "on": true, "small": -1, "took": "5ms"});
     assert_eq!(line["fields"], fields);
+    assert_eq!(line["environment"], "dev", "what held when it happened");
     assert_eq!(line["target"], "cflared_agent::log::tests");
     let message = line["message"].as_str().unwrap();
     assert_eq!(message.len(), 16 * 1024 - 1, "one byte of the next character would still have fit");

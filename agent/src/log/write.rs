@@ -17,7 +17,7 @@ use tracing::Level;
 /// Where the journal takes datagrams (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
-/// Under what name the journal shows our own lines.
+/// Under what name the journal shows our own lines, and whose they are for a shipper of JSON.
 const IDENTIFIER: &str = "cflared-agent";
 
 /// A form, and where it goes.
@@ -93,21 +93,29 @@ fn message(record: &Record) -> String {
     line
 }
 
-/// `{"time":"…","level":"info","target":"…","message":"…","fields":{…}}`
+/// `{"timestamp":"…","level":"info","service":"cflared-agent","version":"…","message":"…","target":"…","tunnel":"…",
+/// "environment":"…","state":"…","fields":{…}}`
 fn json(record: &Record) -> io::Result<Vec<u8>> {
     #[derive(Serialize)]
     struct Line<'a> {
-        time: String,
+        timestamp: String,
         level: String,
-        target: &'a str,
+        service: &'static str,
+        version: &'static str,
         message: &'a str,
+        target: &'a str,
+        #[serde(flatten)]
+        context: BTreeMap<&'static str, &'a str>,
         fields: BTreeMap<&'a str, &'a Value>,
     }
     let line = Line {
-        time: humantime::format_rfc3339_micros(record.time).to_string(),
+        timestamp: humantime::format_rfc3339_micros(record.time).to_string(),
         level: record.level.to_string().to_lowercase(),
-        target: record.target,
+        service: IDENTIFIER,
+        version: env!("CARGO_PKG_VERSION"),
         message: &record.message,
+        target: record.target,
+        context: record.context.named().collect(),
         fields: record.fields.iter().map(|(name, value)| (*name, value)).collect(),
     };
     let mut bytes = serde_json::to_vec(&line)?;
@@ -127,10 +135,18 @@ fn datagram(record: &Record) -> Vec<u8> {
     // The journal's own time is that of the arrival.
     put(&mut bytes, "CFLARED_TIME", &time.to_string());
     for (name, value) in &record.fields {
-        let name = name.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-        put(&mut bytes, &format!("CFLARED_{name}"), &value.to_string());
+        put(&mut bytes, &field_name(name), &value.to_string());
+    }
+    // A line that is itself about one of these says it already.
+    let said = |name| record.fields.iter().any(|(field, _)| *field == name);
+    for (name, value) in record.context.named().filter(|(name, _)| !said(*name)) {
+        put(&mut bytes, &field_name(name), value);
     }
     bytes
+}
+
+fn field_name(name: &str) -> String {
+    format!("CFLARED_{}", name.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_"))
 }
 
 /// A value with a line end must be preceded by its length.

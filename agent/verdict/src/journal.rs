@@ -33,6 +33,8 @@ pub enum DecisionKind {
     Transition,
     /// Something was ordered.
     Action,
+    /// Something was called for and is put off: it is tried again by itself.
+    Delay,
     /// Something was asked for, or called for, and not done: a person should look.
     Refusal,
 }

@@ -176,7 +176,7 @@ async fn a_mark_within_the_grace_is_made_again_after_it_and_taken_back_when_the_
     // The evidence was in the log 5 s before the group was asked.
     let evidence = agent.wait_log("about to be condemned: the evidence").await?;
     let last_lines = agent.wait_log("about to be condemned: its last lines").await?;
-    let told = humantime::parse_rfc3339(last_lines.json["time"].as_str().context("no time")?)?;
+    let told = humantime::parse_rfc3339(last_lines.json["timestamp"].as_str().context("no time")?)?;
     let told_us = told.duration_since(std::time::UNIX_EPOCH)?.as_micros();
     let asked_us = u128::from(world.aws.requests().of("SetInstanceHealth")[0].began_us);
     assert!((5_000_000..9_000_000).contains(&(asked_us - told_us)), "{} us", asked_us - told_us);

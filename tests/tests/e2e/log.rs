@@ -18,7 +18,9 @@ const STOP: Duration = Duration::from_millis(2500);
 /// More lines than may wait anywhere.
 fn flood(edge: &Edge) {
     let line = "a line that nobody reads ".repeat(8);
-    edge.order(&Scope::default(), &Order::Print { line: format!("{line}\n").repeat(3000) });
+    // Each another one, for those that repeat are not written.
+    let lines = (0..3000).map(|number| format!("{number} {line}\n")).collect();
+    edge.order(&Scope::default(), &Order::Print { line: lines });
     edge.order(&Scope::default(), &Order::Flood { bytes: 1 << 20 });
 }
 

@@ -95,6 +95,17 @@ fn nothing_is_an_error_and_what_repeats_is_quiet() {
 }
 
 #[test]
+fn a_clean_stop_raises_no_alarm() {
+    for file in ["sig_SIGTERM.log", "sig_SIGINT.log"] {
+        let lines: Vec<_> = recorded().filter(|(of, _)| of == file).map(|(_, line)| Line::parse(&line)).collect();
+        let stop = lines.iter().position(|line| classify(line).symptom == Symptom::Stopping).unwrap();
+        assert!(lines[stop..].iter().any(|line| line.level == Some(Level::ERROR)), "the program itself prints errors");
+        let loud: Vec<_> = lines[stop..].iter().filter(|line| classify(line).level <= Level::WARN).collect();
+        assert!(loud.is_empty(), "{file}: {loud:?}");
+    }
+}
+
+#[test]
 fn an_origins_trouble_is_not_the_tunnels() {
     const DOWN: &str = "Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared: dial tcp 127.0.0.1:5244: connect: connection refused";
     let symptom = |line: &str| classify(&Line::parse(line.as_bytes())).symptom;

@@ -86,6 +86,18 @@ async fn lines_become_events_with_their_fields() {
 }
 
 #[tokio::test]
+async fn no_field_of_an_event_holds_a_key() {
+    const KEY: &str = "Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MEFCQ0RFRkdISUo=";
+    let object = format!(
+        r#"{{"level":"error","message":"m {KEY}","error":"e {KEY}","connection":"c {KEY}","ip":"i {KEY}","location":"l {KEY}","protocol":"p {KEY}","token":"{KEY}"}}"#
+    );
+    let (events, seen) = relayed(format!("{object}\nplain {KEY}\n").as_bytes()).await;
+    assert_eq!(events.join("").matches("[redacted]").count(), 8, "{events:?}");
+    let text = format!("{events:?} {seen:?}");
+    assert!(!text.contains(&KEY[..20]), "{text}");
+}
+
+#[tokio::test]
 async fn what_is_kept_is_bounded_and_what_is_not_is_counted() {
     let mut output = vec![0xff; 1 << 20];
     output.extend_from_slice(b"\nGenerated Connector ID: dfbd57bc-3608-4c49-853c-a9e9f7cbcc5c\n");

@@ -10,7 +10,7 @@ fn piped() -> (Queue, Guard, PipeReader) {
 }
 
 fn record(number: usize, length: usize) -> Record {
-    let mut record = Record::new(Level::INFO, "test");
+    let mut record = Record::new(Level::INFO, "test", Arc::default());
     record.message = format!("{number} {}", "x".repeat(length));
     record
 }
@@ -49,7 +49,7 @@ fn memory_is_bounded_too() {
     let kept = RECORDS as u64 - guard.lost().get();
     // Some are in the pipe.
     assert!((60..80).contains(&kept), "{kept}");
-    assert!(guard.0.bytes.load(Ordering::Relaxed) <= BYTES);
+    assert!(guard.counts.bytes.load(Ordering::Relaxed) <= BYTES);
     drop(reader);
 }
 
@@ -75,4 +75,32 @@ fn a_reader_that_is_gone_costs_lines_and_nothing_else() {
     let lost = guard.lost();
     drop(guard);
     assert_eq!(lost.get(), 10);
+}
+
+#[test]
+fn what_repeats_is_counted_and_the_end_tells_the_count() {
+    let (queue, guard, reader) = piped();
+    let reader = thread::spawn(move || BufReader::new(reader).lines().map(Result::unwrap).collect::<Vec<_>>());
+    for _ in 0..500 {
+        queue.push(record(7, 0));
+    }
+    let lost = guard.lost();
+    drop(guard);
+    drop(queue);
+    let lines = reader.join().unwrap();
+    assert_eq!((lines.len(), lost.get()), (11, 0), "{lines:?}");
+    assert!(lines[..10].iter().all(|line| line.ends_with("test: 7 ")), "{lines:?}");
+    assert!(lines[10].ends_with("test: 7  repeated=490"), "{lines:?}");
+}
+
+#[test]
+fn a_count_that_cannot_be_written_is_lost_as_all_its_lines() {
+    let (queue, guard, reader) = piped();
+    drop(reader);
+    for _ in 0..500 {
+        queue.push(record(7, 0));
+    }
+    let lost = guard.lost();
+    drop(guard);
+    assert_eq!(lost.get(), 500);
 }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::log::Context;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 fn record() -> Record {
@@ -12,6 +14,11 @@ fn record() -> Record {
             ("how", Value::Text("signal: 9 (SIGKILL)".into())),
             ("respawn_in", Value::Text("0ns".into())),
         ],
+        context: Arc::new(Context {
+            tunnel: Some("6ff42ae2-765d-4adf-8112-31c55c1551ef".into()),
+            environment: None,
+            state: Some("broken".into()),
+        }),
     }
 }
 
@@ -36,8 +43,12 @@ fn json_is_one_object_a_line() {
     assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1);
     let object: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
     let expected = serde_json::json!({
-        "time": "2026-11-20T17:12:57.000001Z",
+        "timestamp": "2026-11-20T17:12:57.000001Z",
         "level": "warn",
+        "service": "cflared-agent",
+        "version": env!("CARGO_PKG_VERSION"),
+        "tunnel": "6ff42ae2-765d-4adf-8112-31c55c1551ef",
+        "state": "broken",
         "target": "cflared_agent::connector",
         "message": "connector exited",
         "fields": {"run": 1, "how": "signal: 9 (SIGKILL)", "respawn_in": "0ns"},
@@ -73,7 +84,7 @@ fn the_journal_gets_names_it_can_find() {
     form.write(&record).unwrap();
     record.target = LOG_TARGET;
     record.level = Level::INFO;
-    record.fields = vec![("last.line", Value::Text("one\ntwo".into()))];
+    record.fields = vec![("last.line", Value::Text("one\ntwo".into())), ("state", Value::Text("odd".into()))];
     form.write(&record).unwrap();
 
     let mut bytes = [0; 4096];
@@ -93,15 +104,19 @@ fn the_journal_gets_names_it_can_find() {
         ("CFLARED_RUN", "1"),
         ("CFLARED_HOW", "signal: 9 (SIGKILL)"),
         ("CFLARED_RESPAWN_IN", "0ns"),
+        ("CFLARED_TUNNEL", "6ff42ae2-765d-4adf-8112-31c55c1551ef"),
+        ("CFLARED_STATE", "broken"),
     ];
     assert_eq!(receive(), fields(&expected));
     let expected = [
-        ("MESSAGE", "connector exited last.line=\"one\\ntwo\""),
+        ("MESSAGE", "connector exited last.line=\"one\\ntwo\" state=odd"),
         ("PRIORITY", "6"),
         ("SYSLOG_IDENTIFIER", "cloudflared"),
         ("CFLARED_TARGET", "cloudflared"),
         ("CFLARED_TIME", "2026-11-20T17:12:57.000001Z"),
         ("CFLARED_LAST_LINE", "one\ntwo"),
+        ("CFLARED_STATE", "odd"),
+        ("CFLARED_TUNNEL", "6ff42ae2-765d-4adf-8112-31c55c1551ef"),
     ];
     assert_eq!(receive(), fields(&expected));
 }

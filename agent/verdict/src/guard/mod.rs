@@ -5,8 +5,12 @@ mod rules;
 
 use crate::ladder::Mark;
 use crate::{Blame, DecisionKind, Failure, Group, Member, Mono, Order, Peers, Verdict};
+use rules::Objection;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+/// After so many of the same answer, which is about 20 minutes, what should pass by itself has not: a person is needed.
+const SHOULD_HAVE_PASSED: u32 = 6;
 
 /// Whether other connectors of the tunnel are registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,8 +191,11 @@ impl Verdict {
         if marked && self.ladder.mark.may_stand() {
             return self.shown(now);
         }
-        if let Some(objection) = self.hold_in_force(now).or_else(|| rules::objection(&self.config, &group)) {
-            return self.refuse(now, objection);
+        if let Some(hold) = self.hold_in_force(now) {
+            return self.refuse(now, hold);
+        }
+        if let Some(objection) = rules::objection(&self.config, &group) {
+            return self.object(now, objection);
         }
         let Stage::Again { ground } = stage else { return self.ask_peers(now, &group) };
         match rules::canary(&group) {
@@ -307,7 +314,7 @@ impl Verdict {
     /// Not yet; said once for each reason.
     pub(crate) fn wait(&mut self, now: Mono, why: &str) {
         if self.guard.says(why) == 1 {
-            self.note(now, DecisionKind::Refusal, "not condemned yet", why);
+            self.note(now, DecisionKind::Delay, "not condemned yet", why);
         }
         self.guard.drop_question();
         let may_stand = self.ladder.mark.may_stand();
@@ -318,9 +325,15 @@ impl Verdict {
     /// Says no, once for each reason, and asks again later: ever more seldom, for an outage of the edge has the whole
     /// fleet ask.
     pub(crate) fn refuse(&mut self, now: Mono, why: String) {
+        self.object(now, why.into());
+    }
+
+    fn object(&mut self, now: Mono, Objection { why, passes }: Objection) {
         let times = self.guard.says(&why);
-        if times == 1 {
+        if times == if passes { SHOULD_HAVE_PASSED } else { 1 } {
             self.note(now, DecisionKind::Refusal, "not condemned: a person is needed", &why);
+        } else if times == 1 {
+            self.note(now, DecisionKind::Delay, "not condemned for now", &why);
         }
         self.guard.drop_question();
         // What the group was read to show may be older than a mark of ours.

@@ -15,31 +15,51 @@ const ENOUGH: usize = 3;
 /// In so many of them others that were out have stayed, so that this one should have followed.
 const BACK: usize = 5;
 
+/// What speaks against being replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Objection {
+    pub why: String,
+    /// The group itself brings it to an end.
+    pub passes: bool,
+}
+
+impl Objection {
+    fn passing(why: String) -> Self {
+        Self { why, passes: true }
+    }
+}
+
+/// One that ends when a person ends it.
+impl From<String> for Objection {
+    fn from(why: String) -> Self {
+        Self { why, passes: false }
+    }
+}
+
 /// What speaks against being replaced, in a group like this; an instance with a mark of its own is judged elsewhere.
-pub(super) fn objection(config: &Config, group: &Group) -> Option<String> {
+pub(super) fn objection(config: &Config, group: &Group) -> Option<Objection> {
     let Some(me) = group.myself() else {
-        return Some(format!("the group {} does not list this instance", group.name));
+        return Some(format!("the group {} does not list this instance", group.name).into());
     };
     if !me.in_service() {
-        return Some(format!("this instance is {} in its group, not InService", me.lifecycle));
+        return Some(format!("this instance is {} in its group, not InService", me.lifecycle).into());
     }
     if !me.healthy {
-        return Some("the group takes this instance for unhealthy already, not by our mark".into());
+        return Some("the group takes this instance for unhealthy already, not by our mark".to_owned().into());
     }
     if let Some(process) = NEEDED.iter().find(|process| group.suspended.iter().any(|name| name == *process)) {
-        return Some(format!(
-            "the group's process {process} is suspended: resume it (aws autoscaling resume-processes)"
-        ));
+        let why = format!("the group's process {process} is suspended: resume it (aws autoscaling resume-processes)");
+        return Some(why.into());
     }
     if let Some(state) = &group.refresh {
-        return Some(format!("an instance refresh of the group is under way ({state})"));
+        return Some(Objection::passing(format!("an instance refresh of the group is under way ({state})")));
     }
     if let Some(other) = group.others().find(|other| !other.settled()) {
         let health = if other.healthy { "" } else { ", unhealthy" };
-        return Some(format!(
+        return Some(Objection::passing(format!(
             "another instance of the group comes or goes: {} is {}{health}",
             other.id, other.lifecycle
-        ));
+        )));
     }
     let within = |span| group.replaced.iter().filter(|age| **age < span).count();
     let budgets = [(HOUR, config.replacements_per_hour, "hour"), (DAY, config.replacements_per_day, "day")];
@@ -49,6 +69,7 @@ pub(super) fn objection(config: &Config, group: &Group) -> Option<String> {
         format!(
             "the group's budget is used up: {replaced} replaced for health within a {name}, at most {most} are allowed"
         )
+        .into()
     })
 }
 

@@ -1,7 +1,9 @@
 //! Whether it is safe to be replaced.
 
 use crate::world::{FOUR, LOWER, ME, PEER, World, at, group};
-use cflared_verdict::{Event, FailureKind, Group, Health, Hold, Holder, Mark, Member, Order, Reach, Ready};
+use cflared_verdict::{
+    DecisionKind, Event, FailureKind, Group, Health, Hold, Holder, Mark, Member, Order, Reach, Ready,
+};
 use std::time::Duration;
 
 fn is_mark(order: &Order) -> bool {
@@ -34,6 +36,30 @@ fn a_healthy_group_with_a_live_peer_lets_it_go() {
     let world = broken(135, |_| {});
     assert_eq!(world.count(is_mark), 1);
     assert_eq!(world.verdict.health(), Health::Condemned);
+}
+
+/// How often each kind of that decision was told.
+fn told(world: &World, what: &str) -> (usize, usize) {
+    let of = |kind| world.decisions.iter().filter(|decision| decision.kind == kind && decision.what == what).count();
+    (of(DecisionKind::Delay), of(DecisionKind::Refusal))
+}
+
+#[test]
+fn what_passes_by_itself_is_a_persons_business_only_when_it_does_not() {
+    type Case = (fn(&mut Group), usize);
+    let cases: [Case; 3] = [
+        (|group| group.refresh = Some("InProgress".into()), 1),
+        (|group| group.members[1].lifecycle = "Terminating:Wait".into(), 1),
+        (|group| group.suspended = vec!["Launch".into()], 0),
+    ];
+    for (objection, delays) in cases {
+        let world = broken(600, |world| objection(of(world)));
+        assert_eq!(told(&world, "not condemned for now"), (delays, 0));
+        assert_eq!(told(&world, "not condemned: a person is needed"), (0, 1 - delays));
+        let world = broken(3 * 3600, |world| objection(of(world)));
+        assert_eq!(told(&world, "not condemned for now"), (delays, 0));
+        assert_eq!(told(&world, "not condemned: a person is needed"), (0, 1), "and once only");
+    }
 }
 
 #[test]
