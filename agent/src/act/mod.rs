@@ -7,12 +7,12 @@ pub mod autoscaling;
 pub mod cloudwatch;
 pub mod hold;
 pub mod notify;
+pub mod service_clock;
 pub mod state;
 pub mod status;
 pub mod writer;
 
 mod file;
-mod service_clock;
 mod timestamp;
 
 pub use timestamp::Timestamp;

@@ -47,7 +47,8 @@ impl ServiceClock {
         Err(Failure::new(FailureKind::Host, text))
     }
 
-    fn told(&self) -> Option<SystemTime> {
+    /// The time that the last answer was dated with, to the second.
+    pub fn told(&self) -> Option<SystemTime> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,6 +24,7 @@ pub use error::{Error, Unusable};
 pub use install::{Made, Staged};
 pub use intake::{Intake, NotTaken};
 pub use lock::Locked;
+pub use meta::Meta;
 pub use rules::Bundle;
 pub use service::{Origin, Service};
 pub use store::{Found, Store};

@@ -90,6 +90,30 @@ impl Store {
         rules::ingress(&config).map_err(|rule| broken(rule.to_string()))
     }
 
+    /// What `current` names, if it is whole, whoever installed it.
+    ///
+    /// # Errors
+    /// It is not whole.
+    pub fn serving(&self) -> Result<Option<Meta>, Unusable> {
+        self.current()?.map(|generation| self.inspect(generation)).transpose()
+    }
+
+    /// What is wrong with the links for people and tools, if that is what serves; in words.
+    pub fn wrong_links(&self, serving: &Meta) -> Vec<String> {
+        let wrong = |name: &str| {
+            let (path, wanted) = (self.dir.join(name), Path::new(CURRENT).join(name));
+            match std::fs::read_link(&path) {
+                Ok(found) if found == wanted => None,
+                Ok(found) => {
+                    Some(format!("{} leads to {}, not to {}", path.display(), found.display(), wanted.display()))
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => Some(format!("{} is not there", path.display())),
+                Err(_) => Some(format!("{} is not a link", path.display())),
+            }
+        };
+        [CONFIG, &credentials_name(&serving.tunnel)].into_iter().filter_map(wrong).collect()
+    }
+
     /// What `current` names, if it may be used: whole, made by this very instance, and for this environment, if that is
     /// known already. An installed bundle must be usable before the tags could be read.
     pub fn installed(&self, instance: &str, environment: Option<&str>) -> Found {

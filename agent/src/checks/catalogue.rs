@@ -24,10 +24,13 @@ macro_rules! catalogue {
                 Check { id: $id, title: $title, proves: $proves, remedy: $remedy, needs: &[$(&$needs),*] };
         )*
 
-        /// All of them, each after those that it needs.
+        /// All that are made here, each after those that it needs.
         pub static ALL: &[&Check] = &[$(&$name),*];
     };
 }
+
+/// The checks of a running host that are not among an image's.
+pub mod host;
 
 catalogue! {
     AGENT_STATIC = "agent-static", "the agent is a static program",

@@ -21,29 +21,29 @@ impl Report {
             "at": self.at,
             "verdict": verdict,
             "headline": self.headline(),
-            "checks": self.findings.iter().map(finding).collect::<Vec<_>>(),
+            "checks": self.findings.iter().map(|finding| self.finding(finding)).collect::<Vec<_>>(),
         });
         format!("{report:#}\n")
     }
-}
 
-fn finding(Finding { check, found }: &Finding) -> Value {
-    let (outcome, skipped) = match found.outcome {
-        Outcome::Pass => ("pass", None),
-        Outcome::Warn => ("warn", None),
-        Outcome::Fail => ("fail", None),
-        Outcome::Skip(Skipped::Needs(_)) => ("skip", Some("needs")),
-        Outcome::Skip(Skipped::NotApplicable) => ("skip", Some("not_applicable")),
-        Outcome::Skip(Skipped::NotKnown) => ("skip", Some("not_known")),
-    };
-    json!({
-        "id": check.id,
-        "title": check.title,
-        "outcome": outcome,
-        "skipped": skipped,
-        "evidence": found.evidence,
-        "proves": check.proves,
-        "remedy": check.remedy,
-        "needs": check.needs.iter().map(|check| check.id).collect::<Vec<_>>(),
-    })
+    fn finding(&self, Finding { check, found }: &Finding) -> Value {
+        let (outcome, skipped) = match found.outcome {
+            Outcome::Pass => ("pass", None),
+            Outcome::Warn => ("warn", None),
+            Outcome::Fail => ("fail", None),
+            Outcome::Skip(Skipped::Needs(_)) => ("skip", Some("needs")),
+            Outcome::Skip(Skipped::NotApplicable) => ("skip", Some("not_applicable")),
+            Outcome::Skip(Skipped::NotKnown) => ("skip", Some("not_known")),
+        };
+        json!({
+            "id": check.id,
+            "title": check.title,
+            "outcome": outcome,
+            "skipped": skipped,
+            "evidence": found.evidence,
+            "proves": check.proves,
+            "remedy": self.next(check),
+            "needs": check.needs.iter().map(|check| check.id).collect::<Vec<_>>(),
+        })
+    }
 }

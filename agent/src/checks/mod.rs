@@ -1,17 +1,22 @@
 //! What can be checked of an installation, and the one report that says how the checks came out.
 //!
-//! The [`catalogue`] says what each check proves and how to mend it; [`image`] looks at a file tree; [`Report`] collects
+//! The [`catalogue`] says what each check proves and how to mend it; [`image`] looks at a file tree, [`host`] at a running
+//! host; [`Report`] collects
 //! what was found and is written as text for a person or as JSON for a program. This room looks and tells: it must not
 //! change, start or decide anything.
 
 pub mod catalogue;
+pub mod host;
 pub mod image;
 
 mod json;
+mod program;
+mod release;
 mod report;
 mod text;
 
 pub use report::{Finding, Found, Outcome, Report, Skipped, Verdict};
+pub use text::Style;
 
 #[cfg(test)]
 mod tests;

@@ -58,6 +58,18 @@ impl Found {
         Self { outcome: Outcome::Skip(Skipped::NotApplicable), evidence: vec![why.into()] }
     }
 
+    /// That other check has not passed, which explains it.
+    pub fn needs(check: &'static Check) -> Self {
+        Self { outcome: Outcome::Skip(Skipped::Needs(check)), evidence: vec![format!("needs {}", check.id)] }
+    }
+
+    /// The same, with one more thing that was seen.
+    #[must_use]
+    pub fn and(mut self, evidence: impl Into<String>) -> Self {
+        self.evidence.push(evidence.into());
+        self
+    }
+
     /// Looking failed.
     pub fn not_known(why: impl Into<String>) -> Self {
         Self { outcome: Outcome::Skip(Skipped::NotKnown), evidence: vec![why.into()] }
@@ -104,6 +116,8 @@ pub struct Report {
     pub subject: String,
     /// When.
     pub at: Timestamp,
+    /// The page that has a section for every check, if there is one.
+    pub guide: Option<&'static str>,
     /// In the order in which they were made.
     pub findings: Vec<Finding>,
 }
@@ -111,7 +125,7 @@ pub struct Report {
 impl Report {
     /// An empty report.
     pub fn new(command: &'static str, subject: impl Into<String>, at: SystemTime) -> Self {
-        Self { command, subject: subject.into(), at: at.into(), findings: vec![] }
+        Self { command, subject: subject.into(), at: at.into(), guide: None, findings: vec![] }
     }
 
     /// Whether that check is to be made. If one that it needs has not passed, the report says so instead.
@@ -121,9 +135,15 @@ impl Report {
             found.is_some_and(|outcome| !matches!(outcome, Outcome::Pass | Outcome::Warn))
         };
         let Some(need) = check.needs.iter().find(not_passed) else { return true };
-        let evidence = vec![format!("needs {}", need.id)];
-        self.record(check, Found { outcome: Outcome::Skip(Skipped::Needs(need)), evidence });
+        self.record(check, Found::needs(need));
         false
+    }
+
+    /// The same, for checks that have their sections in `page`.
+    #[must_use]
+    pub fn guided_by(mut self, page: &'static str) -> Self {
+        self.guide = Some(page);
+        self
     }
 
     /// Adds what a check found.
@@ -141,6 +161,20 @@ impl Report {
     /// What that check found, if it was made or skipped.
     pub fn of(&self, check: &Check) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.check == check)
+    }
+
+    /// The first of those checks that failed.
+    pub fn failed(&self, among: &[&'static Check]) -> Option<&'static Check> {
+        let failed = |check: &Check| self.of(check).is_some_and(|finding| finding.found.outcome == Outcome::Fail);
+        among.iter().copied().find(|check| failed(check))
+    }
+
+    /// What a person does about a check that has not passed.
+    pub fn next(&self, check: &Check) -> String {
+        match self.guide {
+            Some(page) => format!("{} ({page}#{})", check.remedy, check.id),
+            None => check.remedy.into(),
+        }
     }
 
     /// What it all comes to.

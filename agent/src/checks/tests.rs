@@ -81,13 +81,13 @@ fn failures_come_first_and_the_short_text_fits_into_2500_characters() {
         let wrongs = (0..50).map(|number| format!("{number} {}", &long)).collect();
         report.record(check, Found::from_wrongs(wrongs, vec![], ""));
     }
-    let text = report.text(false);
+    let text = report.text(Style::default());
     assert!(text.chars().count() <= 2500, "{}", text.chars().count());
     assert!(text.starts_with("NOT FINE: the image /x fails 26 of 26 checks: agent-static"), "{text}");
     assert!(text.contains("\nFAIL agent-static"), "{text}");
     assert!(text.contains("and 47 more"), "{text}");
     assert!(text.contains("more: --verbose shows all: "), "{text}");
-    let verbose = report.text(true);
+    let verbose = report.text(Style { verbose: true, colour: false });
     assert!(ALL.iter().all(|check| verbose.contains(&format!("\nFAIL {}: ", check.id))));
     assert!(verbose.contains("\n  49 é"));
 }
@@ -115,7 +115,7 @@ SKIP agent-runs: nothing of an unpacked image is executed
 SKIP cloudflared-version: needs cloudflared-present
 PASS 1 checks
 ";
-    assert_eq!(report.text(false), wanted);
+    assert_eq!(report.text(Style::default()), wanted);
     let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
     assert_eq!(
         json["checks"][4],

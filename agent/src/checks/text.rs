@@ -9,16 +9,34 @@ const LIMIT: usize = 2500;
 const SHOWN: usize = 3;
 /// How much of an evidence's line is, likewise, in characters.
 const WIDTH: usize = 240;
+/// How much of what needs no look is, likewise.
+const FOOTER: usize = 700;
+/// Room for the line that says what was left out.
+const NOTE: usize = 400;
+
+/// How the text is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Everything that was found, and what passed.
+    pub verbose: bool,
+    /// For a terminal; the colours come on top of the 2,500 characters.
+    pub colour: bool,
+}
 
 impl Report {
     /// The text. Without `verbose` it has at most 2,500 characters, and what passed is only counted.
-    pub fn text(&self, verbose: bool) -> String {
+    pub fn text(&self, style: Style) -> String {
+        let text = self.plain(style.verbose);
+        if style.colour { coloured(&text) } else { text }
+    }
+
+    fn plain(&self, verbose: bool) -> String {
         let mut text = format!("{}\n", self.headline());
         let mut left_out = vec![];
         let footer = self.footer(verbose);
         for group in [is_fail, is_not_known, is_warn] {
             for finding in self.findings.iter().filter(|finding| group(finding)) {
-                let block = block(finding, verbose);
+                let block = self.block(finding, verbose);
                 let room = LIMIT.saturating_sub(chars(&text) + chars(&footer) + NOTE);
                 if verbose || (left_out.is_empty() && chars(&block) <= room) {
                     text.push_str(&block);
@@ -36,32 +54,55 @@ impl Report {
         text
     }
 
-    /// What needs no look: skipped and passed.
+    /// What needs no look: skipped and passed. Without `verbose`, what was skipped for the same reason shares a line.
     fn footer(&self, verbose: bool) -> String {
-        let mut text = String::from("\n");
+        let mut skipped: Vec<(String, Vec<&str>)> = vec![];
+        let mut passed = vec![];
         for Finding { check, found } in &self.findings {
-            let why = found.evidence.first().map_or("", String::as_str);
+            let why = printable(found.evidence.first().map_or("", String::as_str));
             match found.outcome {
                 Outcome::Skip(Skipped::Needs(_) | Skipped::NotApplicable) => {
-                    let why: String = if verbose { why.into() } else { why.chars().take(WIDTH / 2).collect() };
-                    let _ = writeln!(text, "SKIP {}: {why}", check.id);
+                    match skipped.iter_mut().find(|(same, _)| !verbose && *same == why) {
+                        Some((_, ids)) => ids.push(check.id),
+                        None => skipped.push((why, vec![check.id])),
+                    }
                 }
-                Outcome::Pass if verbose => {
-                    let _ = writeln!(text, "PASS {}: {}: {why}", check.id, check.title);
-                }
+                Outcome::Pass => passed.push(format!("PASS {}: {}: {why}\n", check.id, check.title)),
                 _ => {}
             }
         }
-        let passed = self.findings.iter().filter(|finding| finding.found.outcome == Outcome::Pass).count();
-        if !verbose {
-            let _ = writeln!(text, "PASS {passed} checks");
+        let lines = skipped.into_iter().map(|(why, ids)| format!("SKIP {}: {why}\n", ids.join(", ")));
+        if verbose {
+            return format!("\n{}{}", lines.collect::<String>(), passed.concat());
         }
+        let cut = |line: String| if chars(&line) > WIDTH { format!("{}…\n", first(&line, WIDTH - 2)) } else { line };
+        let mut text = first(&format!("\n{}", lines.map(cut).collect::<String>()), FOOTER);
+        if !text.ends_with('\n') {
+            text.push_str("…\n");
+        }
+        let _ = writeln!(text, "PASS {} checks", passed.len());
+        text
+    }
+
+    fn block(&self, Finding { check, found }: &Finding, verbose: bool) -> String {
+        let (word, so) = match found.outcome {
+            Outcome::Fail => ("FAIL", "not so"),
+            Outcome::Warn => ("WARN", "not so"),
+            Outcome::Skip(_) => ("SKIP", "not known"),
+            Outcome::Pass => ("PASS", "so"),
+        };
+        let mut text = format!("\n{word} {}: {so}: {}\n", check.id, check.title);
+        let (shown, width) = if verbose { (usize::MAX, usize::MAX) } else { (SHOWN, WIDTH) };
+        for evidence in found.evidence.iter().take(shown) {
+            let _ = writeln!(text, "  {}", first(&printable(evidence), width));
+        }
+        if found.evidence.len() > shown {
+            let _ = writeln!(text, "  and {} more", found.evidence.len() - shown);
+        }
+        let _ = writeln!(text, "  next: {}", self.next(check));
         text
     }
 }
-
-/// Room for the line that says what was left out.
-const NOTE: usize = 400;
 
 fn is_fail(finding: &Finding) -> bool {
     finding.found.outcome == Outcome::Fail
@@ -75,32 +116,24 @@ fn is_warn(finding: &Finding) -> bool {
     finding.found.outcome == Outcome::Warn
 }
 
-fn block(Finding { check, found }: &Finding, verbose: bool) -> String {
-    let word = match found.outcome {
-        Outcome::Fail => "FAIL",
-        Outcome::Warn => "WARN",
-        Outcome::Skip(_) => "SKIP",
-        Outcome::Pass => "PASS",
+/// The verdict and the words that begin a block, in the colours that terminals have for them.
+fn coloured(text: &str) -> String {
+    let colours =
+        [("FAIL", 31), ("NOT FINE", 31), ("WARN", 33), ("not known", 33), ("SKIP", 36), ("PASS", 32), ("fine", 32)];
+    let paint = |line: &str| match colours.iter().find(|(word, _)| line.starts_with(word)) {
+        Some((word, colour)) => format!("\u{1b}[{colour}m{word}\u{1b}[0m{}\n", &line[word.len()..]),
+        None => format!("{line}\n"),
     };
-    let mut text = format!("\n{word} {}: not so: {}\n", check.id, check.title);
-    if is_not_known_outcome(found.outcome) {
-        text = format!("\n{word} {}: not known: {}\n", check.id, check.title);
-    }
-    let shown = if verbose { usize::MAX } else { SHOWN };
-    for evidence in found.evidence.iter().take(shown) {
-        let width = if verbose { usize::MAX } else { WIDTH };
-        let line: String = evidence.chars().map(|c| if c.is_control() { ' ' } else { c }).take(width).collect();
-        let _ = writeln!(text, "  {line}");
-    }
-    if found.evidence.len() > shown {
-        let _ = writeln!(text, "  and {} more", found.evidence.len() - shown);
-    }
-    let _ = writeln!(text, "  next: {}", check.remedy);
-    text
+    text.lines().map(paint).collect()
 }
 
-fn is_not_known_outcome(outcome: Outcome) -> bool {
-    outcome == Outcome::Skip(Skipped::NotKnown)
+/// What others wrote, on one line and without what moves a cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn first(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
 }
 
 fn chars(text: &str) -> usize {

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the one place that writes to a person
 
 mod bootstrap;
+mod doctor;
 mod hold;
 mod owner;
 mod private;
@@ -65,6 +66,8 @@ enum Command {
     Hold(hold::Args),
     /// Wait until the tunnel is up and has settled; exits 0 then, 1 if it is not in time, 2 if that is not known
     Wait(wait::Args),
+    /// Find out what is wrong with this host's tunnel, within 15 s; exits 0 if nothing is, 1 if something, 2 if that is not known
+    Doctor(doctor::Args),
     /// Check that an image is fit to be launched; exits 0 if it is, 1 if not, 2 if that is not known
     Validate(validate::Args),
 }
@@ -96,6 +99,8 @@ pub fn main() -> ExitCode {
         Command::Status(args) => settings().map(|settings| status::main(&settings, &args)),
         Command::Hold(args) => settings().map(|settings| hold::main(&settings, &args)),
         Command::Wait(args) => settings().map(|settings| wait::main(&settings, &args)),
+        // They are among what it looks at.
+        Command::Doctor(args) => Ok(doctor::main(named, &args)),
         // Those of the image are among what it looks at.
         Command::Validate(args) => Ok(validate::main(named, &args)),
     };

@@ -3,7 +3,7 @@
 use super::{Exit, complain, say};
 use crate::agent::Clock;
 use crate::checks::image::{Image, Root};
-use crate::checks::{Found, Report, Verdict};
+use crate::checks::{Found, Report, Style, Verdict};
 use crate::settings::{DEFAULT_PATH, Settings};
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ pub fn main(named: Option<&Path>, args: &Args) -> Exit {
     let image = Image { root: &root, settings: &settings, settings_found, version: env!("CARGO_PKG_VERSION"), now };
     let mut report = Report::new("validate", format!("the image {}", args.root.display()), now);
     runtime.block_on(image.look(&mut report));
-    say(if args.json { report.json() } else { report.text(args.verbose) });
+    say(if args.json { report.json() } else { report.text(Style { verbose: args.verbose, colour: false }) });
     match report.verdict() {
         Verdict::Fine => Exit::Fine,
         Verdict::NotFine => Exit::NotFine,

@@ -1,6 +1,7 @@
 //! Everything that the clients of AWS services share.
 
 use super::credentials::RoleCredentials;
+use super::error::Error;
 use super::metadata::Metadata;
 use super::resolver::Resolver;
 use super::roots;
@@ -15,7 +16,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// One try, and all tries of one call together. The SDK has no limits of its own here: against an endpoint that
 /// accepts and never answers it had not failed after 90 s.
@@ -68,6 +69,7 @@ pub struct Aws {
     endpoints: Endpoints,
     transport: Transport,
     role: RoleCredentials,
+    proxied: bool,
     config: SdkConfig,
 }
 
@@ -136,7 +138,7 @@ impl Aws {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         let cache = IdentityCache::lazy().load_timeout(FETCH).buffer_time(REFRESH_BEFORE).build();
         config.set_identity_cache(Some(cache));
-        Ok(Self { endpoints, transport, role, config: config.build() })
+        Ok(Self { endpoints, transport, role, proxied: !settings.proxy.is_empty(), config: config.build() })
     }
 
     /// Fetches the role's credentials and parses the root certificates beside whatever the caller does next, and gets
@@ -150,6 +152,29 @@ impl Aws {
             tokio::spawn(async move { transport.secure().await.map(drop) });
         }
         tokio::task::yield_now().await;
+    }
+
+    /// The role that this instance acts as, and until when its credentials are good. Asks the metadata service.
+    ///
+    /// # Errors
+    /// There is no role, or it gives no credentials.
+    pub async fn role(&self) -> Result<(String, Option<SystemTime>), Error> {
+        let name = self.role.name().await?;
+        Ok((name, self.role.fetch().await?.expiry()))
+    }
+
+    /// The host whose name a call to Secrets Manager in that region has resolved here; none if a proxy does that.
+    pub fn secrets_manager_host(&self, region: &Region) -> Option<String> {
+        if self.proxied {
+            return None;
+        }
+        match &self.endpoints.secrets_manager {
+            Some(url) => url::Url::parse(url).ok()?.host_str().map(String::from),
+            None => {
+                let china = if region.as_str().starts_with("cn-") { ".cn" } else { "" };
+                Some(format!("secretsmanager.{region}.amazonaws.com{china}."))
+            }
+        }
     }
 
     /// A client of Secrets Manager in that region.

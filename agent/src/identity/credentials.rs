@@ -82,12 +82,18 @@ impl RoleCredentials {
         }
     }
 
-    async fn fetch(&self) -> Result<Credentials, Error> {
+    /// The role's name.
+    pub(super) async fn name(&self) -> Result<String, Error> {
         let roles = self.0.metadata.get(ROLE).await?.ok_or(Error::NoRole)?;
         let role = roles.lines().next().unwrap_or_default();
         if !is_role(role) {
             return Err(Error::Garbage { path: ROLE.into(), cause: format!("`{}` is not a role", shown(role)) });
         }
+        Ok(role.into())
+    }
+
+    pub(super) async fn fetch(&self) -> Result<Credentials, Error> {
+        let role = &*self.name().await?;
         let path = format!("{ROLE}{role}");
         match self.0.metadata.get(&path).await? {
             Some(text) => parse(&text, role, &path),

@@ -113,6 +113,16 @@ impl Metadata {
         }
     }
 
+    /// Whether the service answers a question that comes without a token, as its version 1 did. Asked once.
+    ///
+    /// # Errors
+    /// No answer. One that refuses is an answer: false.
+    pub async fn answers_without_token(&self) -> Result<bool, Error> {
+        let path = "/latest/meta-data/instance-id";
+        let answer = self.send(path, self.request(Method::GET, path)).await?;
+        Ok(answer.status == StatusCode::OK)
+    }
+
     /// What the service says about `path`; `None` is its 404. Asked up to three times, 2 s each.
     ///
     /// # Errors

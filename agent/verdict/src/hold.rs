@@ -37,6 +37,11 @@ pub(crate) struct Holds {
 /// Values of the tag that do not hold.
 const OFF: [&str; 5] = ["", "0", "no", "off", "false"];
 
+/// Whether the instance's hold tag holds, if it has that value.
+pub fn tag_holds(value: &str) -> bool {
+    !OFF.contains(&value.trim().to_ascii_lowercase().as_str())
+}
+
 impl Holds {
     fn set(&mut self, by: Holder, hold: Option<Hold>) {
         match by {
@@ -125,7 +130,7 @@ impl Verdict {
         match result {
             Ok(value) => {
                 (self.holds.tag_read, self.holds.trouble) = (Some(now), None);
-                let holds = value.filter(|value| !OFF.contains(&value.trim().to_ascii_lowercase().as_str()));
+                let holds = value.filter(|value| tag_holds(value));
                 let hold = holds.map(|note| Hold { until: None, note });
                 self.held(now, Holder::Tag, hold);
             }

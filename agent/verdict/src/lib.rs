@@ -35,7 +35,7 @@ pub use facts::{
 };
 pub use fleet::{Group, Member, PeerGrain, Peers};
 pub use health::Health;
-pub use hold::{Hold, Holder};
+pub use hold::{Hold, Holder, tag_holds};
 pub use journal::{Decision, DecisionKind};
 pub use ladder::Mark;
 pub use orders::{Order, OrderId, Reason};

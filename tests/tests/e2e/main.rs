@@ -8,6 +8,7 @@ mod cloud;
 mod command_line;
 mod connector;
 mod datapoints;
+mod doctor;
 mod hold;
 mod identity;
 mod image;

@@ -5,18 +5,18 @@
 
 mod credentials;
 mod elf;
-mod facts;
+pub(super) mod facts;
 mod journal;
 mod layout;
-mod pattern;
-mod program;
+pub(super) mod pattern;
 mod root;
 mod units;
 
 pub use root::{Root, Unseen};
 
 use super::catalogue::{self, Check};
-use super::{Found, Report};
+use super::release::{Known, new_enough, young_enough};
+use super::{Found, Report, program};
 use crate::cloudflared::{self, Version};
 use crate::settings::Settings;
 use facts::Facts;
@@ -25,8 +25,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-/// Cloudflare supports the releases of the last year.
-const YEAR: Duration = Duration::from_secs(365 * 86_400);
+/// How long a program may take. They take tens of milliseconds; a cold disk on a small instance takes seconds.
+const PROGRAM: Duration = Duration::from_secs(60);
 /// Why a program of an unpacked image is not asked.
 const NOT_EXECUTED: &str = "nothing of an unpacked image is executed";
 
@@ -43,14 +43,6 @@ pub struct Image<'a> {
     pub version: &'static str,
     /// The time.
     pub now: SystemTime,
-}
-
-/// What is known of the cloudflared in the image.
-struct Connector {
-    version: Version,
-    /// When it was built, and how that is known.
-    built: Option<(SystemTime, String)>,
-    told: String,
 }
 
 impl Image<'_> {
@@ -88,7 +80,7 @@ impl Image<'_> {
         report: &mut Report,
         facts: Option<&Facts>,
         built: Option<SystemTime>,
-    ) -> Option<Connector> {
+    ) -> Option<Known> {
         let binary = &*self.settings.connector.binary;
         report.look(&catalogue::CLOUDFLARED_PRESENT, || is_program(self.root, binary));
         if !report.wants(&catalogue::CLOUDFLARED_VERSION) {
@@ -163,7 +155,7 @@ fn agent_runs(root: &Root, own: &str, version: &mut Option<String>) -> Found {
         return Found::not_applicable(NOT_EXECUTED);
     }
     let path = layout::PROGRAM;
-    match program::run(Command::new(path).arg("--version")) {
+    match program::run(Command::new(path).arg("--version"), PROGRAM) {
         Err(error) => Found::fail(format!("failed to run {path}: {error}")),
         Ok(None) => Found::fail(format!("{path} is not there")),
         Ok(Some(said)) => match said.stdout.trim().strip_prefix("cflared-agent ") {
@@ -181,12 +173,10 @@ fn agent_runs(root: &Root, own: &str, version: &mut Option<String>) -> Found {
 }
 
 /// Asks cloudflared, or, of an unpacked image, what its image.json says.
-async fn connector_of(root: &Root, binary: &Path, facts: Option<&Facts>) -> Result<Connector, Found> {
+async fn connector_of(root: &Root, binary: &Path, facts: Option<&Facts>) -> Result<Known, Found> {
     if root.is_host {
         let release = cloudflared::release(binary).await.map_err(|error| Found::fail(error.to_string()))?;
-        let told = format!("{} says that it is {}", binary.display(), release.version);
-        let built = release.built.map(|built| (built, "by what it says".to_owned()));
-        return Ok(Connector { version: release.version, built, told });
+        return Ok(Known::told_by(binary, release));
     }
     let Some(facts) = facts else {
         return Err(Found::not_applicable(format!("{NOT_EXECUTED}, and image.json cannot be read")));
@@ -195,23 +185,5 @@ async fn connector_of(root: &Root, binary: &Path, facts: Option<&Facts>) -> Resu
         Found::fail(format!("image.json says that cloudflared is `{}`: {error}", facts.cloudflared_version))
     })?;
     let built = version.month().map(|month| (month, "by the month of its version".to_owned()));
-    Ok(Connector { version, built, told: format!("image.json says that it is {version}") })
-}
-
-fn new_enough(connector: &Connector, min: Version) -> Found {
-    let told = &connector.told;
-    if connector.version < min {
-        Found::fail(format!("{told}; validate.min_cloudflared is {min}"))
-    } else {
-        Found::pass(format!("{told}, at least {min}"))
-    }
-}
-
-fn young_enough(connector: Option<&Connector>, now: SystemTime) -> Found {
-    let Some((built, how)) = connector.and_then(|connector| connector.built.as_ref()) else {
-        return Found::not_known("cloudflared does not say when it was built");
-    };
-    let age = now.duration_since(*built).unwrap_or_default();
-    let told = format!("it is {} days old, {how}", age.as_secs() / 86_400);
-    if age > YEAR { Found::fail(told) } else { Found::pass(told) }
+    Ok(Known { version, built, told: format!("image.json says that it is {version}") })
 }

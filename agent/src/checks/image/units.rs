@@ -1,8 +1,8 @@
 //! systemd's units: there, enabled, accepted; and nothing beside them that runs or replaces cloudflared.
 
-use super::program;
+use super::PROGRAM;
 use super::root::{Kind, Root, Unseen};
-use crate::checks::Found;
+use crate::checks::{Found, program};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -120,7 +120,7 @@ pub fn verified(root: &Root) -> Found {
         }
     }
     let mut analyze = Command::new("systemd-analyze");
-    match program::run(analyze.args(["verify", "--man=no"]).args(&paths)) {
+    match program::run(analyze.args(["verify", "--man=no"]).args(&paths), PROGRAM) {
         Ok(None) => Found::not_applicable("systemd-analyze is not installed"),
         Err(error) => Found::not_known(format!("failed to run systemd-analyze: {error}")),
         Ok(Some(said)) => {

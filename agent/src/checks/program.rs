@@ -5,8 +5,6 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// How long a program may take. They take tens of milliseconds; a cold disk on a small instance takes seconds.
-const LIMIT: Duration = Duration::from_secs(60);
 /// How much of an output is kept, in bytes.
 const KEPT: u64 = 64 * 1024;
 
@@ -24,8 +22,8 @@ pub struct Said {
 /// Runs a program to its end. `None` if there is none of that name.
 ///
 /// # Errors
-/// It cannot be started, or takes longer than a minute: then it is killed.
-pub fn run(command: &mut Command) -> io::Result<Option<Said>> {
+/// It cannot be started, or takes longer than `limit`: then it is killed.
+pub fn run(command: &mut Command, limit: Duration) -> io::Result<Option<Said>> {
     let mut child = match command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
         Ok(child) => child,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -40,13 +38,16 @@ pub fn run(command: &mut Command) -> io::Result<Option<Said>> {
     std::thread::spawn(move || told.send((false, beginning(err))));
     let mut texts = [String::new(), String::new()];
     for _ in 0..2 {
-        match outputs.recv_timeout(LIMIT) {
+        match outputs.recv_timeout(limit) {
             Ok((is_out, text)) => texts[usize::from(!is_out)] = text,
             Err(_) => {
                 // It may have ended meanwhile.
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end within {} s", LIMIT.as_secs())));
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("no end within {}", humantime::format_duration(limit)),
+                ));
             }
         }
     }
