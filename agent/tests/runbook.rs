@@ -3,7 +3,7 @@
 
 mod sources;
 
-use cflared_agent::checks::catalogue;
+use cflared_agent::checks::host;
 use cflared_verdict::{Blame, Health};
 use sources::{page, sources};
 use std::collections::BTreeSet;
@@ -42,8 +42,14 @@ fn every_state_and_every_blame_has_its_section() {
 }
 
 #[test]
+fn every_check_of_doctor_has_its_section_in_doctors_order() {
+    let told: Vec<String> = sections("Checks").into_iter().map(|(heading, _)| heading).collect();
+    assert_eq!(told, host::checks().map(|check| check.id.to_owned()).collect::<Vec<_>>());
+}
+
+#[test]
 fn every_section_says_what_it_means_what_to_run_what_to_do_and_what_not() {
-    for (heading, text) in ["By the page", "States", "Blames"].into_iter().flat_map(sections) {
+    for (heading, text) in ["By the page", "States", "Blames", "Checks"].into_iter().flat_map(sections) {
         for part in PARTS {
             assert_eq!(text.matches(part).count(), 1, "{part} in {heading}");
         }
@@ -61,9 +67,6 @@ fn every_link_to_a_section_finds_it() {
     led.extend(links(&events, "(runbook.md#"));
     let sources = sources();
     led.extend(sources.iter().flat_map(|text| links(text, "docs/runbook.md#")));
-    for check in catalogue::ALL {
-        led.extend(links(check.remedy, "docs/runbook.md#"));
-    }
     for to in led {
         assert!(anchors.iter().any(|anchor| anchor == to), "there is no section {to}");
     }

@@ -45,7 +45,7 @@ class Journal:
         """Waits for an event whose message holds `text`, later than the entry `after`; the entry."""
         since = int(after["__REALTIME_TIMESTAMP"]) if after else 0
         def found():
-            entries = [entry for entry in self.host.journal(f"CFLARED_EVENT={event}")
+            entries = [entry for entry in self.host.journal("--all", f"CFLARED_EVENT={event}")
                        if text in entry["MESSAGE"] and int(entry["__REALTIME_TIMESTAMP"]) > since]
             return entries and entries[-1]
         entry = eventually(f"{event} {text}", seconds, found, every=0.5)
@@ -103,7 +103,7 @@ def guard_faults(host, journal):
         begin()
         ends.pop()()
         ends.append(end)
-        eventually(f"{what} is told", 90, lambda: [entry for entry in host.journal("CFLARED_KIND=refusal", "CFLARED_KIND=delay")
+        eventually(f"{what} is told", 90, lambda: [entry for entry in host.journal("--all", "CFLARED_KIND=refusal", "CFLARED_KIND=delay")
                    if text in entry["MESSAGE"] and int(entry["__REALTIME_TIMESTAMP"]) > int(last["__REALTIME_TIMESTAMP"])], every=0.5)
         journal.planted.add(what)
     host.standins.conduct("accept")
@@ -207,7 +207,7 @@ def judge(host, journal):
     wanted, levels = fields(), documented("Of the agent")
     unseen = set(wanted) - set(journal.seen) - OTHERS
     expect(unseen == set(), f"events that were not seen: {unseen}")
-    for entry in host.journal("SYSLOG_IDENTIFIER=cflared-agent"):
+    for entry in host.journal("--all", "SYSLOG_IDENTIFIER=cflared-agent"):
         event = entry.get("CFLARED_EVENT")
         expect(event in wanted, f"an event that docs/events.md has not: {entry}")
         # A field without a value is left out.
