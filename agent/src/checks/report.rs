@@ -172,7 +172,7 @@ impl Report {
     /// What a person does about a check that has not passed.
     pub fn next(&self, check: &Check) -> String {
         match self.guide {
-            Some(page) => format!("{} ({page}#{})", check.remedy, check.id),
+            Some(page) => format!("{}; {page}#{}", check.remedy, check.id),
             None => check.remedy.into(),
         }
     }

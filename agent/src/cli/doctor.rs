@@ -40,7 +40,9 @@ pub fn main(named: Option<&Path>, args: &Args) -> Exit {
     let (settings, settings_found) = runtime.block_on(settings(named.map(Path::to_owned)));
     let early = runtime.block_on(Early::look(&settings, &file));
     // What root may do says nothing of what the agent may.
-    if let Err(error) = become_owner(&settings.paths.config_dir) {
+    if early.owner.is_ok()
+        && let Err(error) = become_owner(&settings.paths.config_dir)
+    {
         complain(format_args!("{error:#}; what follows is what root sees"));
     }
     let subject = Subject {

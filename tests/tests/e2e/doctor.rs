@@ -1,26 +1,442 @@
-//! `doctor`: a host that is well, and then with one thing wrong at a time.
+//! `doctor`: a host that is well, and then with one thing wrong at a time. The first line has to name it.
 
-use crate::bad_input::{assert_ended, said};
-use cflared_tests::world::{Host, Payload, SECRET, World};
-use serde_json::Value;
+use crate::bad_input::{files, said};
+use crate::support::registered_pid;
+use cflared_tests::edge::{Conduct, Scope};
+use cflared_tests::http::faults::Trouble;
+use cflared_tests::mysql::{Greeting, MySql};
+use cflared_tests::world::{Agent, Host, Payload, SECRET, TUNNEL, World, beside, eventually};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::{Duration, Instant, SystemTime};
 
-/// Runs it, and holds it against what is true of every run.
-async fn doctor(host: &Host, arguments: &[&str]) -> anyhow::Result<Output> {
-    let output = host.run(["doctor"].iter().chain(arguments)).await?;
-    println!("{}", said(&output));
-    let text = String::from_utf8(output.stdout.clone())?;
-    assert!(arguments.contains(&"--verbose") || arguments.contains(&"--json") || text.chars().count() <= 2500);
-    Ok(output)
+/// What systemd says of a unit that is well.
+const WELL: &str = "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nNRestarts=0\n\
+                    Result=success\nExecMainStatus=0\nStatusText=registered\n";
+const NO_OTHER: &str = "\nLoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\n";
+
+/// A host on which all is well, with an origin and a systemd that says so.
+struct Patient {
+    world: World,
+    host: Host,
+    origin: MySql,
+}
+
+impl Patient {
+    async fn new() -> anyhow::Result<Self> {
+        let (world, mut host) = World::with_host().await?;
+        let origin = MySql::start(world.block.address(60, 3306), Greeting::Version("8.0.39".into())).await?;
+        world.aws.put_secret(SECRET, &payload(1, &origin.address().to_string()).text());
+        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let image = json!({"image": "cflared 1.0.0", "built_at": now, "agent_version": "0.1.0",
+            "cloudflared_version": "2026.8.2"});
+        fs::write(host.directory().join("image.json"), image.to_string())?;
+        let bin = host.directory().join("bin");
+        fs::create_dir(&bin)?;
+        host.environment.push(("PATH".into(), format!("{}:/usr/bin:/bin", bin.display())));
+        let patient = Self { world, host, origin };
+        patient.systemctl(&format!("cat <<'END'\n{WELL}{NO_OTHER}END\n"))?;
+        Ok(patient)
+    }
+
+    /// The same, with an agent whose tunnel is up.
+    async fn with_agent() -> anyhow::Result<(Self, Agent)> {
+        let patient = Self::new().await?;
+        let mut agent = patient.host.start()?;
+        registered_pid(&mut agent, None).await?;
+        Ok((patient, agent))
+    }
+
+    /// Has systemctl do that.
+    fn systemctl(&self, script: &str) -> anyhow::Result<()> {
+        let path = self.host.directory().join("bin/systemctl");
+        let text = format!("#!/bin/sh\n{script}");
+        let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
+        let written = std::process::Command::new("sh").args(["-c", write]).arg(&path).arg(text).status()?;
+        anyhow::ensure!(written.success(), "failed to write {}", path.display());
+        Ok(())
+    }
+
+    /// Runs doctor, and holds it against what is true of every run.
+    async fn doctor(&self) -> anyhow::Result<Told> {
+        let before = files(&self.host.config_dir());
+        let output = self.host.run(["doctor"]).await?;
+        println!("{}", said(&output));
+        let Output { stdout, stderr, status } = output;
+        let told = Told { text: String::from_utf8(stdout)?, exit: status.code() };
+        assert!(stderr.is_empty(), "no progress but on a terminal");
+        assert!(!told.text.contains('\u{1b}'), "no colour but on a terminal");
+        assert!(told.text.chars().count() <= 2500, "{} characters", told.text.chars().count());
+        assert_eq!(files(&self.host.config_dir()), before, "it changes nothing");
+        let secret = cflared_tests::world::tunnel_secret(1);
+        assert!(!told.text.contains(&secret));
+        Ok(told)
+    }
+
+    /// Runs doctor, whose first failure has to be that check, for that cause.
+    async fn fails(&self, check: &str, cause: &[&str]) -> anyhow::Result<Told> {
+        let told = self.doctor().await?;
+        let first = told.text.lines().next().unwrap_or_default();
+        assert!(first.starts_with("NOT FINE: this host fails "), "{first}");
+        let ids = first.split(" checks: ").nth(1).unwrap_or_default();
+        assert!(ids.starts_with(&format!("{check} (")) || ids.starts_with(&format!("{check}, ")), "{check}: {first}");
+        for part in cause {
+            assert!(first.contains(part), "`{part}` is not in: {first}");
+        }
+        assert!(told.text.contains(&format!("; docs/runbook.md#{check}\n")), "{}", told.text);
+        assert_eq!(told.exit, Some(1));
+        Ok(told)
+    }
+
+    async fn report(&self) -> anyhow::Result<Value> {
+        Ok(serde_json::from_slice(&self.host.run(["doctor", "--json"]).await?.stdout)?)
+    }
+
+    fn installed(&self, name: &str) -> PathBuf {
+        self.host.config_dir().join("generations/1").join(name)
+    }
+}
+
+/// What doctor said.
+struct Told {
+    text: String,
+    exit: Option<i32>,
+}
+
+impl Told {
+    /// Whether that check was skipped for want of the other.
+    fn skips(&self, id: &str, need: &str) {
+        let end = format!(": needs {need}");
+        let line = self.text.lines().find(|line| line.starts_with("SKIP ") && line.ends_with(&end)).unwrap_or_default();
+        assert!(
+            line[5.min(line.len())..].trim_end_matches(&end).split(", ").any(|one| one == id),
+            "{id}: {}",
+            self.text
+        );
+    }
+
+    fn has(&self, line: &str) {
+        assert!(self.text.lines().any(|one| one.starts_with(line)), "`{line}` begins no line of\n{}", self.text);
+    }
+}
+
+fn payload(number: u8, origin: &str) -> Payload {
+    let mut payload = Payload::numbered(number);
+    payload.config = payload.config.replace("127.0.0.1:3306", origin);
+    payload
+}
+
+/// What came of one check.
+fn outcome<'a>(report: &'a Value, id: &str) -> &'a str {
+    let found = report["checks"].as_array().and_then(|checks| checks.iter().find(|check| check["id"] == id));
+    found.and_then(|check| check["outcome"].as_str()).unwrap_or("missing")
 }
 
 #[tokio::test]
-async fn a_host_that_is_well_is_fine() -> anyhow::Result<()> {
-    let (_world, host) = World::with_host().await?;
-    let mut agent = host.start()?;
-    agent.wait_health("registered").await?;
-    let output = doctor(&host, &["--verbose"]).await?;
-    assert_ended(&output, 0, &["fine: this host fails none of "]);
+async fn a_host_that_is_well_is_fine_and_nothing_is_written_anywhere() -> anyhow::Result<()> {
+    let (patient, mut agent) = Patient::with_agent().await?;
+    eventually("a push", async || agent.status()["cloudwatch"]["last_push_at"].is_string().then_some(())).await?;
+    let (host, aws) = (&patient.host, &patient.world.aws);
+    let told = patient.doctor().await?;
+    // The edge has one place only.
+    assert!(told.text.starts_with("fine: this host fails none of "), "{}", told.text);
+    assert!(told.text.contains("to be seen to: ") && told.text.contains("edge-metro"), "{}", told.text);
+    assert_eq!((told.exit, patient.origin.connections()), (Some(0), 1));
+
+    let report = patient.report().await?;
+    assert_eq!(
+        (&report["schema"], &report["command"], &report["verdict"]),
+        (&1.into(), &"doctor".into(), &"fine".into())
+    );
+    let checks = report["checks"].as_array().unwrap();
+    let ids: Vec<_> = checks.iter().map(|check| check["id"].as_str().unwrap()).collect();
+    let known: Vec<_> = cflared_agent::checks::host::checks().map(|check| check.id).collect();
+    assert_eq!(ids, known);
+    for id in
+        ["ready", "versions", "bundle-installed", "origins", "secret-valid", "clock", "unit-active", "metrics-port"]
+    {
+        assert_eq!(outcome(&report, id), "pass", "{report:#}");
+    }
+    let asked = aws.requests().all().into_iter().map(|request| request.what);
+    let wrote = asked.filter(|what| !what.contains("GetSecretValue") && !what.contains("PutMetricData"));
+    assert_eq!(wrote.collect::<Vec<_>>(), Vec::<String>::new(), "{}", host.id);
+    assert_eq!(agent.health(), "registered");
     assert!(agent.stop().await?.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_metadata_service_does_not_say_is_named_and_what_needs_it_is_skipped() -> anyhow::Result<()> {
+    let (patient, _agent) = Patient::with_agent().await?;
+    let imds = &patient.host.imds;
+    imds.edit(|instance| instance.tags = None);
+    let told = patient.fails("tags-in-metadata", &["shows no tags", "InstanceMetadataTags=enabled"]).await?;
+    told.skips("environment-tag", "tags-in-metadata");
+    imds.edit(|instance| instance.set_tag("adv:env", "Dev!"));
+    patient.fails("environment-tag", &["`Dev!` is not an environment"]).await?;
+    imds.edit(|instance| {
+        instance.set_tag("adv:env", "dev");
+        instance.role = None;
+    });
+    patient.fails("role-credentials", &["the instance has no role"]).await?;
+    imds.plant(Trouble::Denied.everywhere());
+    let told = patient.fails("metadata", &["HTTP 403", "HttpEndpoint=enabled"]).await?;
+    assert!(!told.text.contains("FAIL tags") && !told.text.contains("FAIL role"), "{}", told.text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_secret_is_named() -> anyhow::Result<()> {
+    let (patient, _agent) = Patient::with_agent().await?;
+    let aws = &patient.world.aws;
+    aws.plant(Trouble::Denied.on("GetSecretValue"));
+    patient
+        .fails("secret-readable", &["access denied: the role needs secretsmanager:GetSecretValue on", SECRET])
+        .await?;
+    aws.clear_faults();
+    let good = aws.secret(SECRET).unwrap().versions.last().unwrap().id.clone();
+    aws.put_secret(SECRET, r#"{"config_yaml": 1}"#);
+    patient.fails("secret-valid", &["failed to use the secret", "config_yaml"]).await?;
+    assert!(aws.make_current(SECRET, &good));
+    aws.delete_secret(SECRET);
+    patient.fails("secret-readable", &["scheduled for deletion"]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_explains_what_aws_refuses() -> anyhow::Result<()> {
+    let (patient, _agent) = Patient::with_agent().await?;
+    patient.world.aws.set_clock_ahead(600);
+    let told = patient.fails("clock", &["this host's clock is ", " behind that of AWS"]).await?;
+    told.skips("secret-readable", "clock");
+    assert!(!told.text.contains("FAIL secret"), "{}", told.text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn versions_that_drifted_are_named_three_ways() -> anyhow::Result<()> {
+    let (patient, agent) = Patient::with_agent().await?;
+    assert_eq!(outcome(&patient.report().await?, "versions"), "pass");
+    // The edge does not know the new one's tunnel secret, so the agent goes on with the old one.
+    let origin = patient.origin.address().to_string();
+    let new = patient.world.aws.put_secret(SECRET, &payload(2, &origin).text());
+    agent.wait_log("the successor did not register in time").await?;
+    let told = patient.fails("versions", &[&format!("the secret's current version is {new}"), " is installed"]).await?;
+    assert!(told.text.contains("the agent's last refusal: the successor did not register in time"), "{}", told.text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn files_that_others_may_read_are_named() -> anyhow::Result<()> {
+    let (patient, _agent) = Patient::with_agent().await?;
+    let name = format!("{TUNNEL}.json");
+    fs::set_permissions(patient.installed(&name), fs::Permissions::from_mode(0o644))?;
+    let told =
+        patient.fails("credentials-private", &[&name, "can be used by others than its owner: mode 0644"]).await?;
+    told.skips("bundle-installed", "credentials-private");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cloudflared_that_is_old_or_missing_is_named() -> anyhow::Result<()> {
+    let (mut patient, _agent) = Patient::with_agent().await?;
+    patient.host.script(
+        "case \"$*\" in --version) echo 'cloudflared version 2024.2.1 (built 2024-02-13-1200 UTC)'; exit;; esac",
+    )?;
+    patient.fails("cloudflared-version", &["2024.2.1", "validate.min_cloudflared is 2025.1.0"]).await?;
+    patient.host.set("validate.min_cloudflared", "2024.1.0");
+    patient.fails("cloudflared-age", &["days old"]).await?;
+    patient.host.set("connector.binary", "/nowhere/cloudflared");
+    patient.fails("cloudflared-present", &["/nowhere/cloudflared is not there"]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edge_that_does_not_answer_is_named_by_transport() -> anyhow::Result<()> {
+    let (mut patient, mut agent) = Patient::with_agent().await?;
+    let edge = &patient.world.edge;
+    edge.set_udp(Some(Conduct::BlackHole)).await?;
+    assert_eq!(outcome(&patient.report().await?, "edge-udp"), "pass", "--protocol http2 does not need it");
+    patient.host.set("connector.extra_args", edge.arguments());
+    let blocked = ["egress UDP 7844 is blocked: the security group needs TCP and UDP 7844 out"];
+    patient.fails("edge-udp", &blocked).await?;
+    edge.set(Conduct::BlackHole).await?;
+    edge.drop_connections(&Scope::default());
+    agent.wait_status("the outage", |status| status["connectors"][0]["state"] == "unregistered").await?;
+    let blocked = ["edge-tcp, edge-udp", "ready", "egress 7844 is blocked, TCP and UDP"];
+    let told = patient.fails("edge-tcp", &blocked).await?;
+    told.has("FAIL ready");
+    Ok(())
+}
+
+#[tokio::test]
+async fn names_that_do_not_resolve_explain_the_edge_and_aws() -> anyhow::Result<()> {
+    let (mut patient, _agent) = Patient::with_agent().await?;
+    // A label of 64 characters is no name (RFC 1035): no name server is asked, and the answer is no.
+    let name = format!("{}.invalid", "x".repeat(64));
+    patient.host.set("connector.extra_args", vec!["--edge".to_owned(), format!("{name}:7844")]);
+    patient.host.environment.push(("AWS_ENDPOINT_URL".into(), format!("http://{name}")));
+    let told = patient.fails("dns", &[]).await?;
+    assert!(told.text.contains("edge-tcp, edge-udp: needs dns"), "{}", told.text);
+    assert!(!told.text.contains("FAIL aws") && told.text.contains("aws-reachable"), "{}", told.text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_origin_that_is_down_is_named() -> anyhow::Result<()> {
+    let patient = Patient::new().await?;
+    let nobody = patient.world.block.address(61, 3306).to_string();
+    patient.world.aws.put_secret(SECRET, &payload(1, &nobody).text());
+    let mut agent = patient.host.start()?;
+    registered_pid(&mut agent, None).await?;
+    patient.fails("origins", &[&format!("tcp://{nobody} does not answer: {nobody}: connection refused")]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_that_is_stopped_or_hangs_or_never_was_is_named() -> anyhow::Result<()> {
+    let patient = Patient::new().await?;
+    let told = patient.fails("agent-alive", &["the agent has not run since this host booted"]).await?;
+    told.skips("bundle-installed", "agent-alive");
+    let not_there = format!("cat <<'END'\nLoadState=not-found\nActiveState=inactive\nSubState=dead\n{NO_OTHER}END\n");
+    patient.systemctl(&not_there)?;
+    let told = patient.fails("units-enabled", &["the package cflared-agent is not installed"]).await?;
+    for id in ["unit-active", "agent-alive", "bundle-installed"] {
+        told.skips(id, "units-enabled");
+    }
+
+    let mut agent = patient.host.start()?;
+    registered_pid(&mut agent, None).await?;
+    assert_eq!(patient.doctor().await?.exit, Some(0), "without its unit it does as well");
+    agent.signal(Signal::SIGSTOP)?;
+    let path = patient.host.runtime_dir().join("status.json");
+    let mut status = agent.status();
+    let long_ago = SystemTime::now() - Duration::from_secs(200);
+    status["written_at"] = humantime::format_rfc3339_millis(long_ago).to_string().into();
+    fs::write(&path, status.to_string())?;
+    let pid = agent.pid().to_string();
+    patient.fails("agent-alive", &["the agent hangs: process", &pid, "has not written its status for 3m"]).await?;
+    agent.signal(Signal::SIGCONT)?;
+    assert!(agent.stop().await?.success());
+    let stopped = WELL.replace("=active", "=inactive").replace("=running", "=dead");
+    patient.systemctl(&format!("cat <<'END'\n{stopped}{NO_OTHER}END\n"))?;
+    let told = patient.fails("unit-active", &["cflared-agent.service is stopped (inactive)"]).await?;
+    told.skips("agent-alive", "unit-active");
+    patient.systemctl(&format!("cat <<'END'\n{WELL}{NO_OTHER}END\n"))?;
+    patient.fails("agent-alive", &["is gone since", "the agent has stopped"]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_unit_that_is_masked_is_named_though_the_tunnel_is_up() -> anyhow::Result<()> {
+    let (patient, _agent) = Patient::with_agent().await?;
+    let masked = WELL.replace("LoadState=loaded", "LoadState=masked").replace("=enabled", "=masked");
+    patient.systemctl(&format!("cat <<'END'\n{masked}{NO_OTHER}END\n"))?;
+    patient.fails("units-enabled", &["cflared-agent.service is masked"]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_cloudflared_on_the_port_is_named() -> anyhow::Result<()> {
+    let patient = Patient::new().await?;
+    let directory = patient.host.directory();
+    let (config, credentials) = (directory.join("other.yml"), directory.join("other.json"));
+    let other = Payload::default();
+    fs::write(&config, other.config)?;
+    fs::write(&credentials, other.credentials)?;
+    let metrics = patient.host.metrics[0];
+    let mut command = tokio::process::Command::new(beside("cloudflared-standin"));
+    command.arg("tunnel").arg("--config").arg(&config).arg("--cred-file").arg(&credentials);
+    command.args(patient.world.edge.arguments()).args(["--protocol", "http2", "--no-prechecks", "--output", "json"]);
+    command.args(["--metrics", &metrics.to_string(), "run"]).kill_on_drop(true);
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let child = command.spawn()?;
+    let pid = child.id().unwrap();
+    eventually("it listens", async || tokio::net::TcpStream::connect(metrics).await.ok()).await?;
+    let mut agent = patient.host.start()?;
+    agent.wait_status("the connector to fail", |status| status["connectors"][0]["restarts"].as_u64() > Some(0)).await?;
+    patient.fails("metrics-port", &[&format!("{metrics} is "), &format!("process {pid}")]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hold_is_told_and_is_no_failure() -> anyhow::Result<()> {
+    let (patient, _agent) = Patient::with_agent().await?;
+    patient.host.imds.edit(|instance| instance.set_tag("adv:cflared-hold", "alice: migration"));
+    assert!(patient.host.run(["hold", "2h", "--reason", "disk"]).await?.status.success());
+    let told = patient.doctor().await?;
+    assert!(told.text.starts_with("fine: this host fails none of "), "{}", told.text);
+    told.has("WARN hold");
+    assert!(told.text.contains("the tag adv:cflared-hold is alice: migration"), "{}", told.text);
+    assert!(told.text.contains("by somebody on this host, for 1h 59m"), "{}", told.text);
+    assert_eq!(told.exit, Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn wrong_settings_are_a_finding_and_the_rest_is_looked_at_all_the_same() -> anyhow::Result<()> {
+    let (mut patient, _agent) = Patient::with_agent().await?;
+    patient.host.set("secret.poll_intervall", "5m");
+    let told = patient.doctor().await?;
+    let first = told.text.lines().next().unwrap_or_default();
+    assert!(first.contains(" checks: settings, ") && first.contains("poll_intervall"), "{first}");
+    assert_eq!(told.exit, Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_that_does_not_answer_keeps_it() -> anyhow::Result<()> {
+    let (mut patient, _agent) = Patient::with_agent().await?;
+    patient.systemctl("exec sleep 1000\n")?;
+    patient.host.imds.plant(Trouble::BlackHole.everywhere());
+    patient.world.edge.set(Conduct::BlackHole).await?;
+    let binary = patient.host.script("exec sleep 1000")?;
+    let text = fs::read_to_string(&binary)?.replace("exit 0", "exec sleep 1000");
+    fs::write(&binary, text)?;
+    for name in ["run/status.json", "image.json"] {
+        let path = patient.host.directory().join(name);
+        fs::remove_file(&path)?;
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU)?;
+    }
+    let began = Instant::now();
+    let report = patient.report().await?;
+    // 15 s by design; the machine may be busy.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!(report["verdict"], "not_fine");
+    assert_eq!(report["checks"].as_array().map(Vec::len), Some(cflared_agent::checks::host::checks().count()));
+    for (id, expected) in [("metadata", "fail"), ("edge-tcp", "fail"), ("unit-active", "skip"), ("agent-alive", "skip")]
+    {
+        assert_eq!(outcome(&report, id), expected, "{id}: {report:#}");
+    }
+    Ok(())
+}
+
+/// The agent's user, whoever it is.
+const SOMEBODY: u32 = 54321;
+
+#[tokio::test]
+async fn root_looks_as_the_agents_user_and_says_where_root_differs() -> anyhow::Result<()> {
+    if !crate::bad_input::is_root() {
+        println!("skipped: only root becomes somebody else");
+        return Ok(());
+    }
+    let patient = Patient::new().await?;
+    let etc = patient.host.config_dir();
+    std::os::unix::fs::chown(&etc, Some(SOMEBODY), Some(SOMEBODY))?;
+    fs::set_permissions(patient.host.directory(), fs::Permissions::from_mode(0o755))?;
+    std::os::unix::fs::chown(patient.host.runtime_dir(), Some(SOMEBODY), Some(SOMEBODY))?;
+    let image = patient.host.directory().join("image.json");
+    fs::set_permissions(&image, fs::Permissions::from_mode(0o600))?;
+    let report = patient.report().await?;
+    let found = report["checks"].as_array().unwrap().iter().find(|check| check["id"] == "agent-access").unwrap();
+    let evidence = found["evidence"].to_string();
+    assert_eq!(found["outcome"], "fail", "{report:#}");
+    let wanted = format!("user number {SOMEBODY} may not read {}", image.display());
+    assert!(evidence.contains(&wanted) && evidence.contains("root may"), "{evidence}");
+    assert!(Path::new(&etc).exists());
     Ok(())
 }

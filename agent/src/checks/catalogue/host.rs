@@ -59,7 +59,7 @@ catalogue! {
         "`systemctl start cflared-agent`; why it ended: `journalctl -u cflared-agent -n 50`", [];
     AGENT_ALIVE = "agent-alive", "the agent lives and writes its status",
         "somebody looks after the tunnel",
-        "`systemctl restart cflared-agent`; why: `journalctl -u cflared-agent -n 50`", [UNIT_ACTIVE];
+        "`systemctl restart cflared-agent`; why: `journalctl -u cflared-agent -n 50`", [];
     AGENT_VERSION = "agent-version", "the agent that runs is the one that is installed",
         "an upgrade of the package is in force",
         "`systemctl restart cflared-agent` when one new registration of the tunnel does no harm", [AGENT_ALIVE];

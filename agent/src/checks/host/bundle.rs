@@ -7,9 +7,12 @@ use crate::checks::{Found, Report};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How deep files are looked for: `generations/<n>/<file>`.
 const DEPTH: usize = 3;
+/// What the agent refused this long ago explains what is so now.
+const LATELY: Duration = Duration::from_secs(3600);
 /// How many files are looked at: three generations have nine.
 const MOST: usize = 1000;
 
@@ -206,15 +209,19 @@ pub fn versions(facts: &Facts) -> Found {
     let poll = facts.settings.secret.poll_interval;
     let read_lately = status.secret.read_at.is_some_and(|at| at.age(facts.now) < poll + poll / 2);
     let unseen = status.secret.version.as_deref() != Some(current);
-    match &status.trouble {
-        Some(trouble) => Found::fail(told).and(trouble),
-        None if status.connectors.iter().any(|one| one.secret_version == current) => {
+    let refusal = status.journal.iter().rev().find(|one| one.kind == "refusal" && one.at.age(facts.now) < LATELY);
+    match (&status.trouble, refusal) {
+        (Some(trouble), _) => Found::fail(told).and(trouble),
+        (None, Some(refusal)) => {
+            Found::fail(told).and(format!("the agent's last refusal: {}: {}", refusal.what, refusal.evidence))
+        }
+        _ if status.connectors.iter().any(|one| one.secret_version == current) => {
             Found::warn(told).and("a hand-over is under way")
         }
-        None if !facts.holds.is_empty() => Found::warn(told).and("a hold keeps it from taking over"),
-        None if unseen && read_lately => {
+        _ if !facts.holds.is_empty() => Found::warn(told).and("a hold keeps it from taking over"),
+        _ if unseen && read_lately => {
             Found::warn(told).and(format!("it is new: the agent reads the secret every {}", super::agent::span(poll)))
         }
-        None => Found::fail(told),
+        _ => Found::fail(told),
     }
 }

@@ -1,6 +1,7 @@
 //! Which processes there are, and who listens on the connector's metrics addresses.
 
 use super::Facts;
+use super::network::Connector;
 use crate::checks::Found;
 use crate::checks::image::pattern;
 use cflared_verdict::Ready;
@@ -182,15 +183,17 @@ pub fn no_secret_in_argv(facts: &Facts) -> Found {
 
 /// Nobody but the agent's connectors listens on the metrics addresses.
 pub fn metrics_port(facts: &Facts) -> Found {
-    let mut wrong = vec![];
-    for connector in &facts.connectors {
-        if let Ready::Foreign { connector: other } = &connector.ready {
-            wrong.push(format!("{} is answered by another cloudflared (connector {other})", connector.metrics));
+    let foreign = |one: &Connector| match &one.ready {
+        Ready::Foreign { connector } => {
+            Some(format!("{} is answered by another cloudflared (connector {connector})", one.metrics))
         }
-    }
+        _ => None,
+    };
+    let mut wrong: Vec<String> = vec![];
+    let answered: Vec<String> = facts.connectors.iter().filter_map(foreign).collect();
     let listeners = match &facts.early.listeners {
         Ok(listeners) => listeners,
-        Err(why) => return Found::from_wrongs(wrong, vec![why.clone()], ""),
+        Err(why) => return Found::from_wrongs(answered, vec![why.clone()], ""),
     };
     let agent = facts.live_status().map(|status| status.agent.pid);
     let ours = connectors(facts);
@@ -209,6 +212,7 @@ pub fn metrics_port(facts: &Facts) -> Found {
                 .push(format!("{address} is taken by a process of the user number {uid}; as root, doctor names it")),
         }
     }
+    wrong.extend(answered);
     let addresses = facts.settings.connector.metrics.map(|address| address.to_string());
     Found::from_wrongs(wrong, vec![], format!("nobody else listens on {}", addresses.join(" or ")))
 }
