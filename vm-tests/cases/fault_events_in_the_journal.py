@@ -57,34 +57,34 @@ class Journal:
         return self.host.journal("-u", "cflared-agent", "-n", "1")[-1]
 
 
-def edge_faults(host, journal):
-    """What the edge does to this connector; held, for else the instance would be marked."""
-    host.sh("cflared-agent hold 1h --reason 'the case of the events'")
+def anew(host):
+    """Starts an agent that has lived through nothing."""
+    host.sh("systemctl stop cflared-agent; rm -f /run/cflared-agent/state.json; systemctl start --no-block cflared-agent", timeout=120)
 
-    def again():
-        # A new one tries at once; one that lives sleeps ever longer.
-        host.sh("kill -KILL " + " ".join(map(str, host.cloudflareds())), check=False)
+
+def edge_faults(host, journal):
+    """What the edge does to this connector."""
     for what, (conduct, event) in EDGE.items():
         last = journal.last()
         host.standins.conduct(conduct)
-        again()
+        anew(host)
         journal.wait(event, after=last)
         journal.planted.add(what)
     last = journal.last()
     host.standins.conduct("accept")
     host.standins.edge("secret", {"tunnel": TUNNEL, "secret": "bm90IHRoZSBvbmUgdGhhdCB3YXMgcm90YXRlZCB0bw=="})
-    again()
+    anew(host)
     journal.wait("unauthorized", after=last)
     journal.wait("blame", "credentials", after=last)
     host.standins.edge("secret", {"tunnel": TUNNEL})
-    again()
-    host.registered(120)
     journal.planted.add("unauthorized")
 
 
 def guard_faults(host, journal):
     """What keeps the guard from having the instance replaced, each before the one before it has gone."""
     host.standins.aws("group", {"name": "dev", "instances": {OTHER: {"availability_zone": "us-east-1b", "lifecycle_state": "InService"}}})
+    anew(host)
+    host.registered()
     host.standins.conduct("refuse")
     host.standins.edge("drop", {})
     last = journal.wait("refusal", "held by")
@@ -115,6 +115,8 @@ def guard_faults(host, journal):
 
 def process_faults(host, journal):
     """What happens to cloudflared and to the agent."""
+    # Nothing of what follows is to end in a mark.
+    host.sh("cflared-agent hold 1h --reason 'the case of the events'")
     connector = host.registered()
     host.sh(f"kill -KILL {connector['pid']}")
     journal.wait("connector_exited")
@@ -135,7 +137,6 @@ def process_faults(host, journal):
     for _ in range(3):
         last = journal.wait("connector_exited", after=last)
     host.sh("mv /usr/bin/cloudflared.away /usr/bin/cloudflared")
-    host.registered(120)
     journal.planted |= {"killed", "frozen", "agent_restart", "crash_loop", "origin_down"}
 
 
