@@ -21,6 +21,7 @@ pub use clock::Clock;
 
 use crate::act::hold;
 use crate::act::notify::{Notice, Notifier};
+use crate::act::prometheus::{Counts, Exposition};
 use crate::act::state::{self, State, StateFile};
 use crate::act::status::Publisher;
 use crate::act::writer::{self, STATE_FILE, Writer};
@@ -32,7 +33,7 @@ use crate::settings::Settings;
 use crate::{bundle, identity, log, observe};
 use alarm::Alarm;
 use boot::Booted;
-use cflared_verdict::{Carried, Event, Health, Holder, Mono, Request, RunFact, RunId, Verdict};
+use cflared_verdict::{Carried, Event, Health, Holder, Mono, Ready, Request, RunFact, RunId, Verdict};
 use config::config;
 use evidence::announce;
 use grain::grain_end;
@@ -137,6 +138,9 @@ struct Agent {
     state: StateFile,
     hold: hold::Watch,
     publisher: Publisher,
+    /// `None`: nobody asked for it.
+    exposition: Option<Exposition>,
+    counts: Counts,
     observer: Arc<Observer>,
     prober: Prober,
     streams: Allowance,
@@ -200,6 +204,8 @@ impl Agent {
             state: StateFile::new(loaded.state, writer.clone()),
             hold: hold::Watch::new(runtime_dir, state::boot_id()),
             publisher: Publisher::default(),
+            exposition: settings.metrics.listen.map(Exposition::start),
+            counts: Counts::default(),
             observer: Arc::new(Observer::new(settings.observe.timeout)?),
             prober: Prober::new(&network.resolver, Edges::of_arguments(&settings.connector.extra_args)),
             streams: Allowance::new(now),
@@ -237,7 +243,12 @@ impl Agent {
     // ---- events
 
     fn tell(&mut self, event: Event) {
+        let before = self.verdict.health();
         self.verdict.handle(self.clock.mono(), event);
+        let after = self.verdict.health();
+        if after != before {
+            self.counts.became(after);
+        }
     }
 
     fn stop(&mut self) {
@@ -275,6 +286,8 @@ impl Agent {
     }
 
     fn looked(&mut self, look: Look) {
+        self.counts.looks.note(look.took);
+        self.counts.looks_failed += u64::from(matches!(look.observation.ready, Ready::Unanswered { .. }));
         let interval = self.settings.observe.interval;
         if self.connectors.get_mut(&look.run).is_some_and(|connector| connector.seen(&look, interval)) {
             self.tell(Event::Run(look.run, RunFact::Observed(look.observation)));
@@ -284,8 +297,8 @@ impl Agent {
     fn reported(&mut self, report: Report) {
         match report.news {
             News::None => {}
-            News::Read(environment, payload) => {
-                self.told.secret_read(self.clock.wall(), payload.as_ref().map(|payload| payload.version.clone()));
+            News::Read(environment, version, payload) => {
+                self.told.secret_read(self.clock.wall(), version);
                 self.payload = payload;
                 if let Some(host) = &mut self.host {
                     host.environment = Some(environment);
@@ -334,7 +347,7 @@ impl Agent {
         self.grain(self.clock.wall());
         for (run, connector) in &mut self.connectors {
             if connector.due().is_some_and(|due| due <= now) {
-                self.looks.spawn(connector.look(*run, now, self.observer.clone()));
+                self.looks.spawn(connector.look(*run, self.clock, self.observer.clone()));
             }
         }
         self.tell(Event::Wake);
@@ -354,7 +367,9 @@ impl Agent {
         }
         decisions.iter().for_each(announce);
         self.testify(now);
-        let status = self.publisher.offer(now, self.status(now));
+        let status = self.status(now);
+        self.expose(&status);
+        let status = self.publisher.offer(now, status);
         self.notify(now, status.is_some());
         if let Some(json) = status {
             self.writer.status(json);

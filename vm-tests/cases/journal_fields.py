@@ -17,6 +17,8 @@ def run(host):
     expect(len(agent) > 3 and len(child) > 4, f"{len(agent)} lines of the agent, {len(child)} of cloudflared")
     expect(len(registered) == 4, f"{len(registered)} registrations by CFLARED_EVENT: "
            f"{sorted({str(entry.get('CFLARED_EVENT')) for entry in child})}")
+    known = ["CFLARED_TUNNEL", "CFLARED_ENVIRONMENT", "CFLARED_STATE"]
+    expect(all(entry.get(field) for entry in registered for field in known), f"a registration lacks one of {known}")
     expect(all(entry["PRIORITY"] in "3456" for entry in agent), "a priority is missing")
     expect(all(entry["_TRANSPORT"] == "journal" for entry in agent + child), "some lines went over stderr")
     fields = sorted({key for entry in agent + child for key in entry if key.startswith("CFLARED_")})

@@ -178,6 +178,22 @@ pub struct Connector {
     /// How the last child ended, in words.
     #[serde(default)]
     pub last_exit: Option<String>,
+    /// Its registered connections, by index, as the child itself told of them.
+    #[serde(default)]
+    pub edges: Vec<Edge>,
+}
+
+/// The far end of one connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    /// Which of the connector's connections, from 0.
+    pub index: u64,
+    /// The data centre, as in `iad01`: the metro and a number.
+    pub location: String,
+    /// The address.
+    pub address: String,
+    /// `quic` or `http2`.
+    pub protocol: String,
 }
 
 /// The installed bundle.

@@ -1,5 +1,6 @@
 //! When which connector is looked at.
 
+use super::Clock;
 use crate::connector::Handle;
 use crate::observe::{Observer, Page};
 use cflared_verdict::{Generation, Mono, Observation, Ready, RunId};
@@ -41,6 +42,8 @@ pub(super) struct Look {
     pub run: RunId,
     pub observation: Observation,
     pub page: Option<Page>,
+    /// How long `/ready` took.
+    pub took: Duration,
 }
 
 impl Watched {
@@ -78,9 +81,10 @@ impl Watched {
     pub fn look(
         &mut self,
         run: RunId,
-        now: Mono,
+        clock: Clock,
         observer: Arc<Observer>,
     ) -> impl Future<Output = Look> + Send + use<> {
+        let now = clock.mono();
         self.looking = true;
         self.next = now + self.pace;
         if now.since(self.heard) >= HEARD {
@@ -92,12 +96,13 @@ impl Watched {
         let connector = self.handle.connector_id().map(|id| id.to_string());
         async move {
             let mut observation = observer.look(metrics, connector.as_deref()).await;
+            let took = clock.mono().since(now);
             let ours = matches!(observation.ready, Ready::Yes { .. } | Ready::No);
             let changed = before.as_ref() != Some(&observation.ready);
             // Garbage costs nothing but the numbers.
             let page = if ours && (page_due || changed) { observer.metrics(metrics).await.ok() } else { None };
             observation.ha_connections = page.as_ref().and_then(|page| page.ha_connections);
-            Look { run, observation, page }
+            Look { run, observation, page, took }
         }
     }
 

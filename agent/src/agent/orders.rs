@@ -38,8 +38,8 @@ pub(super) struct Report {
 #[derive(Debug)]
 pub(super) enum News {
     None,
-    /// A read of the secret: the environment that named it, and a payload if there is a new one.
-    Read(Environment, Option<Payload>),
+    /// A read of the secret: the environment that named it, its version, and a payload if that is a new one.
+    Read(Environment, Option<VersionId>, Option<Payload>),
     /// Where the group has this instance.
     Membership(Membership),
     /// A connector has ended.
@@ -89,6 +89,14 @@ impl Agent {
             Order::ReadGroup => self.read_group(id),
             Order::ReadPeers { since } => self.read_peers(id, since),
             Order::ReadHoldTag => self.read_hold_tag(id),
+            Order::CompareOrigins { .. }
+            | Order::MeasureMemory { .. }
+            | Order::ReadNotices
+            | Order::ReadPlace
+            | Order::ReadRefusals
+            | Order::CompleteHook { .. }
+            | Order::Heartbeat { .. }
+            | Order::Answer { .. } => self.spawn(id, STOP, kind, async { Err(not_booted()) }),
             Order::Exit => self.exiting = true,
         }
     }
@@ -134,10 +142,11 @@ impl Agent {
             };
             let name = settings.secret.name_for(environment.as_str());
             Ok(match secret::read(&client, &name, known.as_ref()).await.map_err(Failure::from)? {
-                Read::Unchanged => (Outcome::Secret(SecretRead::Unchanged), News::Read(environment, None)),
+                Read::Unchanged => (Outcome::Secret(SecretRead::Unchanged), News::Read(environment, known, None)),
                 Read::New(payload) => {
                     let version = payload.version.clone();
-                    (Outcome::Secret(SecretRead::New(version)), News::Read(environment, Some(payload)))
+                    let read = News::Read(environment, Some(version.clone()), Some(payload));
+                    (Outcome::Secret(SecretRead::New(version)), read)
                 }
             })
         });

@@ -4,8 +4,11 @@ use super::Agent;
 use super::evidence::kind_name;
 use crate::act::Timestamp;
 use crate::act::autoscaling::Membership;
+use crate::act::cloudwatch::CloudWatch;
+use crate::act::prometheus::{Counts, Numbers};
 use crate::act::status::{self, Status};
-use crate::log::{Context, Handle};
+use crate::connector::{Edge, Handle};
+use crate::log::{self, Context};
 use cflared_verdict::{Confidence, Finding, Hold, Holder, Mark, Mono, Ready, Role, Run, RunId, VersionId, View};
 use std::time::SystemTime;
 
@@ -19,11 +22,11 @@ pub(super) struct Told {
     pub stopped: bool,
     secret_version: Option<VersionId>,
     secret_read_at: Option<SystemTime>,
-    log: Handle,
+    log: log::Handle,
 }
 
 impl Told {
-    pub fn new(started_at: SystemTime, log: Handle) -> Self {
+    pub fn new(started_at: SystemTime, log: log::Handle) -> Self {
         Self {
             started_at,
             boot_trouble: None,
@@ -35,10 +38,9 @@ impl Told {
         }
     }
 
-    /// The secret was read; without a version it was the known one.
+    /// The secret was read, and had that version.
     pub fn secret_read(&mut self, at: SystemTime, version: Option<VersionId>) {
-        self.secret_read_at = Some(at);
-        self.secret_version = version.or(self.secret_version.take());
+        (self.secret_read_at, self.secret_version) = (Some(at), version);
     }
 }
 
@@ -59,7 +61,24 @@ impl Agent {
         let trouble = view.trouble.as_ref().filter(|trouble| !self.why(&view).contains(trouble.as_str()));
         let tail = trouble.map(|trouble| format!("; {trouble}")).unwrap_or_default();
         let holds: String = view.holds.iter().map(|(by, hold)| format!("{}; ", self.hold(*by, hold))).collect();
-        format!("{holds}{}: {}{tail}", view.health, self.why(&view))
+        let blame = view.blame.as_ref().map(|Finding { blame, confidence, evidence }| {
+            format!("; blame: {blame} ({}): {evidence}", confidence_name(*confidence))
+        });
+        format!("{holds}{}: {}{}{tail}", view.health, self.why(&view), blame.unwrap_or_default())
+    }
+
+    /// Leaves the newest numbers for whoever asks for metrics.
+    pub(super) fn expose(&self, status: &Status) {
+        let Some(exposition) = &self.exposition else { return };
+        let pushes = self.host.as_ref().and_then(|host| host.cloudwatch.as_ref()).map(CloudWatch::view);
+        let pushes = pushes.unwrap_or_default();
+        let counts = Counts {
+            pushes: pushes.pushes,
+            pushes_failed: pushes.pushes_failed,
+            agent_restarts: self.state.get().restarts.agent,
+            ..self.counts.clone()
+        };
+        exposition.show(Numbers { status: status.clone(), counts });
     }
 
     fn why(&self, view: &View) -> String {
@@ -174,8 +193,19 @@ impl Agent {
             ha_connections: run.ha_connections,
             restarts: u64::from(run.exits),
             last_exit: run.last_exit.clone(),
+            edges: watched.map(|watched| edges(&watched.handle)).unwrap_or_default(),
         }
     }
+}
+
+fn edges(connector: &Handle) -> Vec<status::Edge> {
+    let edge = |(index, edge): (u64, Edge)| status::Edge {
+        index,
+        location: edge.location,
+        address: edge.ip,
+        protocol: edge.protocol,
+    };
+    connector.edges().into_iter().map(edge).collect()
 }
 
 fn state(run: &Run) -> &'static str {

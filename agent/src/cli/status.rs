@@ -1,39 +1,69 @@
 //! `cflared-agent status`: what is wrong first.
 
+mod render;
+mod watch;
+
+pub(super) use render::{hold_line, span};
+
 use super::{Exit, complain, say};
-use crate::act::status::{AutoScaling, Blame, CloudWatch, Connector, Hold, Installed, ReadError, Status};
+use crate::act::status::{ReadError, Status};
 use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
 use crate::settings::Settings;
-use std::fmt::Write;
-use std::time::{Duration, SystemTime};
-
-/// How many of the last decisions are shown.
-const TAIL: usize = 5;
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use std::path::Path;
+use std::time::SystemTime;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Print the status file as it is
     #[arg(long)]
     json: bool,
+    /// Go on showing it: on a terminal the screen is redrawn, elsewhere each change is printed; until Ctrl-C
+    #[arg(long)]
+    watch: bool,
 }
 
 pub fn main(settings: &Settings, args: &Args) -> Exit {
     let path = settings.paths.runtime_dir.join(STATUS_FILE);
-    let now = Clock::start().wall();
-    let (text, exit) = match Status::read(&path) {
-        Ok(status) => {
-            let judged = judge(&status, now);
-            let text = if args.json { json(&status) } else { render(&status, &judged, now) };
-            (text, judged.exit)
+    if args.watch {
+        return watch::watch(&path, args.json);
+    }
+    let look = Look::at(&path);
+    match &look.status {
+        Ok(status) if args.json => say(json(status)),
+        Ok(_) => say(look.text()),
+        Err(error) => complain(error),
+    }
+    look.exit()
+}
+
+/// What a look at the status file found.
+struct Look {
+    status: Result<Status, ReadError>,
+    now: SystemTime,
+}
+
+impl Look {
+    fn at(path: &Path) -> Self {
+        Self { status: Status::read(path), now: Clock::start().wall() }
+    }
+
+    fn text(&self) -> String {
+        match &self.status {
+            Ok(status) => render::render(status, &judge(status, self.now, lives), self.now),
+            Err(error) => format!("{error}\n"),
         }
-        Err(error @ (ReadError::Missing(_) | ReadError::Unreadable { .. })) => {
-            complain(error);
-            return Exit::Unknown;
+    }
+
+    fn exit(&self) -> Exit {
+        match &self.status {
+            Ok(status) => judge(status, self.now, lives).exit,
+            Err(ReadError::Missing(_) | ReadError::Unreadable { .. }) => Exit::Unknown,
         }
-    };
-    say(text);
-    exit
+    }
 }
 
 fn json(status: &Status) -> String {
@@ -48,13 +78,20 @@ pub(super) struct Judged {
     pub exit: Exit,
 }
 
-pub(super) fn judge(status: &Status, now: SystemTime) -> Judged {
+/// `lives` tells whether there is a process of that id.
+pub(super) fn judge(status: &Status, now: SystemTime, lives: impl Fn(u32) -> bool) -> Judged {
     let (state, why) = (&status.health.state, &status.health.why);
-    if status.is_stale(now) {
-        let age = span(status.written_at.age(now));
+    // One that was told to stop has said so, and is to be gone.
+    let gone = state != "draining" && !lives(status.agent.pid);
+    if gone || status.is_stale(now) {
+        let (pid, age) = (status.agent.pid, span(status.written_at.age(now)));
+        let what = if gone {
+            format!("the agent that wrote this (pid {pid}) is gone")
+        } else {
+            "the agent stopped writing".into()
+        };
         let headline = format!(
-            "unknown: the agent stopped writing {age} ago; then it was {state}: {why}\n  \
-             next: systemctl status cflared-agent; journalctl -u cflared-agent"
+            "stale: {what}; {age} ago it was {state}: {why}\n  next: systemctl status cflared-agent; journalctl -u cflared-agent"
         );
         return Judged { headline, exit: Exit::Unknown };
     }
@@ -62,6 +99,12 @@ pub(super) fn judge(status: &Status, now: SystemTime) -> Judged {
     let exit = if registered { Exit::Fine } else { Exit::NotFine };
     let since = span(status.health.since.age(now));
     Judged { headline: format!("{state} for {since}{}\n  {why}", meaning(state)), exit }
+}
+
+/// Whether there is a process of that id; that it is another user's does not matter.
+pub(super) fn lives(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0);
+    pid.is_some_and(|pid| kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH))
 }
 
 /// What a state means, for who sees it for the first time.
@@ -77,143 +120,6 @@ fn meaning(state: &str) -> &'static str {
         "draining" => ": the tunnel is being closed on this instance",
         // A newer agent may know more of them.
         _ => "",
-    }
-}
-
-fn render(status: &Status, judged: &Judged, now: SystemTime) -> String {
-    let mut text = String::new();
-    for hold in &status.holds {
-        let _ = writeln!(text, "{}", hold_line(hold, now));
-    }
-    let _ = writeln!(text, "{}", judged.headline);
-    if let Some(Blame { blame, confidence, evidence }) = &status.blame {
-        let _ = writeln!(text, "  blame: {} ({confidence}): {evidence}", blame.replace('_', " "));
-    }
-    if let Some(guard) = status.guard.as_ref().filter(|guard| !judged.headline.contains(guard.as_str())) {
-        let _ = writeln!(text, "  guard: {guard}");
-    }
-    if let Some(trouble) = status.trouble.as_ref().filter(|trouble| !judged.headline.contains(trouble.as_str())) {
-        let _ = writeln!(text, "  trouble: {trouble}");
-    }
-    if status.dry_run {
-        text.push_str("  dry run: this instance is never marked unhealthy\n");
-    }
-    text.push('\n');
-    if let Some(instance) = &status.instance {
-        let environment = instance.environment.as_deref().unwrap_or("environment not known");
-        let place = format!("{}, {environment}, {}, {}", instance.id, instance.zone, instance.image);
-        line(&mut text, "instance", &place);
-    }
-    if let Some(tunnel) = &status.tunnel {
-        line(&mut text, "tunnel", tunnel);
-    }
-    if let Some(installed) = &status.installed {
-        let Installed { generation, version } = installed;
-        line(&mut text, "installed", &format!("generation {generation}, from secret version {version}"));
-    }
-    if let Some(read_at) = status.secret.read_at {
-        line(&mut text, "secret", &format!("read {} ago", span(read_at.age(now))));
-    }
-    for connector in &status.connectors {
-        connector_lines(&mut text, connector);
-    }
-    if let Some(cloudwatch) = &status.cloudwatch {
-        line(&mut text, "cloudwatch", &pushes(cloudwatch, now));
-    }
-    if let Some(autoscaling) = &status.autoscaling {
-        let told = status.guard.as_deref();
-        line(&mut text, "autoscaling", &group(autoscaling, told));
-    }
-    let agent = &status.agent;
-    let running = span(agent.started_at.age(now));
-    line(&mut text, "agent", &format!("{}, pid {}, running for {running}", agent.version, agent.pid));
-    if status.counters.log_lines_lost > 0 {
-        line(
-            &mut text,
-            "log",
-            &format!("{} lines lost: the log's reader does not keep up", status.counters.log_lines_lost),
-        );
-    }
-    journal(&mut text, status, now);
-    text
-}
-
-/// A hold, for whoever wonders why nothing is done.
-pub(super) fn hold_line(hold: &Hold, now: SystemTime) -> String {
-    let left = |until| span(SystemTime::from(until).duration_since(now).unwrap_or_default());
-    hold.until.map_or_else(|| hold.to_string(), |until| format!("{hold} ({} left)", left(until)))
-}
-
-fn connector_lines(text: &mut String, connector: &Connector) {
-    let connections = match connector.connections {
-        0 => String::new(),
-        1 => ", 1 connection".into(),
-        many => format!(", {many} connections"),
-    };
-    let version = connector.version.as_deref().map(|version| format!(", cloudflared {version}")).unwrap_or_default();
-    let pid = connector.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
-    let facts = format!("{}{connections}, generation {}{version}{pid}", connector.state, connector.generation);
-    line(text, "connector", &facts);
-    if let Some(id) = &connector.connector_id {
-        line(text, "", &format!("id {id}, metrics on {}", connector.metrics));
-    }
-    if connector.restarts > 0 {
-        let last = connector.last_exit.as_deref().unwrap_or("not known");
-        let times = if connector.restarts == 1 { "once".into() } else { format!("{} times", connector.restarts) };
-        line(text, "", &format!("exited {times}; last: {last}"));
-    }
-}
-
-fn pushes(cloudwatch: &CloudWatch, now: SystemTime) -> String {
-    let last = cloudwatch.last_push_at.map(|at| format!("pushed {} ago", span(at.age(now))));
-    let mut text = last.unwrap_or_else(|| "nothing pushed yet".into());
-    for (count, what) in [(cloudwatch.waiting, "waiting"), (cloudwatch.lost, "lost"), (cloudwatch.dropped, "dropped")] {
-        if count > 0 {
-            let _ = write!(text, ", {count} {what}");
-        }
-    }
-    if let Some(error) = &cloudwatch.last_error {
-        let _ = write!(text, "; {error}");
-    }
-    text
-}
-
-/// What `told` says already is left out.
-fn group(autoscaling: &AutoScaling, told: Option<&str>) -> String {
-    let mark = if autoscaling.marked { "marked unhealthy by this agent" } else { "not marked unhealthy" };
-    let error = autoscaling.last_error.as_deref().filter(|error| Some(*error) != told);
-    match (&autoscaling.group, error) {
-        (_, Some(error)) => format!("{mark}; {error}"),
-        (Some(group), None) => format!("{mark}, group {group}"),
-        (None, None) => mark.into(),
-    }
-}
-
-fn journal(text: &mut String, status: &Status, now: SystemTime) {
-    if status.journal.is_empty() {
-        return;
-    }
-    text.push_str("\nlast decisions, newest first\n");
-    for entry in status.journal.iter().rev().take(TAIL) {
-        let blame = entry.blame.as_ref().map(|blame| format!(" [{}]", blame.replace('_', " "))).unwrap_or_default();
-        let ago = span(entry.at.age(now));
-        let _ = writeln!(text, "  {ago:>8} ago  {}{blame}: {}", entry.what, entry.evidence);
-    }
-}
-
-fn line(text: &mut String, name: &str, value: &str) {
-    let _ = writeln!(text, "{name:<12}{value}");
-}
-
-/// The two largest units of a time: `3d 4h`, `2m 5s`.
-pub(super) fn span(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
-        (0, _, _) => format!("{hours}h {minutes}m"),
-        _ => format!("{days}d {hours}h"),
     }
 }
 

@@ -1,15 +1,12 @@
 //! `cflared-agent wait`: until the tunnel is up on this instance, for units, pipelines and rolling updates.
 
-use super::status::{Judged, judge};
+use super::status::{Judged, judge, lives};
 use super::{Exit, complain, say};
 use crate::act::status::{ReadError, Status};
 use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
 use crate::settings::Settings;
 use cflared_verdict::Mono;
-use nix::errno::Errno;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 use std::time::{Duration, SystemTime};
 
 /// Time between two looks at the status, which is one small file in memory.
@@ -84,14 +81,10 @@ fn look(
         Ok(status) => status,
         Err(error) => return Look::Unknown(error.to_string()),
     };
-    let Judged { headline, exit } = judge(&status, now);
+    let Judged { headline, exit } = judge(&status, now, lives);
     let pid = status.agent.pid;
     if exit == Exit::Unknown {
         return Look::Unknown(headline);
-    }
-    if exit == Exit::Fine && !lives(pid) {
-        let next = "systemctl status cflared-agent";
-        return Look::Unknown(format!("the agent that wrote the status (pid {pid}) is gone\n  next: {next}"));
     }
     let not_yet = |what: &str| {
         let trouble = status.trouble.as_ref().filter(|trouble| !headline.contains(trouble.as_str()));
@@ -148,12 +141,6 @@ impl Settling {
         }
         Look::NotYet(format!("registered, and not for {settle:?} yet (handover.settle): {}", told.trim_end()))
     }
-}
-
-/// Whether there is a process of that id; that it is another user's does not matter.
-fn lives(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0);
-    pid.is_some_and(|pid| kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH))
 }
 
 #[cfg(test)]

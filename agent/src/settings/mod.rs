@@ -38,6 +38,8 @@ pub struct Settings {
     pub aws: Aws,
     /// How the agent's log is written.
     pub log: Log,
+    /// The agent's own metrics.
+    pub metrics: Metrics,
     /// What an image must carry.
     pub validate: Validate,
     /// Keys that are set, valid, and that this version does not act on yet.
@@ -169,6 +171,13 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line on standard error.
     Json,
+}
+
+/// The agent's own metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metrics {
+    /// Where they are served, on loopback; none: nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 /// What an image must carry.

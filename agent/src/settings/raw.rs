@@ -234,6 +234,7 @@ impl Raw {
             },
             aws: super::Aws { proxy: aws.proxy },
             log: super::Log { format: self.log.format },
+            metrics: super::Metrics { listen: own_metrics(&self.metrics.listen, &metrics)? },
             validate: super::Validate { min_cloudflared: release(&self.validate.min_cloudflared)? },
             not_acted_on,
         })
@@ -247,7 +248,6 @@ impl Raw {
             ("handover.on_new_binary", self.handover.on_new_binary),
             ("lifecycle.launch_hook", !self.lifecycle.launch_hook.is_empty()),
             ("lifecycle.terminate_hook", !self.lifecycle.terminate_hook.is_empty()),
-            ("metrics.listen", !self.metrics.listen.is_empty()),
         ]
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))
@@ -323,6 +323,20 @@ fn metrics_addresses(given: Vec<SocketAddr>) -> Result<[SocketAddr; 2], Error> {
         Ok([serving, successor]) if serving != successor => Ok([serving, successor]),
         _ => Err(Error::Value { path: PathBuf::new(), key, value: text, allowed: allowed.into() }),
     }
+}
+
+/// Where the agent's own metrics are served. What they tell is nobody's business beyond this host.
+fn own_metrics(value: &str, connectors: &[SocketAddr; 2]) -> Result<Option<SocketAddr>, Error> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let address = value.parse().ok().filter(|address: &SocketAddr| {
+        address.ip().is_loopback() && address.port() != 0 && !connectors.contains(address)
+    });
+    let allowed =
+        "nothing, or a loopback address with a port that is none of connector.metrics, such as 127.0.0.1:2010";
+    check(address.is_some(), "metrics.listen", value, allowed)?;
+    Ok(address)
 }
 
 /// A release of cloudflared.

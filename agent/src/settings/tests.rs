@@ -44,6 +44,12 @@ fn a_wrong_setting_names_its_key_and_what_is_allowed() {
         ("aws: { proxy: 'proxy:3128x' }", &["aws.proxy", "http://"]),
         ("validate: { min_cloudflared: '2025.1' }", &["validate.min_cloudflared", "2025.1", "2025.1.0"]),
         ("validate: { min_cloudflared: newest }", &["validate.min_cloudflared", "newest", "2025.1.0"]),
+        ("metrics: { listen: '0.0.0.0:2010' }", &["metrics.listen", "0.0.0.0:2010", "a loopback address"]),
+        ("metrics: { listen: '10.0.0.1:2010' }", &["metrics.listen", "a loopback address"]),
+        ("metrics: { listen: '127.0.0.1:0' }", &["metrics.listen", "such as 127.0.0.1:2010"]),
+        ("metrics: { listen: '127.0.0.1:2001' }", &["metrics.listen", "none of connector.metrics"]),
+        ("metrics: { listen: 'localhost:2010' }", &["metrics.listen", "such as 127.0.0.1:2010"]),
+        ("metrics: { listen: 2010 }", &["metrics.listen", "2010"]),
         ("log: { format: xml }", &["log.format", "xml", "json"]),
         ("\n\tlog: {}", &["failed to parse", ": line 2: "]),
         ("- 1", &["failed to parse", "line 1: ", "sequence, expected keys with values"]),
@@ -68,6 +74,16 @@ fn what_the_verdict_judges_by_is_acted_on() {
     let budget = (settings.autoscaling.replacements_per_hour, settings.autoscaling.replacements_per_day);
     assert_eq!(budget, (0, 9));
     assert!(settings.not_acted_on.is_empty());
+}
+
+#[test]
+fn the_own_metrics_are_off_until_they_are_given_an_address() {
+    assert_eq!(Settings::default().metrics.listen, None);
+    for address in ["127.0.0.1:2010", "[::1]:2010", "127.8.0.1:1"] {
+        let settings = Settings::parse(&format!("metrics: {{ listen: '{address}' }}")).unwrap();
+        assert_eq!(settings.metrics.listen, Some(address.parse().unwrap()));
+        assert!(settings.not_acted_on.is_empty());
+    }
 }
 
 #[test]

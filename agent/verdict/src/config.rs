@@ -54,6 +54,16 @@ pub struct Config {
     pub register_timeout: Duration,
     /// How long it must have held them before its predecessor is drained.
     pub settle: Duration,
+    /// For how long after its first registration a new bundle is on probation: lost in it, the one before comes back.
+    pub probation: Duration,
+    /// Whether a new file of cloudflared is handed over to.
+    pub on_new_binary: bool,
+    /// Whether the settings name a launch hook.
+    pub launch_hook: bool,
+    /// Whether the settings name a terminate hook.
+    pub terminate_hook: bool,
+    /// How often the metadata service is asked whether this instance is told to go.
+    pub notices_every: Duration,
 }
 
 impl Default for Config {
@@ -92,6 +102,11 @@ impl Config {
             min_connections: 2,
             register_timeout: seconds(60),
             settle: seconds(10),
+            probation: seconds(300),
+            on_new_binary: false,
+            launch_hook: false,
+            terminate_hook: false,
+            notices_every: condemn_after / 8,
         }
     }
 }

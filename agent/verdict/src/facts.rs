@@ -1,6 +1,6 @@
 //! What the verdict is told.
 
-use crate::{Complaint, Group, Hold, Holder, OrderId, Peers, Probes};
+use crate::{Complaint, Group, Hold, Holder, Memory, Notices, OrderId, Peers, Place, Probes};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -65,6 +65,14 @@ pub enum Event {
         by: Holder,
         /// The hold; `None`: it is lifted.
         hold: Option<Hold>,
+    },
+    /// What the metadata service says of this instance's future. Told before [`Event::Identified`], so that an instance that
+    /// only warms up never registers; later it is asked for.
+    Noticed(Notices),
+    /// The file of cloudflared is another one than the serving connector runs.
+    NewBinary {
+        /// Its version, or what else tells it from others.
+        version: String,
     },
     /// An order was carried out, or was not. Every order gets exactly one.
     Done(OrderId, Result<Outcome, Failure>),
@@ -145,7 +153,14 @@ pub enum Ready {
 pub enum Request {
     /// Drain every connector and exit.
     Stop,
+    /// Hand over now: to the newest version of the secret, or else to a new connector of the same one. Answered by exactly one
+    /// [`Order::Answer`](crate::Order::Answer).
+    Reload(RequestId),
 }
+
+/// The number of one request that wants an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
 
 /// What came of an order.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,6 +171,20 @@ pub enum Outcome {
     Secret(SecretRead),
     /// A bundle was checked and installed; `current` does not name it yet.
     Installed(Installed),
+    /// Likewise, and to a connector it means the same as the one that `current` names: only comments, the order of keys or the
+    /// form of values differ.
+    Equivalent(Installed),
+    /// The hostnames that the old bundle serves and whose origin the new one would lose, each with what was tried; none: nothing
+    /// is lost.
+    OriginsLost(Vec<String>),
+    /// How much memory there is.
+    Memory(Memory),
+    /// What the metadata service says of this instance's future.
+    Notices(Notices),
+    /// Where the group has this instance.
+    Place(Place),
+    /// How many other instances reported lately that they refuse a version of the secret.
+    Refusals(u32),
     /// The instance's health was set.
     Marked {
         /// Whether the group shows the mark. During its grace period the call succeeds and does nothing.

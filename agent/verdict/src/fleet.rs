@@ -80,3 +80,54 @@ pub struct PeerGrain {
     /// How many of them reported.
     pub reporting: u32,
 }
+
+/// Where the group has this instance, as one read found it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Place {
+    /// Its lifecycle state as the group names it: `Pending:Wait`, `InService`, `Terminating:Wait`, `Warmed:Pending:Wait`, …
+    pub lifecycle: String,
+    /// How many serving instances have a lower id.
+    pub rank: u32,
+    /// After how long without a heartbeat the launch hook of the settings ends by itself; `None`: it is not named, or that could
+    /// not be read.
+    pub launch_timeout: Option<Duration>,
+    /// The same of the terminate hook.
+    pub terminate_timeout: Option<Duration>,
+}
+
+/// What the metadata service says of this instance's future.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Notices {
+    /// Where the group is taking it (`autoscaling/target-lifecycle-state`); `None`: it says nothing that is known.
+    pub target: Option<Target>,
+    /// A spot instance is about to be taken away: `terminate`, `stop` or `hibernate`.
+    pub spot: Option<String>,
+    /// A rebalance is recommended. It is reported and not obeyed: draining on it thrashes fleets.
+    pub rebalance: bool,
+}
+
+/// Where a group is taking an instance
+/// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/retrieving-target-lifecycle-state-through-imds.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// Into service.
+    InService,
+    /// Out of service for a while, by a person.
+    Standby,
+    /// Out of the group, running on.
+    Detached,
+    /// Away.
+    Terminated,
+    /// Into the warm pool: `Warmed:Stopped`, `Warmed:Running`, `Warmed:Hibernated`, `Warmed:Terminated`.
+    Warmed,
+}
+
+/// How much memory there is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// What can be had without another process or the connector that serves being killed.
+    pub available: u64,
+    /// What the connector that serves takes now.
+    pub connector: u64,
+}

@@ -1,6 +1,6 @@
 //! What the verdict asks for.
 
-use crate::{Generation, RunId, VersionId};
+use crate::{Generation, RequestId, RunId, VersionId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -75,8 +75,87 @@ pub enum Order {
     },
     /// Read the instance's hold tag. Answer: [`Outcome::HoldTag`](crate::Outcome::HoldTag).
     ReadHoldTag,
+    /// Try, in parallel and within 10 s, the origins of the hostnames whose service differs between two bundles. Answer:
+    /// [`Outcome::OriginsLost`](crate::Outcome::OriginsLost).
+    CompareOrigins {
+        /// The one that serves.
+        old: Generation,
+        /// The one that is to.
+        new: Generation,
+    },
+    /// See whether a second connector finds room. Answer: [`Outcome::Memory`](crate::Outcome::Memory).
+    MeasureMemory {
+        /// The connector that the second one will be as large as.
+        like: RunId,
+    },
+    /// Ask the metadata service whether this instance is told to go. Answer: [`Outcome::Notices`](crate::Outcome::Notices).
+    ReadNotices,
+    /// Read where the group has this instance. Answer: [`Outcome::Place`](crate::Outcome::Place).
+    ReadPlace,
+    /// Read whether others refuse a version of the secret. Answer: [`Outcome::Refusals`](crate::Outcome::Refusals).
+    ReadRefusals,
+    /// Let the group go on with this instance, or not. What is to be flushed is flushed before a departure is let go on.
+    CompleteHook {
+        /// Which of the two.
+        hook: Hook,
+        /// How.
+        result: HookResult,
+    },
+    /// Have the group wait on.
+    Heartbeat {
+        /// At which hook.
+        hook: Hook,
+    },
+    /// Tell who asked what came of it. Needs no report beyond its [`Event::Done`](crate::Event::Done).
+    Answer {
+        /// Who asked.
+        request: RequestId,
+        /// What came of it.
+        answer: Answer,
+    },
     /// Flush what is to be flushed and end the process.
     Exit,
+}
+
+/// The lifecycle hooks that the settings may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hook {
+    /// `autoscaling:EC2_INSTANCE_LAUNCHING`.
+    Launch,
+    /// `autoscaling:EC2_INSTANCE_TERMINATING`.
+    Terminate,
+}
+
+/// How the group is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookResult {
+    /// As it meant to.
+    Continue,
+    /// At a launch: terminate this instance, and launch another.
+    Abandon,
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether it was done.
+    pub ended: Ended,
+    /// What came of it, in a line.
+    pub text: String,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// It was done.
+    Done,
+    /// It was refused: asking again does not help before something is mended.
+    Refused,
+    /// It failed; asking again may help.
+    Failed,
 }
 
 /// Why a living connector is restarted.

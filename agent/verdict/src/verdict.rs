@@ -109,6 +109,7 @@ impl Verdict {
                 }
             }
             Event::Operator(Request::Stop) => self.life = self.life.max(Life::Stopping),
+            Event::Operator(Request::Reload(_)) | Event::Noticed(_) | Event::NewBinary { .. } => {}
             Event::Done(id, result) => {
                 if let Some(order) = self.book.close(id) {
                     self.done(now, order, result);

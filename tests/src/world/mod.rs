@@ -14,7 +14,7 @@ pub use agent::{Agent, Line};
 pub use clock::Clock;
 pub use host::Host;
 pub use payload::{Payload, TUNNEL, tunnel_secret};
-pub use programs::{agent_binary, beside};
+pub use programs::{agent_binary, beside, venv};
 pub use road::{Road, Traffic};
 
 use crate::aws::{Aws, Group};

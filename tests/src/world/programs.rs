@@ -1,9 +1,19 @@
 //! Where the programs are.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+/// A program of the virtual environment that `tests/setup.sh` makes.
+///
+/// # Panics
+/// It is not there.
+pub fn venv(program: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin").join(program);
+    assert!(path.exists(), "{} is missing: run tests/setup.sh, then this test again", path.display());
+    path
+}
 
 /// The agent. A test builds it, once: what is tested is what the sources say. The programs of this workspace are built
 /// along with it.

@@ -2,12 +2,12 @@
 //! made apart from it, with an encoder and a signer of its own) is taken just the same, and botocore's API model has
 //! the members the stand-in reads.
 
-use super::moto::venv;
 use super::peer::{outcome, stand_in};
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use cflared_tests::aws::{Credentials, DEFAULT_REGION, Datapoint};
+use cflared_tests::world::venv;
 use serde_json::Value;
 use std::process::Output;
 use tokio::process::Command;

@@ -3,9 +3,10 @@
 use super::peer::sdk;
 use aws_config::SdkConfig;
 use cflared_tests::aws::Credentials;
+use cflared_tests::world::venv;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -16,13 +17,6 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 pub struct Moto {
     child: Child,
     address: SocketAddr,
-}
-
-/// A program of the virtual environment that `tests/setup.sh` makes.
-pub fn venv(program: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin").join(program);
-    assert!(path.exists(), "{} is missing: run tests/setup.sh, then this test again", path.display());
-    path
 }
 
 impl Moto {

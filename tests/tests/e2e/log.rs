@@ -1,8 +1,9 @@
 //! Whoever should read the log does not, or a name server does not answer: the loop goes on.
 
-use crate::support::{SILENCE, longest_silence, registered_pid, stopped_in, watched};
+use crate::support::{SILENCE, lines_with, longest_silence, registered_pid, stopped_in, watched};
+use anyhow::Context;
 use cflared_tests::edge::{Conduct, Edge, Order, Scope};
-use cflared_tests::world::{Agent, World, eventually};
+use cflared_tests::world::{Agent, ENVIRONMENT, Line, TUNNEL, World, eventually};
 use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 use std::fs::{self, OpenOptions};
@@ -213,5 +214,102 @@ async fn a_name_server_that_never_answers_does_not_stall_the_loop() -> anyhow::R
     goes_on(&mut agent, &world.edge, from).await?;
     let took = stopped_in(&mut agent, &host).await?;
     assert!(took < Duration::from_millis(4800), "{took:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_line_says_when_who_and_of_which_tunnel() -> anyhow::Result<()> {
+    let (world, host) = World::with_host().await?;
+    let mut agent = host.start()?;
+    registered_pid(&mut agent, None).await?;
+    let from = agent.log().len();
+    world.edge.outage().await?;
+    let broken = agent.wait_log("→ broken").await?;
+    assert_eq!((&broken.json["state"], &broken.json["environment"]), (&"broken".into(), &ENVIRONMENT.into()));
+    assert!(agent.stop().await?.success());
+    for (number, line) in agent.log().iter().enumerate() {
+        let json = &line.json;
+        assert!(humantime::parse_rfc3339(json["timestamp"].as_str().unwrap_or_default()).is_ok(), "{json}");
+        assert_eq!((&json["service"], &json["version"]), (&"cflared-agent".into(), &env!("CARGO_PKG_VERSION").into()));
+        assert!(json["level"].is_string() && json["message"].is_string(), "{json}");
+        assert!(number < from || json["tunnel"] == TUNNEL && json["state"].is_string(), "{json}");
+    }
+    let child = agent.log().into_iter().find(|line| line.json["fields"]["event"] == "registered");
+    let fields = child.context("no registration")?.json["fields"].clone();
+    assert!(
+        fields["conn_index"].is_u64() && fields["protocol"] == "http2" && fields["location"].is_string(),
+        "{fields}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_line_that_repeats_is_written_ten_times_and_counted() -> anyhow::Result<()> {
+    let (world, host) = World::with_host().await?;
+    let mut agent = host.start()?;
+    registered_pid(&mut agent, None).await?;
+    world.edge.order(&Scope::default(), &Order::Print { line: "the same again\n".repeat(5000) });
+    world.edge.order(&Scope::default(), &Order::Print { line: "another one".into() });
+    agent.wait_log("another one").await?;
+    assert_eq!(lines_with(&agent, "the same again"), 10);
+    // What is held back is told at the end at the latest.
+    assert!(agent.stop().await?.success());
+    let of = |line: &Line| line.json["message"] == "the same again";
+    let told: Vec<_> = agent.log().into_iter().filter(of).collect();
+    assert_eq!((told.len(), &told[10].json["fields"]["repeated"]), (11, &4990.into()));
+    assert_eq!(lost(&agent), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_the_child_prints_stays_with_it() -> anyhow::Result<()> {
+    const KEY: &str = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTEyMzQ=";
+    let (world, host) = World::with_host().await?;
+    let mut agent = host.start()?;
+    registered_pid(&mut agent, None).await?;
+    for line in [
+        format!("Cannot decode {KEY}"),
+        format!("{{\"level\":\"error\",\"message\":\"bad\",\"error\":\"token {KEY}\",\"token\":\"{KEY}\"}}"),
+        "the last one".into(),
+    ] {
+        world.edge.order(&Scope::default(), &Order::Print { line });
+    }
+    agent.wait_log("the last one").await?;
+    // The evidence before a mark has the last lines in it.
+    world.edge.outage().await?;
+    agent.wait_health("condemned").await?;
+    agent.wait_log("its last lines").await?;
+    assert!(agent.stop().await?.success());
+    assert!(lines_with(&agent, "[redacted]") >= 2);
+    let files = [agent.log_text(), agent.status().to_string(), agent.state().to_string(), agent.notices().join("\n")];
+    assert!(files.iter().all(|text| !text.contains(&KEY[..16])), "{files:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_child_that_prints_without_end_costs_lines_and_bounded_memory() -> anyhow::Result<()> {
+    /// The agent as a test builds it has 20 MB and more of pages of its own program.
+    const MOST: u64 = 64 << 10;
+    let (_world, mut host) = World::with_host().await?;
+    watched(&mut host);
+    // As many different lines as a core makes.
+    host.script("seq -f '{\"level\":\"error\",\"message\":\"line %.0f of a flood\",\"connIndex\":1}' inf >&2 & exec \"$STANDIN\" \"$@\"")?;
+    let mut agent = host.start()?;
+    agent.wait_health("registered").await?;
+    let from = Instant::now();
+    agent.wait_status("lost lines", |status| status["counters"]["log_lines_lost"].as_u64() > Some(100_000)).await?;
+    let took = from.elapsed();
+    let silence = longest_silence(&agent, from);
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid()))?;
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let peak = peak.context("no peak")?;
+    println!(
+        "100000 lines lost in {took:?}, {} written, longest silence {silence:?}, {peak} kB at most",
+        agent.log().len()
+    );
+    assert!(peak < MOST, "{peak} kB");
+    assert!(silence < SILENCE, "{silence:?}");
+    stopped_in(&mut agent, &host).await?;
     Ok(())
 }

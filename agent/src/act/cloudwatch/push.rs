@@ -6,6 +6,7 @@ use super::metrics::{self, Sample};
 use super::peers::PeerReader;
 use super::reported::Reported;
 use crate::act::Timestamp;
+use crate::act::durations::Durations;
 use aws_sdk_cloudwatch::Client;
 use std::fmt::Display;
 use std::pin::Pin;
@@ -46,6 +47,10 @@ pub struct View {
     pub waiting: u64,
     /// Counts of this boot.
     pub counts: buffer::Counts,
+    /// How long the pushes of this agent took.
+    pub pushes: Durations,
+    /// How many of them were not accepted.
+    pub pushes_failed: u64,
 }
 
 /// The handle to the task, which ends when this is dropped.
@@ -118,7 +123,8 @@ impl CloudWatch {
     }
 }
 
-type Ended = Result<(), call::Error>;
+/// How a call ended, and how long it took.
+type Ended = (Result<(), call::Error>, Duration);
 type Call = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 struct Task<S> {
@@ -199,11 +205,15 @@ where
         let call = request.customize().config_override(call::once()).send();
         // Before it is sent: a reader of the peers must not take it for theirs.
         self.reported.send_replace(Reported::of(&self.buffer));
-        self.call = Some((Box::pin(async { call.await.map(drop) }), now));
+        self.call = Some((Box::pin(timed(async { call.await.map(drop) })), now));
     }
 
     /// Takes note of what came of the push; true if it was accepted.
-    fn settle(&mut self, (ended, at): (Ended, Duration)) -> bool {
+    fn settle(&mut self, ((ended, took), at): (Ended, Duration)) -> bool {
+        self.view.send_modify(|view| {
+            view.pushes.note(took);
+            view.pushes_failed += u64::from(ended.is_err());
+        });
         let (outcome, trouble) = match &ended {
             Ok(()) => (Outcome::Delivered, None),
             Err(error) => {
@@ -266,6 +276,15 @@ where
             view.counts = self.buffer.counts();
         });
     }
+}
+
+/// Does it, and says how long it took.
+// A duration for a metric: nothing is decided by it.
+#[allow(clippy::disallowed_methods)]
+async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let began = tokio::time::Instant::now();
+    let done = work.await;
+    (done, began.elapsed())
 }
 
 /// Waits until the push is due.

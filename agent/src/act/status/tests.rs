@@ -44,6 +44,12 @@ fn status(written_at: u64) -> Status {
             ha_connections: Some(4),
             restarts: 0,
             last_exit: None,
+            edges: vec![Edge {
+                index: 0,
+                location: "iad01".into(),
+                address: "198.41.192.7".into(),
+                protocol: "quic".into(),
+            }],
         }],
         installed: Some(Installed { generation: 3, version: "v3".into() }),
         secret: Secret { version: Some("v3".into()), read_at: Some(at(2).into()), last_error: None },

@@ -1,5 +1,6 @@
 use super::*;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// 2026-01-01T00:02:00Z.
 pub fn now() -> SystemTime {
@@ -16,9 +17,10 @@ pub fn status(state: &str, changes: Value) -> Status {
         "tunnel": "6ff42ae2-765d-4adf-8112-31c55c1551ef",
         "health": {"state": state, "since": "2026-01-01T00:00:55Z", "why": "the evidence"},
         "connectors": [{"run": 1, "generation": 3, "secret_version": "v3", "version": "2026.8.2", "pid": 43,
-            "connector_id": "c-1", "metrics": "127.0.0.1:2000", "state": "registered", "connections": 4}],
+            "connector_id": "c-1", "metrics": "127.0.0.1:2000", "state": "registered", "connections": 4,
+            "edges": [edge(0, "iad01"), edge(1, "iad05"), edge(2, "ord01")]}],
         "installed": {"generation": 3, "version": "v3"},
-        "secret": {"read_at": "2026-01-01T00:01:50Z"},
+        "secret": {"version": "v3", "read_at": "2026-01-01T00:01:50Z"},
         "cloudwatch": {"last_push_at": "2026-01-01T00:01:40Z", "waiting": 2},
         "autoscaling": {"group": "dev", "marked": false},
     });
@@ -28,9 +30,13 @@ pub fn status(state: &str, changes: Value) -> Status {
     serde_json::from_value(json).unwrap()
 }
 
+fn edge(index: u8, location: &str) -> Value {
+    json!({"index": index, "location": location, "address": format!("198.41.192.{index}"), "protocol": "quic"})
+}
+
 fn shown(status: &Status) -> (String, Exit) {
-    let judged = judge(status, now());
-    (render(status, &judged, now()), judged.exit)
+    let judged = judge(status, now(), |_| true);
+    (render::render(status, &judged, now()), judged.exit)
 }
 
 #[test]
@@ -43,10 +49,13 @@ registered for 1m 5s: the tunnel is up
 
 instance    i-1, dev, us-east-1a, ami-1
 tunnel      6ff42ae2-765d-4adf-8112-31c55c1551ef
-installed   generation 3, from secret version v3
-secret      read 10s ago
-connector   registered, 4 connections, generation 3, cloudflared 2026.8.2, pid 43
+secret      version v3, read 10s ago
+installed   generation 3, from that version
+connector   registered, 4 connections, cloudflared 2026.8.2, pid 43
+            runs generation 3, from that version
             id c-1, metrics on 127.0.0.1:2000
+            over quic: iad01 198.41.192.0, iad05 198.41.192.1
+                       ord01 198.41.192.2
 cloudwatch  pushed 20s ago, 2 waiting
 autoscaling not marked unhealthy, group dev
 agent       0.1.0, pid 42, running for 2m 0s
@@ -105,9 +114,70 @@ held for 1m 5s: the tunnel is down on this instance; it should be replaced, and 
 fn an_agent_that_does_not_write_any_more_is_unknown() {
     let (text, exit) = shown(&status("registered", json!({"written_at": "2026-01-01T00:00:00Z"})));
     let wanted =
-        "unknown: the agent stopped writing 2m 0s ago; then it was registered: the evidence\n  next: systemctl status";
+        "stale: the agent stopped writing; 2m 0s ago it was registered: the evidence\n  next: systemctl status";
     assert!(text.starts_with(wanted), "{text}");
     assert_eq!(exit, Exit::Unknown);
+}
+
+#[test]
+fn an_agent_that_is_gone_is_unknown_at_once_unless_it_was_told_to_stop() {
+    let gone = |state| judge(&status(state, json!({})), now(), |pid| pid != 42);
+    for state in ["registered", "broken"] {
+        let judged = gone(state);
+        let wanted =
+            format!("stale: the agent that wrote this (pid 42) is gone; 0s ago it was {state}: the evidence\n");
+        assert!(judged.headline.starts_with(&wanted), "{}", judged.headline);
+        assert_eq!(judged.exit, Exit::Unknown);
+    }
+    assert_eq!(gone("draining").exit, Exit::NotFine);
+}
+
+#[test]
+fn what_runs_and_what_is_installed_is_told_apart_from_what_was_read() {
+    let connectors = json!([
+        {"run": 1, "generation": 3, "secret_version": "v1", "metrics": "127.0.0.1:2000", "state": "unregistered",
+            "ha_connections": 1},
+        {"run": 2, "generation": 4, "secret_version": "v3", "metrics": "127.0.0.1:2001", "state": "registered",
+            "connections": 1},
+    ]);
+    let installed = json!({"generation": 3, "version": "v1"});
+    let (text, _) = shown(&status("registered", json!({"connectors": connectors, "installed": installed})));
+    for part in [
+        "installed   generation 3, from version v1\n",
+        "connector   unregistered\n            runs generation 3, from version v1\n",
+        "            its ha_connections is 1: that counts attempts and proves nothing\n",
+        "connector   registered, 1 connection\n            runs generation 4, from that version\n",
+    ] {
+        assert!(text.contains(part), "{part}{text}");
+    }
+}
+
+#[test]
+fn a_healthy_one_fits_on_the_smallest_screen() {
+    const VERSION: &str = "01234567-89ab-cdef-0123-456789abcdef";
+    let edge =
+        |index: u8| json!({"index": index, "location": "iad01", "address": "198.41.192.167", "protocol": "quic"});
+    let decision = json!({"at": "2025-12-01T00:00:55Z", "kind": "transition", "what": "degraded → registered",
+        "evidence": "/ready answers 200 with 4 connections, as the connector's own log said it should"});
+    let (text, _) = shown(&status(
+        "registered",
+        json!({
+            "agent": {"version": "0.1.0", "pid": 1_234_567, "started_at": "2025-11-01T00:00:00Z"},
+            "instance": {"id": "i-0123456789abcdef0", "region": "us-east-1", "zone": "us-east-1a",
+                "image": "ami-0123456789abcdef0", "environment": "prd"},
+            "secret": {"version": VERSION, "read_at": "2026-01-01T00:01:50Z"},
+            "installed": {"generation": 123, "version": VERSION},
+            "connectors": [{"run": 1, "generation": 123, "secret_version": VERSION, "version": "2026.8.2",
+                "pid": 1_234_567, "connector_id": VERSION, "metrics": "127.0.0.1:2000", "state": "registered",
+                "connections": 4, "edges": [edge(0), edge(1), edge(2), edge(3)]}],
+            "journal": vec![decision; 50],
+        }),
+    ));
+    assert!(text.lines().count() <= 24, "{text}");
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    assert!(text.contains("…"), "{text}");
 }
 
 #[test]
@@ -128,5 +198,6 @@ fn every_state_has_its_exit_and_fits_on_a_screen() {
         let (text, exit) = shown(&status(state, json!({ "journal": journal })));
         assert_eq!(exit == Exit::Fine, fine, "{state}");
         assert!(text.lines().count() <= 24, "{state}: {text}");
+        assert!(text.len() <= 2500, "what Run Command shows: {text}");
     }
 }

@@ -5,8 +5,8 @@ use super::secret::{Flaw, number};
 use super::trace::Entry;
 use super::{Ev, Fleet, Ms, S};
 use cflared_verdict::{
-    Event, Failure, FailureKind, Generation, Order, OrderId, OriginProbe, Outcome, Probe, Probes, Reach, SecretRead,
-    VersionId,
+    Event, Failure, FailureKind, Generation, Memory, Notices, Order, OrderId, OriginProbe, Outcome, Place, Probe,
+    Probes, Reach, SecretRead, VersionId,
 };
 
 type Result = std::result::Result<Outcome, Failure>;
@@ -49,6 +49,14 @@ impl Fleet {
             Order::ReadGroup => rng.between(200, 2 * S) + delay,
             Order::ReadPeers { .. } => rng.between(100, 2 * S),
             Order::MarkUnhealthy | Order::MarkHealthy => rng.between(200, 4 * S),
+            Order::CompareOrigins { .. }
+            | Order::MeasureMemory { .. }
+            | Order::ReadNotices
+            | Order::ReadPlace
+            | Order::ReadRefusals
+            | Order::CompleteHook { .. }
+            | Order::Heartbeat { .. }
+            | Order::Answer { .. } => rng.between(10, S),
         }
     }
 
@@ -120,6 +128,12 @@ impl Fleet {
                 self.plant.peers(result).map(Outcome::Peers)
             }
             Order::ReadHoldTag => self.read_hold_tag(i),
+            Order::CompareOrigins { .. } => Ok(Outcome::OriginsLost(vec![])),
+            Order::MeasureMemory { .. } => Ok(Outcome::Memory(Memory { available: 600 << 20, connector: 60 << 20 })),
+            Order::ReadNotices => Ok(Outcome::Notices(Notices::default())),
+            Order::ReadPlace => Ok(Outcome::Place(Place { lifecycle: "InService".into(), ..Place::default() })),
+            Order::ReadRefusals => Ok(Outcome::Refusals(0)),
+            Order::CompleteHook { .. } | Order::Heartbeat { .. } | Order::Answer { .. } => Ok(Outcome::Done),
         }
     }
 
