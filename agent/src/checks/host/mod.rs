@@ -256,3 +256,6 @@ async fn connectors(settings: &Settings, early: &Early) -> Vec<Connector> {
     }
     seen
 }
+
+#[cfg(test)]
+mod tests;
