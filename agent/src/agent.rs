@@ -392,7 +392,7 @@ impl Agent {
             self.writer.notify(Notice::Watchdog);
             self.next_watchdog = now + period;
         }
-        if self.up || health == Health::Draining {
+        if self.up || self.verdict.is_stopping() {
             return;
         }
         if self.verdict.is_up(now) {

@@ -63,6 +63,11 @@ impl Found {
         Self { outcome: Outcome::Skip(Skipped::Needs(check)), evidence: vec![format!("needs {}", check.id)] }
     }
 
+    /// The most telling of what was seen.
+    pub fn why(&self) -> &str {
+        self.evidence.first().map_or("", String::as_str)
+    }
+
     /// The same, with one more thing that was seen.
     #[must_use]
     pub fn and(mut self, evidence: impl Into<String>) -> Self {
@@ -135,7 +140,10 @@ impl Report {
             found.is_some_and(|outcome| !matches!(outcome, Outcome::Pass | Outcome::Warn))
         };
         let Some(need) = check.needs.iter().find(not_passed) else { return true };
-        self.record(check, Found::needs(need));
+        // What that one needs in turn is what is to be mended.
+        let outcome = self.of(need).map(|finding| finding.found.outcome);
+        let root = if let Some(Outcome::Skip(Skipped::Needs(root))) = outcome { root } else { need };
+        self.record(check, Found::needs(root));
         false
     }
 
@@ -192,24 +200,37 @@ impl Report {
     /// The verdict and its cause, in a line. The first failure is the cause: what depends on it is skipped.
     pub fn headline(&self) -> String {
         let (subject, all) = (&self.subject, self.findings.len());
-        let found = |wanted: Outcome| {
-            let found = self.findings.iter().filter(move |finding| finding.found.outcome == wanted);
-            let ids = found.clone().map(|finding| finding.check.id).collect::<Vec<_>>();
-            let cause = found.flat_map(|finding| &finding.found.evidence).next().map_or("", String::as_str);
-            (ids, cause.chars().take(CAUSE).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>())
+        let ids = |wanted: Outcome| {
+            let found = self.findings.iter().filter(|finding| finding.found.outcome == wanted);
+            found.map(|finding| finding.check.id).collect::<Vec<_>>()
         };
+        let first = |wanted: Outcome| {
+            let finding = self.findings.iter().find(|finding| finding.found.outcome == wanted);
+            let (id, why) = finding.map_or(("", ""), |Finding { check, found }| (check.id, found.why()));
+            format!(
+                "{id}: {}",
+                why.chars().take(CAUSE).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
+            )
+        };
+        // Of one, the name was told.
+        let named = |ids: &[&str]| if ids.len() > 1 { format!(": {}", ids.join(", ")) } else { String::new() };
         match self.verdict() {
-            Verdict::Fine => match found(Outcome::Warn) {
-                (ids, _) if ids.is_empty() => format!("fine: {subject} fails none of {all} checks"),
-                (ids, _) => format!("fine: {subject} fails none of {all} checks; to be seen to: {}", ids.join(", ")),
+            Verdict::Fine => match ids(Outcome::Warn) {
+                ids if ids.is_empty() => format!("fine: {subject} fails none of {all} checks"),
+                ids => format!("fine: {subject} fails none of {all} checks; to be seen to: {}", ids.join(", ")),
             },
             Verdict::NotFine => {
-                let (ids, cause) = found(Outcome::Fail);
-                format!("NOT FINE: {subject} fails {} of {all} checks: {} ({cause})", ids.len(), ids.join(", "))
+                let (cause, ids) = (first(Outcome::Fail), ids(Outcome::Fail));
+                format!("NOT FINE: {cause}; {subject} fails {} of {all} checks{}", ids.len(), named(&ids))
             }
             Verdict::Unknown => {
-                let (ids, cause) = found(Outcome::Skip(Skipped::NotKnown));
-                format!("not known: {subject} could not be looked at for: {} ({cause})", ids.join(", "))
+                let not_known = Outcome::Skip(Skipped::NotKnown);
+                let (cause, ids) = (first(not_known), ids(not_known));
+                format!(
+                    "not known: {cause}; {subject} could not be looked at for {} of {all} checks{}",
+                    ids.len(),
+                    named(&ids)
+                )
             }
         }
     }

@@ -59,7 +59,7 @@ impl Report {
         let mut skipped: Vec<(String, Vec<&str>)> = vec![];
         let mut passed = vec![];
         for Finding { check, found } in &self.findings {
-            let why = printable(found.evidence.first().map_or("", String::as_str));
+            let why = printable(found.why());
             match found.outcome {
                 Outcome::Skip(Skipped::Needs(_) | Skipped::NotApplicable) => {
                     match skipped.iter_mut().find(|(same, _)| !verbose && *same == why) {
@@ -85,15 +85,15 @@ impl Report {
     }
 
     fn block(&self, Finding { check, found }: &Finding, verbose: bool) -> String {
-        let (word, so) = match found.outcome {
-            Outcome::Fail => ("FAIL", "not so"),
-            Outcome::Warn => ("WARN", "not so"),
-            Outcome::Skip(_) => ("SKIP", "not known"),
-            Outcome::Pass => ("PASS", "so"),
+        let word = match found.outcome {
+            Outcome::Fail => "FAIL",
+            Outcome::Warn => "WARN",
+            Outcome::Skip(_) => "SKIP",
+            Outcome::Pass => "PASS",
         };
-        let mut text = format!("\n{word} {}: {so}: {}\n", check.id, check.title);
         let (shown, width) = if verbose { (usize::MAX, usize::MAX) } else { (SHOWN, WIDTH) };
-        for evidence in found.evidence.iter().take(shown) {
+        let mut text = format!("\n{word} {}: {}\n", check.id, first(&printable(found.why()), width));
+        for evidence in found.evidence.iter().take(shown).skip(1) {
             let _ = writeln!(text, "  {}", first(&printable(evidence), width));
         }
         if found.evidence.len() > shown {

@@ -204,8 +204,7 @@ impl Verdict {
     /// Whose fault it is that the tunnel is not served; `None` while it is served well, or it is too early to ask.
     pub(crate) fn find(&self, now: Mono) -> Option<Finding> {
         let Some((_, run)) = self.runs.serving() else {
-            let (version, why) = self.supply.refused.as_ref()?;
-            let evidence = format!("secret version {version} was refused: {why}");
+            let evidence = self.supply.refused.as_ref()?.tell();
             return Some(found(Blame::Config, Confidence::Certain, evidence));
         };
         if run.connections() > 0 {

@@ -106,7 +106,7 @@ impl Config {
             on_new_binary: false,
             launch_hook: false,
             terminate_hook: false,
-            notices_every: condemn_after / 8,
+            notices_every: condemn_after / 2,
         }
     }
 }

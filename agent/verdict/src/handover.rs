@@ -1,9 +1,187 @@
-//! How a successor takes over from the connector that serves: beside it, never instead of it.
+//! How one connector takes over from another: beside it, never instead of it, unless there is no room for two.
+//!
+//! An installed bundle goes through the stages of [`Stage`]; whatever goes wrong in one of them, the connector that serves
+//! is not touched.
 
 use crate::runs::{Role, Trial};
-use crate::{DecisionKind, Failure, Generation, Mono, Order, RunId, Verdict};
+use crate::{DecisionKind, Ended, Failure, Generation, Installed, Memory, Mono, Order, RunId, Verdict, VersionId};
+
+/// A hand-over that is under way; at most one is.
+#[derive(Debug, Clone)]
+pub(crate) struct Handover {
+    /// The bundle that is to serve.
+    pub installed: Installed,
+    pub why: Why,
+    pub stage: Stage,
+}
+
+/// Why it is handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The secret has a new version.
+    Version,
+    /// Somebody asked for it.
+    Asked,
+    /// cloudflared's file is another one.
+    Binary(String),
+    /// The bundle that serves was lost within its probation: back to the one before.
+    Return,
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The origins that would change are tried.
+    Origins,
+    /// Whether a second connector finds room is looked up.
+    Memory,
+    /// The successor is on trial.
+    Trial,
+    /// There is no room: the old one ends first.
+    Vacating {
+        /// The old one.
+        old: RunId,
+    },
+}
+
+/// A second connector may need so much more than the first one takes now: it has yet to be used.
+const HEADROOM: u64 = 48 << 20;
+
+impl Handover {
+    /// What is under way, for a person.
+    pub fn tell(&self) -> String {
+        let version = &self.installed.version;
+        let what = match &self.why {
+            Why::Version => format!("handing over to secret version {version}"),
+            Why::Asked => format!("handing over to secret version {version}, as was asked for"),
+            Why::Binary(binary) => format!("handing over to cloudflared {binary}"),
+            Why::Return => format!("going back to secret version {version}"),
+        };
+        let stage = match self.stage {
+            Stage::Origins => "the origins that change are tried",
+            Stage::Memory => "the memory is measured",
+            Stage::Trial => "the new connector is on trial beside the old one",
+            Stage::Vacating { .. } => "there is no room for two connectors, so the old one ends first",
+        };
+        format!("{what}: {stage}")
+    }
+}
+
+impl Memory {
+    /// Whether a second connector finds room beside the first.
+    fn has_room(&self) -> bool {
+        self.available >= self.connector.saturating_add(HEADROOM)
+    }
+}
 
 impl Verdict {
+    /// Takes a bundle into use: at once if nothing is registered, else beside what serves.
+    pub(crate) fn hand_over(&mut self, now: Mono, installed: Installed, why: Why) {
+        if self.is_stopping() || !self.is_on_duty() {
+            return;
+        }
+        if self.runs.full() || self.handover.is_some() {
+            // It is read again when the one that is under way is over.
+            self.supply.next_read = now;
+            self.conclude(Ended::Failed, "another connector is still being started or drained; try again".into());
+            return;
+        }
+        let Some((_, old)) = self.runs.serving() else {
+            return self.take_over(now, installed);
+        };
+        if old.connections() == 0 && why != Why::Return {
+            self.note(now, DecisionKind::Action, "replace the connector at once", "it is not registered");
+            return self.replace(now, installed);
+        }
+        let changes_rules = old.installed.generation != installed.generation && why != Why::Return;
+        let stage = if changes_rules { Stage::Origins } else { Stage::Memory };
+        let (old, new) = (old.installed.generation, installed.generation);
+        self.handover = Some(Handover { installed, why, stage });
+        match stage {
+            Stage::Origins => self.book.give(Order::CompareOrigins { old, new }),
+            _ => self.measure(now),
+        }
+    }
+
+    /// The first connector of a bundle, when none serves.
+    fn take_over(&mut self, now: Mono, installed: Installed) {
+        let generation = installed.generation;
+        self.start(now, installed, Role::Serving);
+        self.book.give(Order::Commit { generation });
+    }
+
+    /// Starts the new one and lets go of the old one, which carries nothing.
+    fn replace(&mut self, now: Mono, installed: Installed) {
+        let old = self.runs.serving().map(|(id, run)| (id, run.clone()));
+        self.take_over(now, installed);
+        if let Some((id, run)) = old {
+            self.begin_probation(now, &run);
+            self.drain(id);
+        }
+    }
+
+    pub(crate) fn origins_compared(&mut self, now: Mono, new: Generation, result: Result<Vec<String>, Failure>) {
+        let Some(Handover { installed, stage: Stage::Origins, .. }) = &self.handover else { return };
+        if installed.generation != new {
+            return;
+        }
+        let (generation, version) = (installed.generation, installed.version.clone());
+        match result {
+            Ok(lost) if lost.is_empty() => self.measure(now),
+            Ok(lost) => {
+                self.give_up(generation);
+                self.refuse_version(now, version, format!("an origin would be lost: {}", lost.join("; ")));
+            }
+            Err(failure) => {
+                self.give_up(generation);
+                self.supply_failed(now, "the origins were not compared", failure);
+            }
+        }
+    }
+
+    /// Whether nothing serves because there was no room for two.
+    pub(crate) fn is_vacating(&self) -> bool {
+        matches!(&self.handover, Some(Handover { stage: Stage::Vacating { .. }, .. }))
+    }
+
+    fn measure(&mut self, now: Mono) {
+        let Some(handover) = &mut self.handover else { return };
+        handover.stage = Stage::Memory;
+        match self.runs.serving() {
+            Some((like, _)) => self.book.give(Order::MeasureMemory { like }),
+            None => self.begin_trial(now),
+        }
+    }
+
+    pub(crate) fn memory_measured(&mut self, now: Mono, result: Result<Memory, Failure>) {
+        let serving = self.runs.serving().map(|(id, run)| (id, run.clone()));
+        let Some(handover @ Handover { stage: Stage::Memory, .. }) = &mut self.handover else { return };
+        match (result, serving) {
+            (Ok(memory), Some((old, run))) if !memory.has_room() => {
+                handover.stage = Stage::Vacating { old };
+                let evidence = format!(
+                    "{} MiB are available, and the connector takes {} MiB: it is stopped first, so this instance serves nobody \
+                     for some seconds",
+                    memory.available >> 20,
+                    memory.connector >> 20
+                );
+                self.note(now, DecisionKind::Action, "no room for two connectors", evidence);
+                self.begin_probation(now, &run);
+                self.drain(old);
+            }
+            // What cannot be measured is no reason to take the tunnel down.
+            _ => self.begin_trial(now),
+        }
+    }
+
+    fn begin_trial(&mut self, now: Mono) {
+        let Some(handover) = &mut self.handover else { return };
+        handover.stage = Stage::Trial;
+        let installed = handover.installed.clone();
+        let until = now + self.config.register_timeout;
+        self.start(now, installed, Role::Successor { until, enough_since: None });
+    }
+
     pub(crate) fn step_successor(&mut self, now: Mono) {
         let (needed, settle) = (self.config.min_connections, self.config.settle);
         let Some((id, trial)) = self.runs.trial(now, needed, settle) else { return };
@@ -11,45 +189,132 @@ impl Verdict {
             return;
         }
         let alone = self.runs.serving().is_none_or(|(_, run)| run.connections() == 0);
+        if !alone && self.handover.as_ref().is_some_and(|handover| handover.why == Why::Return) {
+            self.note(
+                now,
+                DecisionKind::Action,
+                "no return is needed",
+                "the connector that serves is registered again",
+            );
+            self.handover = None;
+            return self.drain(id);
+        }
         match trial {
             Trial::Passed { generation } => self.book.give(Order::Commit { generation }),
             Trial::Registered { generation } if alone => self.book.give(Order::Commit { generation }),
-            Trial::Failed { evidence } => {
-                let what = "the successor did not register in time; it is tried again later";
-                self.note(now, DecisionKind::Refusal, what, evidence);
-                self.drain(id);
-            }
-            Trial::Registered { .. } | Trial::Waiting => {}
+            Trial::Failed { evidence } => self.trial_failed(now, id, evidence),
+            Trial::Registered { .. } | Trial::Waiting => self.watch_successor(now, id),
         }
+    }
+
+    /// A configuration that cloudflared refuses gets no better by waiting.
+    fn watch_successor(&mut self, now: Mono, id: RunId) {
+        let refused = self.runs.get_mut(id).and_then(|run| run.refused_files().map(String::from));
+        if let Some(text) = refused {
+            self.trial_failed(now, id, format!("cloudflared says: {text}"));
+        }
+    }
+
+    fn trial_failed(&mut self, now: Mono, id: RunId, evidence: String) {
+        let Some(run) = self.runs.get_mut(id) else { return };
+        let (version, fault) = (run.installed.version.clone(), run.fault_of_bundle().map(String::from));
+        let why = self.handover.take().map(|handover| handover.why);
+        self.drain(id);
+        match (why, fault) {
+            (Some(Why::Return), _) => {
+                self.note(now, DecisionKind::Refusal, "the bundle before does not register either", evidence);
+            }
+            (Some(Why::Binary(binary)), _) => {
+                let what = format!("cloudflared {binary} did not register in time; the old one serves on");
+                self.note(now, DecisionKind::Refusal, &what, &evidence);
+                self.conclude(Ended::Failed, format!("{what}: {evidence}"));
+            }
+            (_, Some(words)) if self.is_news(&version) => {
+                self.refuse_version(now, version, format!("cloudflared says: {words}"));
+            }
+            _ => self.put_off(now, version, format!("the successor did not register in time: {evidence}")),
+        }
+    }
+
+    fn is_news(&self, version: &VersionId) -> bool {
+        self.supply.installed.as_ref().is_none_or(|installed| installed.version != *version)
     }
 
     pub(crate) fn committed(&mut self, now: Mono, generation: Generation) {
         self.supply.succeeded();
+        if self.commit_equivalent(now, generation) {
+            return;
+        }
         let Some((new, run)) = self.runs.successor() else { return };
         if run.installed.generation != generation {
             return;
         }
         let (installed, evidence) = (run.installed.clone(), run.evidence());
-        let old = self.runs.serving().map(|(id, _)| id);
+        let old = self.runs.serving().map(|(id, run)| (id, run.clone()));
         if let Some(run) = self.runs.get_mut(new) {
             run.role = Role::Serving;
         }
-        self.note(now, DecisionKind::Action, format!("secret version {} serves now", installed.version), evidence);
+        let what = format!("secret version {} serves now", installed.version);
+        self.note(now, DecisionKind::Action, &what, evidence);
+        self.conclude(Ended::Done, format!("{what} (generation {generation})"));
+        let why = self.handover.take().map(|handover| handover.why);
         self.supply.installed = Some(installed);
-        if let Some(old) = old {
-            self.drain(old);
+        let Some((id, run)) = old else { return };
+        match why {
+            Some(Why::Return) => self.returned(now, &run),
+            _ => self.begin_probation(now, &run),
         }
+        self.drain(id);
+    }
+
+    /// A bundle that means the same to the connector is made current, and the connector stays.
+    pub(crate) fn take_equivalent(&mut self, now: Mono, installed: Installed) {
+        // Who asks for a new connector gets one; and one that carries nothing has nothing to lose.
+        if self.reloads.is_active() || self.is_urgent() {
+            let why = if self.reloads.is_active() { Why::Asked } else { Why::Version };
+            return self.hand_over(now, installed, why);
+        }
+        let generation = installed.generation;
+        self.supply.equivalent = Some(installed);
+        self.book.give(Order::Commit { generation });
+    }
+
+    fn commit_equivalent(&mut self, now: Mono, generation: Generation) -> bool {
+        let Some(installed) = self.supply.equivalent.take_if(|installed| installed.generation == generation) else {
+            return false;
+        };
+        let what = format!("secret version {} changes nothing for the connector", installed.version);
+        self.note(now, DecisionKind::Action, what, "it means the same as the version before; the connector stays");
+        if let Some((id, _)) = self.runs.serving()
+            && let Some(run) = self.runs.get_mut(id)
+        {
+            // It goes on from the files that it was started with.
+            run.installed.version = installed.version.clone();
+        }
+        self.supply.installed = Some(installed);
+        true
     }
 
     pub(crate) fn not_committed(&mut self, now: Mono, generation: Generation, failure: Failure) {
+        let equivalent = self.supply.equivalent.take_if(|installed| installed.generation == generation);
         let successor =
             self.runs.successor().filter(|(_, run)| run.installed.generation == generation).map(|(id, _)| id);
         self.supply_failed(now, "the bundle was not made current", failure);
         match successor {
-            Some(id) => self.drain(id),
+            _ if equivalent.is_some() => self.book.give(Order::Discard { generation }),
+            Some(id) => {
+                self.handover = None;
+                self.drain(id);
+            }
             // It runs all the same. The next read installs it anew.
             None => self.supply.installed = None,
         }
+    }
+
+    /// Lets go of a bundle that no connector was started from.
+    fn give_up(&mut self, generation: Generation) {
+        self.handover = None;
+        self.book.give(Order::Discard { generation });
     }
 
     pub(crate) fn drain(&mut self, id: RunId) {
@@ -59,8 +324,16 @@ impl Verdict {
         }
     }
 
-    pub(crate) fn drained(&mut self, id: RunId) {
+    pub(crate) fn drained(&mut self, now: Mono, id: RunId) {
         let Some(run) = self.runs.remove(id) else { return };
+        if let Some(Handover { stage: Stage::Vacating { old }, .. }) = &self.handover
+            && *old == id
+            && let Some(handover) = self.handover.take()
+            && !self.is_stopping()
+            && self.is_on_duty()
+        {
+            self.take_over(now, handover.installed);
+        }
         // Older bundles are kept as the last that worked; a newer one never came into use. What serves is not installed if
         // it could not be made current.
         let serving = || self.runs.serving().map(|(_, run)| &run.installed);

@@ -1,5 +1,6 @@
 //! The one word for how the tunnel is.
 
+use crate::handover::Handover;
 use crate::ladder::Mark;
 use crate::{DecisionKind, Mono, Verdict};
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,8 @@ impl Health {
             Remediating => &[Registered, Degraded, Broken, Condemned, Held, Draining],
             Condemned => &[Registered, Degraded, Broken, Remediating, Held, Draining],
             Held => &[Registered, Degraded, Broken, Remediating, Condemned, Draining],
-            Draining => &[],
+            // An instance that was put aside comes back.
+            Draining => &[Starting, Remediating, Condemned, Held],
         }
     }
 
@@ -80,8 +82,8 @@ impl fmt::Display for Health {
 impl Verdict {
     pub(crate) fn step_health(&mut self, now: Mono) {
         let health = match self.judge(now) {
-            // A start is over once.
-            Health::Starting if self.health != Health::Starting => Health::Broken,
+            // A start is over once, unless the instance was put aside and comes back.
+            Health::Starting if !matches!(self.health, Health::Starting | Health::Draining) => Health::Broken,
             health => health,
         };
         if health == self.health {
@@ -95,12 +97,13 @@ impl Verdict {
     }
 
     pub(crate) fn judge(&self, now: Mono) -> Health {
-        if self.is_stopping() {
+        if self.is_stopping() || !self.is_on_duty() {
             return Health::Draining;
         }
         let Some((_, run)) = self.runs.serving() else {
             let patient = now < self.begun + self.config.startup_grace;
             return match &self.supply.refused {
+                _ if self.is_vacating() => Health::Remediating,
                 _ if patient => Health::Starting,
                 Some(_) => Health::Held,
                 None => Health::Broken,
@@ -127,9 +130,13 @@ impl Verdict {
         if self.is_stopping() {
             return "the agent was told to stop".into();
         }
+        if let Some(why) = self.off_duty() {
+            return why.into();
+        }
         let Some((_, run)) = self.runs.serving() else {
             return match (&self.supply.refused, &self.supply.trouble) {
-                (Some((version, why)), _) => format!("secret version {version} was refused: {why}"),
+                _ if self.is_vacating() => self.handover.as_ref().map(Handover::tell).unwrap_or_default(),
+                (Some(refused), _) => refused.tell(),
                 (None, Some(failure)) => failure.text.clone(),
                 (None, None) if self.supply.identified => "the secret is being read".into(),
                 (None, None) => "the instance metadata is being read".into(),

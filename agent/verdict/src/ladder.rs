@@ -117,6 +117,8 @@ impl Verdict {
         if self.reached(now, self.config.recheck_secret_after) && !self.ladder.rechecked {
             self.ladder.rechecked = true;
             self.supply.next_read = now;
+            // What was refused beside a connector that worked may be what helps now.
+            self.supply.refused = None;
             self.step_supply(now);
         }
         if self.reached(now, self.config.probe_after) {

@@ -18,11 +18,15 @@ mod inquiry;
 mod jitter;
 mod journal;
 mod ladder;
+mod lifecycle;
 mod orders;
 mod outage;
+mod probation;
+mod reload;
 mod runs;
 mod supply;
 mod time;
+mod turn;
 mod verdict;
 mod view;
 

@@ -66,6 +66,16 @@ impl Outage {
         self.since.map(|since| since + after)
     }
 
+    /// Since when it has been good without a break.
+    pub fn good_since(&self) -> Option<Mono> {
+        self.good_since
+    }
+
+    /// For how long it has been good without a break.
+    pub fn good_for(&self, now: Mono) -> Duration {
+        self.good_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
     /// Whether it was lost again and again, and more than half of the window was bad. What lies before the first look
     /// counts as neither. One long outage that is over is not flapping.
     pub fn flapping(&self, now: Mono, window: Duration) -> bool {

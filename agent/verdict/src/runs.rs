@@ -27,6 +27,8 @@ pub struct Run {
     pub ha_connections: Option<u32>,
     /// The most connections that its living child has held.
     pub most: u32,
+    /// Whether one of its children was ever registered.
+    pub registered_once: bool,
     /// How the last child that ended by itself did so.
     pub last_exit: Option<String>,
     /// How often a child ended by itself.
@@ -72,6 +74,7 @@ impl Run {
             ready: None,
             ha_connections: None,
             most: 0,
+            registered_once: false,
             last_exit: None,
             exits: 0,
             silent_exits: VecDeque::new(),
@@ -93,6 +96,20 @@ impl Run {
     /// Whether its children end again and again without saying why.
     pub(crate) fn is_crashing(&self, now: Mono, window: Duration) -> bool {
         self.silent_exits.iter().filter(|at| now.since(**at) <= window).count() >= CRASH_LOOP
+    }
+
+    /// What it said, if its files cannot be used.
+    pub(crate) fn refused_files(&self) -> Option<&str> {
+        self.said(&[Complaint::ConfigRefused, Complaint::CredentialsUnreadable])
+    }
+
+    /// What it said, if the fault is its bundle's: it would be the same on every host.
+    pub(crate) fn fault_of_bundle(&self) -> Option<&str> {
+        self.refused_files().or_else(|| self.said(&[Complaint::Unauthorized, Complaint::TunnelGone]))
+    }
+
+    fn said(&self, complaints: &[Complaint]) -> Option<&str> {
+        complaints.iter().find_map(|complaint| self.complaints.get(complaint)).map(|(_, text)| text.as_str())
     }
 
     pub(crate) fn learn(&mut self, now: Mono, fact: RunFact) {
@@ -125,6 +142,7 @@ impl Run {
                 self.ha_connections = ha_connections.or(self.ha_connections);
                 self.most = self.most.max(self.connections());
                 if self.connections() > 0 {
+                    self.registered_once = true;
                     // An origin's trouble shows only while it is registered.
                     self.complaints.retain(|complaint, _| *complaint == Complaint::OriginUnreachable);
                 }

@@ -1,8 +1,12 @@
 //! Where bundles come from: when the secret is read, what became of it.
 
+use crate::handover::Why;
 use crate::jitter::Jitter;
 use crate::runs::Role;
-use crate::{DecisionKind, Failure, Installed, Mono, Order, RunId, SecretRead, Verdict, VersionId};
+use crate::time::doubled;
+use crate::turn::Change;
+use crate::{DecisionKind, Ended, Failure, Installed, Mono, Order, RunId, SecretRead, Verdict, VersionId};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What is known of the secret and of the bundle that `current` names.
@@ -12,8 +16,10 @@ pub struct Supply {
     pub identified: bool,
     /// The bundle in use, or taken into use.
     pub installed: Option<Installed>,
-    /// The version that was refused for good, and why.
-    pub refused: Option<(VersionId, String)>,
+    /// One that means the same to the connector, on its way to be made current.
+    pub equivalent: Option<Installed>,
+    /// The version that was refused last, if it still is.
+    pub refused: Option<Refused>,
     /// What stands in the way of a bundle right now.
     pub trouble: Option<Failure>,
     /// When the secret is read next.
@@ -23,16 +29,54 @@ pub struct Supply {
     failures: u32,
 }
 
+/// A version of the secret that does not come into use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Which.
+    pub version: VersionId,
+    /// Why, for a person.
+    pub why: String,
+    /// When it is tried again; `None`: when the secret has another one, or somebody asks for it.
+    pub until: Option<Mono>,
+    /// How often it was.
+    times: u32,
+}
+
+impl Refused {
+    /// For a person.
+    pub fn tell(&self) -> String {
+        let Self { version, why, until, .. } = self;
+        match until {
+            None => format!("secret version {version} was refused: {why}"),
+            Some(_) => format!("secret version {version} is not in use, and is tried again: {why}"),
+        }
+    }
+}
+
 /// A failed read is tried again after 1, 2, 4 … seconds, at most this, while nothing else can bring the tunnel back.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How soon after a read the next one may be hurried.
 const HURRY: Duration = Duration::from_secs(60);
+/// A version that did not register is tried again after this at the latest.
+const LONGEST_PUT_OFF: Duration = Duration::from_secs(3600);
 
 impl Supply {
+    /// What an earlier agent of this boot left: which version it refused.
+    pub fn carried(refused: Option<Refused>) -> Self {
+        Self { refused, ..Self::default() }
+    }
+
     /// The version whose payload is not needed.
-    pub fn known(&self) -> Option<VersionId> {
-        let refused = self.refused.as_ref().map(|(version, _)| version);
+    pub fn known(&self, now: Mono) -> Option<VersionId> {
+        let refused = self.refused.as_ref().filter(|refused| refused.until.is_none_or(|until| now < until));
+        let refused = refused.map(|refused| &refused.version);
         refused.or(self.installed.as_ref().map(|installed| &installed.version)).cloned()
+    }
+
+    /// What serves has passed its probation.
+    pub fn proven(&mut self) {
+        let installed = self.installed.as_ref().map(|installed| &installed.version);
+        self.refused.take_if(|refused| Some(&refused.version) == installed);
     }
 
     /// The edge does not take the credentials: a new version may be there. At most once a minute.
@@ -61,73 +105,119 @@ impl Verdict {
     pub(crate) fn identified(&mut self, now: Mono, installed: Option<Installed>) {
         self.supply.identified = true;
         self.supply.next_read = now;
-        if let Some(installed) = installed
-            && self.runs.is_empty()
-            && !self.is_stopping()
-        {
-            let evidence = format!("generation {}, secret version {}", installed.generation, installed.version);
-            self.note(now, DecisionKind::Action, "start the installed bundle", evidence);
-            self.start(now, installed, Role::Serving);
+        let Some(installed) = installed.filter(|_| self.runs.is_empty() && !self.is_stopping()) else { return };
+        if !self.is_on_duty() {
+            self.supply.installed = Some(installed);
+            return;
         }
+        let evidence = format!("generation {}, secret version {}", installed.generation, installed.version);
+        self.note(now, DecisionKind::Action, "start the installed bundle", evidence);
+        self.start(now, installed, Role::Serving);
     }
 
     pub(crate) fn step_supply(&mut self, now: Mono) {
         let busy = self.book.is_open(|order| matches!(order, Order::ReadSecret { .. } | Order::Install { .. }))
+            || self.handover.is_some()
+            || self.reloads.is_active()
             || self.runs.full();
         if !self.supply.identified || now < self.supply.next_read || busy {
             return;
         }
         self.read_hold_tag(now);
-        let registered = self.runs.serving().is_some_and(|(_, run)| run.connections() > 0);
-        if registered && self.is_held(now) {
+        if !self.is_urgent() && self.is_held(now) {
             // A new version would be handed over to. It is read when the hold ends.
             self.supply.next_read = now + self.jitter.around(self.config.poll_interval);
         } else {
-            self.supply.last_read = Some(now);
-            self.book.give(Order::ReadSecret { known: self.supply.known() });
+            self.read_secret(now);
         }
+    }
+
+    pub(crate) fn read_secret(&mut self, now: Mono) {
+        self.supply.last_read = Some(now);
+        self.book.give(Order::ReadSecret { known: self.supply.known(now) });
+    }
+
+    /// Whether nothing is registered, so that whatever is newest can only help.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.runs.serving().is_none_or(|(_, run)| run.connections() == 0)
     }
 
     pub(crate) fn secret_read(&mut self, now: Mono, read: SecretRead) {
         self.supply.next_read = now + self.jitter.around(self.config.poll_interval);
         self.supply.trouble = None;
-        let SecretRead::New(version) = read else { return self.supply.succeeded() };
-        self.supply.refused = None;
+        let asked = self.reloads.is_active();
+        let version = match read {
+            SecretRead::New(version) => version,
+            SecretRead::Unchanged => {
+                self.supply.succeeded();
+                // What waited for its turn is not in the secret any more.
+                self.turn.take_if(|turn| matches!(turn.change, Change::Version(_)));
+                return if asked {
+                    self.hand_over_anew(now)
+                };
+            }
+        };
+        self.supply.refused.take_if(|refused| refused.version != version);
         // The secret may have gone back from a refused version to the one that runs.
-        if self.supply.installed.as_ref().is_none_or(|installed| installed.version != version) {
+        if self.supply.installed.as_ref().is_some_and(|installed| installed.version == version) {
+            self.supply.refused = None;
+            self.turn.take_if(|turn| matches!(turn.change, Change::Version(_)));
+            return if asked {
+                self.hand_over_anew(now)
+            };
+        }
+        if self.handover.is_some() {
+            // A return began while it was read. It is read again after that.
+            self.supply.next_read = now;
+        } else if asked || self.is_urgent() {
+            self.turn = None;
             self.note(now, DecisionKind::Action, format!("install secret version {version}"), "the secret has it");
             self.book.give(Order::Install { version });
+        } else {
+            self.take_turn(Change::Version(version));
+        }
+    }
+
+    /// Somebody wants a new connector, and the secret has nothing new.
+    fn hand_over_anew(&mut self, now: Mono) {
+        match self.runs.serving().map(|(_, run)| run.installed.clone()) {
+            Some(installed) => self.hand_over(now, installed, Why::Asked),
+            None => self.conclude(Ended::Failed, "no connector serves yet; see `cflared-agent status`".into()),
         }
     }
 
     pub(crate) fn supply_failed(&mut self, now: Mono, what: &str, failure: Failure) {
-        let urgent = self.runs.serving().is_none_or(|(_, run)| run.connections() == 0);
-        let text = failure.text.clone();
+        let (urgent, text) = (self.is_urgent(), failure.text.clone());
         if self.supply.failed(now, failure, urgent, self.config.poll_interval, &mut self.jitter) {
-            self.note(now, DecisionKind::Refusal, what, text);
+            self.note(now, DecisionKind::Refusal, what, &text);
         }
+        self.conclude(Ended::Failed, format!("{what}: {text}"));
     }
 
-    /// Takes a bundle into use: at once if nothing serves, beside what serves if that is registered.
-    pub(crate) fn adopt(&mut self, now: Mono, installed: Installed) {
-        if self.is_stopping() {
-            return;
+    /// That version does not come into use: it breaks a rule, or something that works would be lost.
+    pub(crate) fn refuse_version(&mut self, now: Mono, version: VersionId, why: String) {
+        let refused = Refused { version, why, until: None, times: 0 };
+        let text = refused.tell();
+        self.note(now, DecisionKind::Refusal, format!("secret version {} refused", refused.version), &refused.why);
+        self.supply.refused = Some(refused);
+        self.conclude(Ended::Refused, text);
+    }
+
+    /// That version did not come into use this time; each time it is tried later again.
+    pub(crate) fn put_off(&mut self, now: Mono, version: VersionId, why: String) {
+        if self.supply.installed.as_ref().is_some_and(|installed| installed.version == version) {
+            self.note(now, DecisionKind::Refusal, "the connector that serves stays", &why);
+            return self.conclude(Ended::Failed, why);
         }
-        let generation = installed.generation;
-        match self.runs.serving().map(|(id, run)| (id, run.connections())) {
-            Some((_, held)) if held > 0 => {
-                let until = now + self.config.register_timeout;
-                self.start(now, installed, Role::Successor { until, enough_since: None });
-            }
-            before => {
-                self.start(now, installed, Role::Serving);
-                self.book.give(Order::Commit { generation });
-                if let Some((old, _)) = before {
-                    self.note(now, DecisionKind::Action, "replace the connector at once", "it is not registered");
-                    self.drain(old);
-                }
-            }
-        }
+        let before = self.supply.refused.as_ref().filter(|refused| refused.version == version);
+        let times = before.map_or(0, |refused| refused.times);
+        let wait = doubled(self.config.poll_interval, times.min(8)).min(LONGEST_PUT_OFF.max(self.config.poll_interval));
+        let refused = Refused { version, why, until: Some(now + wait), times: times.saturating_add(1) };
+        let (what, text) =
+            (format!("secret version {} is tried again in {} s", refused.version, wait.as_secs()), refused.tell());
+        self.note(now, DecisionKind::Refusal, what, &refused.why);
+        self.supply.refused = Some(refused);
+        self.conclude(Ended::Failed, text);
     }
 
     pub(crate) fn start(&mut self, now: Mono, installed: Installed, role: Role) {
@@ -137,13 +227,16 @@ impl Verdict {
         }
         let (run, slot) = self.runs.add(now, installed, role);
         self.book.give(Order::Start { run, generation, slot });
+        if role == Role::Serving {
+            self.watch_start(now, run);
+        }
     }
 
     pub(crate) fn not_started(&mut self, now: Mono, run: RunId, failure: Failure) {
-        if let Some(run) = self.runs.remove(run)
-            && run.role == Role::Serving
-        {
-            self.supply.installed = None;
+        match self.runs.remove(run).map(|run| run.role) {
+            Some(Role::Serving) => self.supply.installed = None,
+            Some(Role::Successor { .. }) => self.handover = None,
+            Some(Role::Leaving) | None => {}
         }
         self.supply_failed(now, "the connector was not started", failure);
     }

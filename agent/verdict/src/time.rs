@@ -41,3 +41,8 @@ impl Add<Duration> for Mono {
         Mono(self.0.saturating_add(later))
     }
 }
+
+/// A wait that was doubled so many times.
+pub(crate) fn doubled(wait: Duration, times: u32) -> Duration {
+    wait.saturating_mul(1u32.checked_shl(times).unwrap_or(u32::MAX))
+}

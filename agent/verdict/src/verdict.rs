@@ -1,19 +1,22 @@
 //! The verdict itself: takes facts, gives orders.
 
 use crate::guard::Guard;
+use crate::handover::{Handover, Why};
 use crate::health::Health;
 use crate::hold::Holds;
 use crate::inquiry::Inquiry;
 use crate::jitter::Jitter;
 use crate::journal::{Decision, DecisionKind, Journal};
 use crate::ladder::Ladder;
+use crate::lifecycle::Lifecycle;
 use crate::orders::Book;
 use crate::outage::Outage;
+use crate::probation::Probation;
+use crate::reload::Reloads;
 use crate::runs::{Role, Runs};
-use crate::supply::Supply;
-use crate::{
-    Complaint, Config, Event, Failure, FailureKind, Finding, Mono, Order, OrderId, Outcome, Request, RunFact, RunId,
-};
+use crate::supply::{Refused, Supply};
+use crate::turn::Turn;
+use crate::{Complaint, Config, Event, Failure, FailureKind, Finding, Mono, Order, OrderId, Outcome, Request, RunFact};
 use serde::{Deserialize, Serialize};
 
 /// What must survive a restart of the agent within one boot; to be saved before an order runs.
@@ -23,6 +26,10 @@ pub struct Carried {
     pub(crate) outage: Outage,
     pub(crate) ladder: Ladder,
     pub(crate) journal: Journal,
+    #[serde(default)]
+    pub(crate) refused: Option<Refused>,
+    #[serde(default)]
+    pub(crate) probation: Option<Probation>,
 }
 
 /// Decides what is done about the tunnel of one instance.
@@ -37,6 +44,11 @@ pub struct Verdict {
     pub(crate) book: Book,
     pub(crate) supply: Supply,
     pub(crate) runs: Runs,
+    pub(crate) turn: Option<Turn>,
+    pub(crate) handover: Option<Handover>,
+    pub(crate) probation: Option<Probation>,
+    pub(crate) reloads: Reloads,
+    pub(crate) lifecycle: Lifecycle,
     pub(crate) outage: Outage,
     pub(crate) ladder: Ladder,
     pub(crate) inquiry: Inquiry,
@@ -80,8 +92,13 @@ impl Verdict {
             begun: now,
             jitter: Jitter::new(seed),
             book: Book::default(),
-            supply: Supply::default(),
+            supply: Supply::carried(carried.refused),
             runs: Runs::default(),
+            turn: None,
+            handover: None,
+            probation: carried.probation,
+            reloads: Reloads::default(),
+            lifecycle: Lifecycle::default(),
             outage: carried.outage,
             ladder: carried.ladder,
             inquiry: Inquiry::default(),
@@ -109,7 +126,9 @@ impl Verdict {
                 }
             }
             Event::Operator(Request::Stop) => self.life = self.life.max(Life::Stopping),
-            Event::Operator(Request::Reload(_)) | Event::Noticed(_) | Event::NewBinary { .. } => {}
+            Event::Operator(Request::Reload(request)) => self.reload(now, request),
+            Event::Noticed(notices) => self.noticed(now, notices),
+            Event::NewBinary { version } => self.new_binary(now, version),
             Event::Done(id, result) => {
                 if let Some(order) = self.book.close(id) {
                     self.done(now, order, result);
@@ -138,6 +157,8 @@ impl Verdict {
             outage: self.outage.clone(),
             ladder: self.ladder.clone(),
             journal: self.journal.clone(),
+            refused: self.supply.refused.clone(),
+            probation: self.probation.clone(),
         }
     }
 
@@ -155,6 +176,10 @@ impl Verdict {
                 moments.push(until);
                 moments.extend(enough_since.map(|since| since + self.config.settle));
             }
+            moments.extend(self.turn_moment());
+            moments.extend(self.probation_moments());
+            moments.extend(self.reload_moment());
+            moments.extend(self.lifecycle_moments());
             moments.extend(self.ladder_moments());
             moments.extend(self.hold_moments());
         }
@@ -163,10 +188,11 @@ impl Verdict {
 
     /// Whether systemd may be told that the start is over: the tunnel is registered, or was given its time.
     pub fn is_up(&self, now: Mono) -> bool {
-        self.registered_once || now >= self.begun + self.config.startup_grace
+        self.registered_once || !self.is_on_duty() || now >= self.begun + self.config.startup_grace
     }
 
-    pub(crate) fn is_stopping(&self) -> bool {
+    /// Whether the agent was told to stop.
+    pub fn is_stopping(&self) -> bool {
         self.life != Life::Running
     }
 
@@ -180,15 +206,30 @@ impl Verdict {
             (Order::ReadSecret { .. }, Ok(Outcome::Secret(read))) => self.secret_read(now, read),
             (Order::ReadSecret { .. }, Err(failure)) => self.supply_failed(now, "the secret was not read", failure),
             (Order::Install { version }, Err(failure)) if failure.kind == FailureKind::Invalid => {
-                self.note(now, DecisionKind::Refusal, format!("secret version {version} refused"), &failure.text);
-                self.supply.refused = Some((version, failure.text));
+                self.refuse_version(now, version, failure.text);
             }
-            (Order::Install { .. }, Ok(Outcome::Installed(installed))) => self.adopt(now, installed),
+            (Order::Install { .. }, Ok(Outcome::Installed(installed))) => {
+                let why = if self.reloads.is_active() { Why::Asked } else { Why::Version };
+                self.hand_over(now, installed, why);
+            }
+            (Order::Install { .. }, Ok(Outcome::Equivalent(installed))) => self.take_equivalent(now, installed),
             (Order::Install { .. }, Err(failure)) => self.supply_failed(now, "the bundle was not installed", failure),
             (Order::Start { run, .. }, Err(failure)) => self.not_started(now, run, failure),
             (Order::Commit { generation }, Ok(_)) => self.committed(now, generation),
             (Order::Commit { generation }, Err(failure)) => self.not_committed(now, generation, failure),
-            (Order::Drain { run }, _) => self.drained(run),
+            (Order::Drain { run }, _) => self.drained(now, run),
+            (Order::CompareOrigins { new, .. }, result) => {
+                self.origins_compared(now, new, result.and_then(expect!(Outcome::OriginsLost)));
+            }
+            (Order::MeasureMemory { .. }, result) => {
+                self.memory_measured(now, result.and_then(expect!(Outcome::Memory)));
+            }
+            (Order::ReadPlace, result) => self.place_read(now, result.and_then(expect!(Outcome::Place))),
+            (Order::ReadRefusals, result) => self.refusals_read(now, result.and_then(expect!(Outcome::Refusals))),
+            // What the service does not say now, it says a minute later.
+            (Order::ReadNotices, Ok(Outcome::Notices(notices))) => self.noticed(now, notices),
+            (Order::CompleteHook { hook, .. }, result) => self.hook_completed(now, hook, result.map(drop)),
+            (Order::Heartbeat { hook }, result) => self.hook_beaten(now, hook, result.map(drop)),
             (Order::MarkUnhealthy, result) => self.marked(now, result),
             (Order::MarkHealthy, Ok(Outcome::Marked { shown: true })) => self.lifted(now),
             (Order::Probe { .. }, result) => self.probed(now, result.and_then(expect!(Outcome::Probed))),
@@ -202,23 +243,32 @@ impl Verdict {
 
     fn step(&mut self, now: Mono) {
         if self.is_stopping() {
-            self.step_stop();
+            self.step_stop(now);
         } else {
             self.step_holds(now);
-            self.step_supply(now);
-            self.step_successor(now);
-            self.step_blame(now);
-            self.step_ladder(now);
+            self.step_lifecycle(now);
+            if self.is_on_duty() {
+                self.step_service(now);
+            } else {
+                self.drain_all();
+            }
         }
         self.step_health(now);
     }
 
-    fn step_stop(&mut self) {
-        let staying: Vec<RunId> =
-            self.runs.iter().filter(|(_, run)| run.role != Role::Leaving).map(|(id, _)| id).collect();
-        for id in staying {
-            self.drain(id);
-        }
+    fn step_service(&mut self, now: Mono) {
+        self.step_reload(now);
+        self.step_supply(now);
+        self.step_turn(now);
+        self.step_successor(now);
+        self.step_probation(now);
+        self.step_blame(now);
+        self.step_ladder(now);
+    }
+
+    fn step_stop(&mut self, now: Mono) {
+        self.drop_reloads(now);
+        self.drain_all();
         if self.runs.is_empty() && self.life == Life::Stopping {
             self.life = Life::Exiting;
             self.book.give(Order::Exit);

@@ -1,6 +1,7 @@
 //! What the verdict shows of itself, for the status file.
 
-use crate::{Decision, Finding, Health, Hold, Holder, Installed, Mark, Mono, Run, RunId, Verdict};
+use crate::supply::Refused;
+use crate::{Decision, Finding, Health, Hold, Holder, Installed, Mark, Mono, Run, RunId, Verdict, VersionId};
 use std::time::Duration;
 
 /// The whole state of the judgement at one moment.
@@ -12,6 +13,12 @@ pub struct View {
     pub since: Mono,
     /// Why, for a person.
     pub why: String,
+    /// The version of the secret that is refused, or was tried and is put off.
+    pub refusing: Option<VersionId>,
+    /// What is under way or to come: a hand-over, a change whose turn comes, a probation; in words.
+    pub changing: Option<String>,
+    /// Why the instance is not to serve, if so.
+    pub off_duty: Option<String>,
     /// What stands in the way of a newer bundle, with the next step; `None` when nothing does.
     pub trouble: Option<String>,
     /// How long the tunnel has been unregistered, if it is or was a moment ago.
@@ -41,8 +48,11 @@ impl Verdict {
             since: self.since,
             why: self.why(now),
             trouble: refused
-                .map(|(version, why)| format!("secret version {version} was refused: {why}"))
+                .map(Refused::tell)
                 .or_else(|| self.supply.trouble.as_ref().map(|failure| failure.text.clone())),
+            refusing: refused.map(|refused| refused.version.clone()),
+            changing: self.told_changing(now),
+            off_duty: self.off_duty().map(String::from),
             outage: self.outage.lasted(now),
             blame: self.found.clone(),
             holds: self.holds.in_force(now).map(|(by, hold)| (by, hold.clone())).collect(),
@@ -52,6 +62,28 @@ impl Verdict {
             runs: self.runs.iter().map(|(id, run)| (id, run.clone())).collect(),
             journal: self.journal.kept().cloned().collect(),
         }
+    }
+
+    /// What is under way or to come, in words.
+    fn told_changing(&self, now: Mono) -> Option<String> {
+        let left = |at: Mono| at.since(now).as_secs();
+        if let Some(handover) = &self.handover {
+            return Some(handover.tell());
+        }
+        if let Some(turn) = &self.turn {
+            let waits = turn.waits.as_ref().map(|waits| format!("; it waits: {waits}")).unwrap_or_default();
+            let when = turn.at.map_or("when its turn is known".into(), |at| format!("in {} s", left(at)));
+            return Some(format!("{} {when}{waits}", self.told_change()));
+        }
+        let probation = self.probation.as_ref()?;
+        let before = &probation.previous.version;
+        Some(match probation.registered {
+            Some(since) => format!(
+                "on probation for {} s more: if it is lost, secret version {before} comes back",
+                left(since + self.config.probation)
+            ),
+            None => format!("on probation: if it does not register, secret version {before} comes back"),
+        })
     }
 
     /// How the tunnel is; cheaper than the whole [`View`].

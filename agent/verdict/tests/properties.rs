@@ -4,10 +4,11 @@
 
 use cflared_verdict::{
     Carried, Complaint, Config, DecisionKind, Event, Failure, FailureKind, Generation, Group, Health, Hold, Holder,
-    Installed, Member, Mono, Observation, Order, OrderId, Outcome, PeerGrain, Peers, Probe, Probes, Reach, Ready,
-    Request, Role, RunFact, RunId, SecretRead, Verdict, VersionId,
+    Hook, Installed, Member, Memory, Mono, Notices, Observation, Order, OrderId, Outcome, PeerGrain, Peers, Place,
+    Probe, Probes, Reach, Ready, Request, RequestId, Role, RunFact, RunId, SecretRead, Target, Verdict, VersionId,
 };
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// One step of a made-up life.
@@ -28,6 +29,9 @@ enum Step {
     Report(usize, Option<FailureKind>),
     /// Reports an order that was never given, or was reported before.
     Stale(u64),
+    Reload,
+    NewBinary,
+    Noticed(Notices),
     Stop,
     /// The agent is killed and started again.
     Reborn,
@@ -40,6 +44,11 @@ struct Answers {
     peers: Peers,
     edge: Reach,
     hold_tag: Option<String>,
+    place: Place,
+    refusals: u32,
+    origins_lost: Vec<String>,
+    available: u64,
+    equivalent: bool,
 }
 
 /// Mostly a group that lets this instance go.
@@ -72,12 +81,34 @@ fn answers() -> impl Strategy<Value = Answers> {
     });
     let reach = prop_oneof![Just(Reach::Answered), Just(Reach::Silent), Just(Reach::Untried)];
     let tag = prop::option::weighted(0.1, Just("yes".to_string()));
-    (group, prop::collection::vec(grain, 0..6), reach, tag).prop_map(|(group, grains, edge, hold_tag)| Answers {
-        group,
-        peers: Peers { grains },
-        edge,
-        hold_tag,
-    })
+    let change = (
+        prop::sample::select(&["InService", "Pending:Wait", "Pending", "Terminating:Wait", "Standby"][..]),
+        0u32..3,
+        0u32..2,
+        prop::collection::vec(Just("an origin".to_string()), 0..2),
+        prop::sample::select(&[0u64, 50, 500][..]),
+        any::<bool>(),
+    );
+    (group, prop::collection::vec(grain, 0..6), reach, tag, change).prop_map(
+        |(group, grains, edge, hold_tag, (lifecycle, rank, refusals, origins_lost, mib, equivalent))| {
+            let timeout = Some(Duration::from_secs(600));
+            let place =
+                Place { lifecycle: lifecycle.into(), rank, launch_timeout: timeout, terminate_timeout: timeout };
+            let (peers, available) = (Peers { grains }, mib << 20);
+            Answers { group, peers, edge, hold_tag, place, refusals, origins_lost, available, equivalent }
+        },
+    )
+}
+
+fn notices() -> impl Strategy<Value = Notices> {
+    let target = prop_oneof![
+        4 => Just(Some(Target::InService)),
+        1 => Just(Some(Target::Standby)),
+        1 => Just(Some(Target::Warmed)),
+        1 => Just(None),
+        1 => prop::option::weighted(0.2, Just(Target::Terminated)),
+    ];
+    (target, any::<bool>()).prop_map(|(target, rebalance)| Notices { target, spot: None, rebalance })
 }
 
 fn ready() -> impl Strategy<Value = Ready> {
@@ -119,8 +150,16 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0usize..8, failure()).prop_map(|(place, failure)| Step::Report(place, failure)),
         1 => (0u64..50).prop_map(Step::Stale),
         1 => Just(Step::Reborn),
+        1 => Just(Step::Reload),
+        1 => Just(Step::NewBinary),
+        1 => notices().prop_map(Step::Noticed),
         1 => prop_oneof![9 => Just(Step::Pass(1)), 1 => Just(Step::Stop)],
     ]
+}
+
+/// With everything that the settings may switch on.
+fn config() -> Config {
+    Config { launch_hook: true, terminate_hook: true, on_new_binary: true, ..Config::default() }
 }
 
 struct Life {
@@ -130,19 +169,44 @@ struct Life {
     answers: Answers,
     /// The last answer to a read of the group, if it could be read.
     group: Option<Group>,
+    place: Option<Place>,
     last_id: u64,
     versions: u64,
+    requests: u64,
+    unanswered: BTreeSet<u64>,
     log: String,
 }
 
 impl Life {
     fn new() -> Self {
         let now = Mono::default();
-        let verdict = Verdict::new(Config::default(), 1, Carried::default(), now);
+        let verdict = Verdict::new(config(), 1, Carried::default(), now);
         let me = Member { id: "i-2".into(), lifecycle: "InService".into(), healthy: true };
         let group = Group { name: "g".into(), me: me.id.clone(), members: vec![me], ..Group::default() };
-        let answers = Answers { group, peers: Peers::default(), edge: Reach::Answered, hold_tag: None };
-        Self { verdict, now, open: vec![], answers, group: None, last_id: 0, versions: 0, log: String::new() }
+        let answers = Answers {
+            group,
+            peers: Peers::default(),
+            edge: Reach::Answered,
+            hold_tag: None,
+            place: Place { lifecycle: "InService".into(), ..Place::default() },
+            refusals: 0,
+            origins_lost: vec![],
+            available: 500 << 20,
+            equivalent: false,
+        };
+        Self {
+            verdict,
+            now,
+            open: vec![],
+            answers,
+            group: None,
+            place: None,
+            last_id: 0,
+            versions: 0,
+            requests: 0,
+            unanswered: BTreeSet::new(),
+            log: String::new(),
+        }
     }
 
     fn take(&mut self, step: &Step) {
@@ -177,6 +241,9 @@ impl Life {
             Step::Report(_, _) if self.open.is_empty() => Event::Wake,
             Step::Report(place, failure) => {
                 let (id, order) = self.open.remove(place % self.open.len());
+                if order == Order::ReadPlace && failure.is_none() {
+                    self.place = Some(self.answers.place.clone());
+                }
                 if order == Order::ReadGroup {
                     self.group = failure.is_none().then(|| self.answers.group.clone());
                 }
@@ -189,11 +256,19 @@ impl Life {
             Step::Stale(id) if self.open.iter().any(|(open, _)| open.0 == id) => Event::Wake,
             Step::Stale(id) => Event::Done(OrderId(id), Ok(Outcome::Marked { shown: true })),
             Step::Stop => Event::Operator(Request::Stop),
+            Step::Reload => {
+                self.requests += 1;
+                self.unanswered.insert(self.requests);
+                Event::Operator(Request::Reload(RequestId(self.requests)))
+            }
+            Step::NewBinary => Event::NewBinary { version: "2026.9.0".into() },
+            Step::Noticed(notices) => Event::Noticed(notices),
             Step::Reborn => {
                 let carried = serde_json::to_string(&self.verdict.carry()).unwrap();
                 let carried = serde_json::from_str(&carried).unwrap();
-                self.verdict = Verdict::new(Config::default(), 1, carried, self.now);
+                self.verdict = Verdict::new(config(), 1, carried, self.now);
                 (self.open, self.last_id, self.group) = (vec![], 0, None);
+                self.unanswered.clear();
                 Event::Wake
             }
         };
@@ -208,7 +283,8 @@ impl Life {
             }
             Order::Install { version } => {
                 self.versions += 1;
-                Outcome::Installed(self.bundle(Generation(10 + self.versions), version.0))
+                let installed = self.bundle(Generation(10 + self.versions), version.0);
+                if self.answers.equivalent { Outcome::Equivalent(installed) } else { Outcome::Installed(installed) }
             }
             Order::MarkUnhealthy | Order::MarkHealthy => Outcome::Marked { shown: self.versions.is_multiple_of(3) },
             Order::ReadGroup => Outcome::Group(self.answers.group.clone()),
@@ -218,8 +294,22 @@ impl Life {
                 let edge = Probe { reach: self.answers.edge, evidence: "evidence".into() };
                 Outcome::Probed(Probes { tcp: edge.clone(), udp: edge, ..Probes::default() })
             }
+            Order::CompareOrigins { .. } => Outcome::OriginsLost(self.answers.origins_lost.clone()),
+            Order::MeasureMemory { .. } => {
+                Outcome::Memory(Memory { available: self.answers.available, connector: 60 << 20 })
+            }
+            Order::ReadPlace => Outcome::Place(self.answers.place.clone()),
+            Order::ReadRefusals => Outcome::Refusals(self.answers.refusals),
             _ => Outcome::Done,
         }
+    }
+
+    /// Whether the group waits at that hook by the last answer of where it has this instance.
+    fn answers_waited(&self, hook: Hook) -> bool {
+        self.place.as_ref().is_some_and(|place| match hook {
+            Hook::Launch => place.lifecycle == "Pending:Wait",
+            Hook::Terminate => place.lifecycle == "Terminating:Wait",
+        })
     }
 
     fn bundle(&self, generation: Generation, version: String) -> Installed {
@@ -254,6 +344,16 @@ impl Life {
                 });
                 prop_assert!(clear, "condemned in a group like {group:?}");
             }
+            if let Order::Answer { request, .. } = &order {
+                prop_assert!(self.unanswered.remove(&request.0), "{request:?} was answered before, or never made");
+            }
+            if order == Order::Exit {
+                prop_assert!(self.unanswered.is_empty(), "an exit without an answer to {:?}", self.unanswered);
+            }
+            if let Order::CompleteHook { hook, .. } = &order {
+                let waits = self.answers_waited(*hook);
+                prop_assert!(waits && view.holds.is_empty(), "{hook:?} was completed");
+            }
             self.log += &format!("{:?} {order:?}\n", self.now);
             self.open.push((id, order));
         }
@@ -269,7 +369,18 @@ impl Life {
         }
         let marks = self.open.iter().filter(|(_, order)| matches!(order, Order::MarkUnhealthy | Order::MarkHealthy));
         prop_assert!(marks.count() <= 1, "two marks in flight");
-        let queries: [fn(&Order) -> bool; 4] = [
+        let queries: [fn(&Order) -> bool; 10] = [
+            |order| matches!(order, Order::ReadPlace),
+            |order| matches!(order, Order::ReadNotices),
+            |order| matches!(order, Order::ReadRefusals),
+            |order| matches!(order, Order::Install { .. }),
+            |order| {
+                matches!(
+                    order,
+                    Order::CompleteHook { hook: Hook::Launch, .. } | Order::Heartbeat { hook: Hook::Launch }
+                )
+            },
+            |order| matches!(order, Order::CompleteHook { hook: Hook::Terminate, .. }),
             |order| matches!(order, Order::ReadSecret { .. }),
             |order| matches!(order, Order::Probe { .. }),
             |order| matches!(order, Order::ReadHoldTag),
@@ -277,7 +388,7 @@ impl Life {
         ];
         for query in queries {
             let open = self.open.iter().filter(|(_, order)| query(order)).count();
-            prop_assert!(open <= 1, "two of one query in flight");
+            prop_assert!(open <= 1, "two of one query in flight: {:?}", self.open);
         }
         Ok(())
     }
@@ -308,7 +419,7 @@ proptest! {
             life.check()?;
         }
         let carried = life.verdict.carry();
-        let next = Verdict::new(Config::default(), 1, carried.clone(), life.now);
+        let next = Verdict::new(config(), 1, carried.clone(), life.now);
         let (before, after) = (life.verdict.view(life.now), next.view(life.now));
         prop_assert_eq!(before.mark, after.mark);
         prop_assert_eq!(before.outage, after.outage);

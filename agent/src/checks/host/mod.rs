@@ -78,6 +78,7 @@ pub struct Facts {
     connectors: Vec<Connector>,
     processes: Seen<Vec<process::Process>>,
     edge: Seen<Edge>,
+    name_servers: Seen<Vec<String>>,
     machine: machine::Machine,
 }
 
@@ -90,7 +91,18 @@ impl Facts {
         let wanted = early::wanted(&settings, &settings_file);
         let paths = vec![settings.paths.config_dir.clone(), settings.paths.runtime_dir.clone(), "/var/log".into()];
         let pids = pids(&early);
-        let (cloud, (installed, origins, ingress), connectors, edge, release, access, processes, machine, held) = tokio::join!(
+        let (
+            cloud,
+            (installed, origins, ingress),
+            connectors,
+            edge,
+            release,
+            access,
+            processes,
+            machine,
+            held,
+            name_servers,
+        ) = tokio::join!(
             cloud::Cloud::look(&settings, &resolver, clock),
             stored(&settings, &prober),
             connectors(&settings, &early),
@@ -103,6 +115,7 @@ impl Facts {
                 let path = settings.paths.runtime_dir.join(hold::HOLD_FILE);
                 move || hold::read(&path, boot_id().as_deref(), mono)
             }),
+            aside("/etc/resolv.conf", DISK, network::name_servers),
         );
         let mut facts = Self {
             settings,
@@ -121,6 +134,7 @@ impl Facts {
             connectors,
             processes,
             edge,
+            name_servers,
             machine,
         };
         facts.holds = facts.holds(held.ok().flatten(), mono);

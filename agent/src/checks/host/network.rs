@@ -36,6 +36,13 @@ pub struct Connector {
     pub page: Option<Page>,
 }
 
+/// The name servers of `/etc/resolv.conf`. Blocks.
+pub fn name_servers() -> Vec<String> {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let server = |line: &str| line.trim().strip_prefix("nameserver")?.split_whitespace().next().map(String::from);
+    text.lines().filter_map(server).collect()
+}
+
 /// Looks at a connector whose id is `id`.
 pub async fn connector(observer: Observer, metrics: SocketAddr, id: Option<String>) -> Connector {
     let (observation, page) = tokio::join!(observer.look(metrics, id.as_deref()), observer.metrics(metrics));
@@ -76,14 +83,17 @@ pub fn dns(facts: &Facts) -> Found {
     };
     let aws = facts.cloud.as_ref().ok().and_then(|cloud| cloud.name.as_ref());
     let aws = aws.and_then(|name| name.as_ref().err()).cloned();
-    let edge_fails = matches!(edge.reach, Reach::Failed | Reach::Silent);
-    let said = match edge.reach {
-        Reach::Silent => "no name server answered: ",
-        _ => "",
+    let asked = match &facts.name_servers {
+        Ok(servers) if servers.is_empty() => " (/etc/resolv.conf names no server)".into(),
+        Ok(servers) => format!(" (asked: {})", servers.join(", ")),
+        Err(_) => String::new(),
     };
+    let edge_fails = matches!(edge.reach, Reach::Failed | Reach::Silent);
     match (edge_fails, aws) {
-        (true, aws) => aws.into_iter().fold(Found::fail(format!("{said}{}", edge.evidence)), Found::and),
-        (false, Some(aws)) => Found::fail(aws).and(edge.evidence.clone()),
+        (true, aws) => {
+            aws.into_iter().fold(Found::fail(format!("names do not resolve{asked}: {}", edge.evidence)), Found::and)
+        }
+        (false, Some(aws)) => Found::fail(format!("names do not resolve{asked}: {aws}")).and(edge.evidence.clone()),
         (false, None) if edge.reach == Reach::Untried => Found::pass("no name is needed: the edge is given by address"),
         (false, None) => Found::pass(edge.evidence.clone()),
     }

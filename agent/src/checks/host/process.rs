@@ -67,8 +67,11 @@ fn pids() -> Vec<u32> {
 
 /// Every cloudflared, and the processes with these ids and their children.
 pub fn look(known: &[u32]) -> Vec<Process> {
+    // Those of doctor itself ask cloudflared for its version.
+    let own = std::process::id();
     let ours = |process: &Process| {
-        process.name == "cloudflared" || known.contains(&process.pid) || known.contains(&process.parent)
+        process.parent != own
+            && (process.name == "cloudflared" || known.contains(&process.pid) || known.contains(&process.parent))
     };
     pids().into_iter().filter_map(Process::read).filter(ours).map(Process::searched).collect()
 }

@@ -228,7 +228,9 @@ impl Verdict {
     }
 
     pub(crate) fn peers_read(&mut self, now: Mono, result: Result<Peers, Failure>) {
-        let Stage::Peers { others, rank, canary } = std::mem::take(&mut self.guard.stage) else { return };
+        let Stage::Peers { others, rank, canary } = std::mem::take(&mut self.guard.stage) else {
+            return self.others_told(now, result);
+        };
         let peers = match result {
             Ok(peers) => peers,
             Err(failure) => {
@@ -247,6 +249,24 @@ impl Verdict {
             },
             Others::NotKnown => self.wait_for_peers(now),
         }
+    }
+
+    /// Asks for the others beside the question of condemning. Says whether they are asked.
+    pub(crate) fn ask_others(&mut self, now: Mono) -> bool {
+        if self.guard_is_busy() || self.guard.is_asking() {
+            return false;
+        }
+        let since = self.outage.bad_for(now, self.config.flapping_window);
+        self.book.give(Order::ReadPeers { since });
+        true
+    }
+
+    /// What cannot be read is known to nobody: that decides nothing.
+    fn others_told(&mut self, now: Mono, result: Result<Peers, Failure>) {
+        let told = |peers: &Peers| rules::judge_peers(peers, &self.outage, now, &self.config, 1);
+        let others = result.as_ref().map_or(Others::NotKnown, told);
+        self.guard.others = Some((now, others));
+        self.step_blame(now);
     }
 
     fn wait_for_peers(&mut self, now: Mono) {

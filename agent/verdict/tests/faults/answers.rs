@@ -2,7 +2,9 @@
 
 use crate::child::Present;
 use crate::reader::What;
-use cflared_verdict::{Failure, FailureKind, Group, Member, OriginProbe, PeerGrain, Peers, Probe, Probes, Reach};
+use cflared_verdict::{
+    Failure, FailureKind, Group, Member, OriginProbe, PeerGrain, Peers, Place, Probe, Probes, Reach,
+};
 use std::time::Duration;
 
 type Answer<T> = Result<T, Failure>;
@@ -10,6 +12,13 @@ type Answer<T> = Result<T, Failure>;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const INSTANCE: &str = "i-0000000000000050";
+
+/// Where the group has this instance.
+pub fn place(present: Present<'_>, marked: bool, rival: bool) -> Answer<Place> {
+    let group = group(present, marked, rival)?;
+    let lifecycle = group.myself().map(|me| me.lifecycle.clone()).unwrap_or_default();
+    Ok(Place { lifecycle, rank: group.rank(), ..Place::default() })
+}
 
 /// The group, in which our mark stands or does not.
 pub fn group(present: Present<'_>, marked: bool, rival: bool) -> Answer<Group> {

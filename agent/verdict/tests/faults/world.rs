@@ -6,8 +6,8 @@ use crate::child::{Child, Present, Step};
 use crate::reader::{Scenario, What};
 use crate::record::Record;
 use cflared_verdict::{
-    Carried, Config, Event, Failure, FailureKind, Generation, Hold, Holder, Installed, Mono, Observation, Order,
-    OrderId, Outcome, RunFact, RunId, SecretRead, Verdict, VersionId,
+    Carried, Config, Event, Failure, FailureKind, Generation, Hold, Holder, Installed, Memory, Mono, Notices,
+    Observation, Order, OrderId, Outcome, RunFact, RunId, SecretRead, Verdict, VersionId,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -221,6 +221,11 @@ impl<'a> World<'a> {
             Order::ReadGroup => Outcome::Group(answers::group(present, self.marked, self.rival)?),
             Order::ReadPeers { since } => Outcome::Peers(answers::peers(present, *since)?),
             Order::ReadHoldTag => Outcome::HoldTag(answers::hold_tag(present)?),
+            Order::ReadPlace => Outcome::Place(answers::place(present, self.marked, self.rival)?),
+            Order::ReadNotices => Outcome::Notices(Notices::default()),
+            Order::ReadRefusals => Outcome::Refusals(0),
+            Order::CompareOrigins { .. } => Outcome::OriginsLost(vec![]),
+            Order::MeasureMemory { .. } => Outcome::Memory(Memory { available: 600 << 20, connector: 60 << 20 }),
             _ => self.host_result(order),
         })
     }

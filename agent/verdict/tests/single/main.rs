@@ -4,5 +4,7 @@
 
 mod blame;
 mod guard;
+mod handover;
 mod life;
+mod lifecycle;
 mod world;

@@ -2,8 +2,8 @@
 
 use cflared_verdict::{
     Carried, Complaint, Config, Decision, Event, Failure, FailureKind, Generation, Group, Health, Installed, Member,
-    Mono, Observation, Order, OrderId, OriginProbe, Outcome, PeerGrain, Peers, Probe, Probes, Reach, Ready, RunFact,
-    RunId, SecretRead, Verdict, VersionId,
+    Memory, Mono, Notices, Observation, Order, OrderId, OriginProbe, Outcome, PeerGrain, Peers, Place, Probe, Probes,
+    Reach, Ready, RunFact, RunId, SecretRead, Verdict, VersionId,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +34,20 @@ pub struct World {
     pub bad_bundle: bool,
     /// Whether nothing can be made current.
     pub bad_disk: bool,
+    /// Whether a new bundle means the same to the connector.
+    pub equivalent: bool,
+    /// The origins that a new bundle would lose.
+    pub origins_lost: Result<Vec<String>, FailureKind>,
+    /// How much memory is available, in MiB, next to a connector of 60.
+    pub available: u64,
+    /// Where the group has this instance.
+    pub place: Result<Place, FailureKind>,
+    /// How many others refuse a version.
+    pub refusals: Result<u32, FailureKind>,
+    /// What the metadata service says.
+    pub notices: Notices,
+    /// What completing a hook gives.
+    pub hook: Result<(), FailureKind>,
     /// Every order with its second.
     pub given: Vec<(u64, Order)>,
     /// Every decision.
@@ -57,8 +71,17 @@ pub const FOUR: Ready = Ready::Yes { connections: 4 };
 impl World {
     /// A world that began at second 1000 after the host's boot, before anything was said.
     pub fn new(carried: Carried) -> Self {
+        Self::made(Config::default(), carried)
+    }
+
+    /// The same with other settings.
+    pub fn configured(config: Config) -> Self {
+        Self::made(config, Carried::default())
+    }
+
+    fn made(config: Config, carried: Carried) -> Self {
         Self {
-            verdict: Verdict::new(Config::default(), 7, carried, at(1000)),
+            verdict: Verdict::new(config, 7, carried, at(1000)),
             now: at(1000),
             secret: Some("v1"),
             ready: FOUR,
@@ -71,6 +94,13 @@ impl World {
             hold_tag: Ok(None),
             bad_bundle: false,
             bad_disk: false,
+            equivalent: false,
+            origins_lost: Ok(vec![]),
+            available: 600,
+            place: Ok(Place { lifecycle: "InService".into(), ..Place::default() }),
+            refusals: Ok(0),
+            notices: Notices::default(),
+            hook: Ok(()),
             given: vec![],
             decisions: vec![],
             runs: BTreeMap::new(),
@@ -87,7 +117,13 @@ impl World {
 
     /// The same when it has been registered for a while.
     pub fn registered() -> Self {
-        let mut world = Self::booted(None);
+        Self::with(Config::default())
+    }
+
+    /// The same with other settings.
+    pub fn with(config: Config) -> Self {
+        let mut world = Self::configured(config);
+        world.tell(Event::Identified { installed: None });
         world.run(400);
         assert_eq!(world.verdict.health(), Health::Registered);
         world.given.clear();
@@ -101,7 +137,7 @@ impl World {
 
     pub fn tell(&mut self, event: Event) {
         if let Event::Identified { installed: Some(installed) } = &event {
-            self.versions.insert(installed.generation, installed.version.0.clone());
+            self.knows(&installed.clone());
         }
         self.verdict.handle(self.now, event);
         while let Some((id, order)) = self.verdict.poll_order() {
@@ -137,7 +173,8 @@ impl World {
             Order::Install { version } => {
                 let generation = Generation(self.versions.len() as u64 + 1);
                 self.versions.insert(generation, version.0.clone());
-                Outcome::Installed(installed(generation.0, &version.0))
+                let installed = installed(generation.0, &version.0);
+                if self.equivalent { Outcome::Equivalent(installed) } else { Outcome::Installed(installed) }
             }
             Order::Commit { .. } if self.bad_disk => {
                 return Some(Err(Failure::new(FailureKind::Host, "`current` is a directory")));
@@ -172,6 +209,14 @@ impl World {
                 Ok(tag) => Outcome::HoldTag(tag.map(String::from)),
                 Err(kind) => return Some(Err(Failure::new(kind, "no tag is told"))),
             },
+            Order::CompareOrigins { .. } => return Some(told(&self.origins_lost, Outcome::OriginsLost)),
+            Order::MeasureMemory { .. } => {
+                Outcome::Memory(Memory { available: self.available << 20, connector: 60 << 20 })
+            }
+            Order::ReadNotices => Outcome::Notices(self.notices.clone()),
+            Order::ReadPlace => return Some(told(&self.place, Outcome::Place)),
+            Order::ReadRefusals => return Some(told(&self.refusals, Outcome::Refusals)),
+            Order::CompleteHook { .. } | Order::Heartbeat { .. } => return Some(told(&self.hook, |()| Outcome::Done)),
             _ => Outcome::Done,
         }))
     }
@@ -192,6 +237,18 @@ impl World {
         self.tell(Event::Run(run, RunFact::Complained { complaint, text: format!("{complaint:?}") }));
     }
 
+    /// The connector of that version complains.
+    pub fn complain_of(&mut self, version: &str, complaint: Complaint) {
+        let of = |generation: &Generation| self.versions[generation] == version;
+        let run = *self.runs.iter().find(|(_, generation)| of(generation)).expect("such a connector runs").0;
+        self.tell(Event::Run(run, RunFact::Complained { complaint, text: format!("{complaint:?}") }));
+    }
+
+    /// A bundle lies on the disk.
+    pub fn knows(&mut self, installed: &Installed) {
+        self.versions.insert(installed.generation, installed.version.0.clone());
+    }
+
     /// Lets time pass, with a look at every connector each 5 seconds and a wake-up whenever the verdict asks for one.
     pub fn run(&mut self, seconds: u64) {
         let end = self.now + Duration::from_secs(seconds);
@@ -204,9 +261,8 @@ impl World {
             if next == next_look {
                 self.look();
                 next_look = next_look + Duration::from_secs(5);
-            } else {
-                self.tell(Event::Wake);
             }
+            self.tell(Event::Wake);
         }
     }
 
@@ -234,6 +290,10 @@ impl World {
         let transition = |decision: &&Decision| decision.what.contains('→');
         self.decisions.iter().filter(transition).map(|decision| decision.what.as_str()).collect()
     }
+}
+
+fn told<T: Clone>(answer: &Result<T, FailureKind>, outcome: impl FnOnce(T) -> Outcome) -> Result<Outcome, Failure> {
+    answer.clone().map(outcome).map_err(|kind| Failure::new(kind, "it is not told"))
 }
 
 pub fn installed(generation: u64, version: &str) -> Installed {

@@ -1,0 +1,383 @@
+//! Arrival and departure: whether this instance is to serve at all, and what its group waits to hear of it.
+//!
+//! Nothing of it is remembered over a restart of the agent: the metadata service says where the instance is being taken, and
+//! the group whether it waits.
+
+use crate::guard::Others;
+use crate::ladder::Ladder;
+use crate::outage::Outage;
+use crate::runs::Role;
+use crate::time::doubled;
+use crate::{
+    Blame, Confidence, DecisionKind, Failure, FailureKind, Hook, HookResult, Mono, Notices, Order, Place, RunId,
+    Target, Verdict,
+};
+use std::time::Duration;
+
+/// What the group and the metadata service have in mind for this instance.
+#[derive(Debug, Default)]
+pub(crate) struct Lifecycle {
+    duty: Duty,
+    rebalance: bool,
+    next_notices: Mono,
+    launch: Waiting,
+    terminate: Waiting,
+}
+
+/// Whether the instance is to serve.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+enum Duty {
+    /// It is.
+    #[default]
+    On,
+    /// Not now, for that reason; it may come back.
+    Away(&'static str),
+    /// Not any more, for that reason.
+    Leaving(String),
+}
+
+/// A hook that the group may wait at.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The group does not wait there any more.
+    over: bool,
+    /// When the group is asked next.
+    ask_at: Mono,
+    /// Whether it was asked because there is something to tell it.
+    told: bool,
+    failures: u32,
+    /// Since when its wait has run, or runs anew; `None`: since this host's first agent started.
+    since: Option<Mono>,
+    /// When the wait needs a heartbeat, or a decision.
+    deadline: Option<Mono>,
+}
+
+/// Where a lifecycle state is, seen from a hook.
+enum At {
+    Before,
+    Waits,
+    Past,
+}
+
+impl Hook {
+    const BOTH: [Self; 2] = [Hook::Launch, Hook::Terminate];
+
+    fn name(self) -> &'static str {
+        match self {
+            Hook::Launch => "the launch hook",
+            Hook::Terminate => "the terminate hook",
+        }
+    }
+
+    /// Where that state is, seen from here. An instance that enters or leaves a warm pool passes the hooks as well
+    /// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html>).
+    fn place(self, lifecycle: &str) -> At {
+        let state = lifecycle.strip_prefix("Warmed:").unwrap_or(lifecycle);
+        let word = if self == Hook::Launch { "Pending" } else { "Terminating" };
+        match state.strip_prefix(word) {
+            Some("") => At::Before,
+            Some(":Wait") => At::Waits,
+            None if self == Hook::Terminate && !state.starts_with("Terminat") => At::Before,
+            _ => At::Past,
+        }
+    }
+}
+
+impl Lifecycle {
+    fn at(&mut self, hook: Hook) -> &mut Waiting {
+        match hook {
+            Hook::Launch => &mut self.launch,
+            Hook::Terminate => &mut self.terminate,
+        }
+    }
+}
+
+impl Verdict {
+    /// Whether the instance is to serve.
+    pub(crate) fn is_on_duty(&self) -> bool {
+        self.lifecycle.duty == Duty::On
+    }
+
+    /// Why it is not to serve, if so.
+    pub(crate) fn off_duty(&self) -> Option<&str> {
+        match &self.lifecycle.duty {
+            Duty::On => None,
+            Duty::Away(why) => Some(why),
+            Duty::Leaving(why) => Some(why),
+        }
+    }
+
+    pub(crate) fn noticed(&mut self, now: Mono, notices: Notices) {
+        if notices.rebalance && !std::mem::replace(&mut self.lifecycle.rebalance, notices.rebalance) {
+            let evidence = "this spot instance may be taken away; it serves on until it is";
+            self.note(now, DecisionKind::Finding, "a rebalance is recommended", evidence);
+        }
+        if matches!(self.lifecycle.duty, Duty::Leaving(_)) {
+            return;
+        }
+        let duty = match (notices.spot, notices.target) {
+            (Some(action), _) => Duty::Leaving(format!("this spot instance is being taken away ({action})")),
+            (None, Some(Target::Terminated)) => Duty::Leaving("the group is terminating this instance".into()),
+            (None, Some(Target::Warmed)) => Duty::Away("this instance is in its group's warm pool"),
+            (None, Some(Target::Standby)) => Duty::Away("this instance is on standby in its group"),
+            (None, Some(Target::InService | Target::Detached) | None) => Duty::On,
+        };
+        if duty == self.lifecycle.duty {
+            return;
+        }
+        let was_on = self.is_on_duty();
+        self.lifecycle.duty = duty;
+        match self.off_duty().map(String::from) {
+            None => self.come_back(now),
+            Some(why) if was_on => {
+                self.note(now, DecisionKind::Action, "drain the connectors", why);
+                (self.handover, self.turn, self.probation) = (None, None, None);
+                self.guard.drop_question();
+                self.drop_reloads(now);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Serves again, as after a boot.
+    fn come_back(&mut self, now: Mono) {
+        self.note(now, DecisionKind::Action, "serve again", "the group takes this instance into service");
+        (self.begun, self.registered_once) = (now, false);
+        self.outage = Outage::default();
+        self.ladder = Ladder { mark: self.ladder.mark.clone(), ..Ladder::default() };
+        self.guard.over();
+        self.lifecycle.launch = Waiting { since: Some(now), ..Waiting::default() };
+        self.supply.next_read = now;
+        if let Some(installed) = self.supply.installed.take_if(|_| !self.runs.full()) {
+            self.start(now, installed, Role::Serving);
+        }
+    }
+
+    /// Lets go of whatever runs.
+    pub(crate) fn drain_all(&mut self) {
+        let staying = self.runs.iter().filter(|(_, run)| run.role != Role::Leaving);
+        let staying: Vec<RunId> = staying.map(|(id, _)| id).collect();
+        for id in staying {
+            self.drain(id);
+        }
+    }
+
+    pub(crate) fn step_lifecycle(&mut self, now: Mono) {
+        if !self.supply.identified {
+            return;
+        }
+        if now >= self.lifecycle.next_notices && !self.book.is_open(|order| matches!(order, Order::ReadNotices)) {
+            self.lifecycle.next_notices = now + self.config.notices_every;
+            self.book.give(Order::ReadNotices);
+        }
+        for hook in Hook::BOTH {
+            self.step_hook(now, hook);
+        }
+    }
+
+    /// Whether the group may wait at that hook, as far as is known.
+    fn may_wait(&self, hook: Hook) -> bool {
+        let named = match hook {
+            Hook::Launch => self.config.launch_hook && !self.lifecycle.launch.over,
+            Hook::Terminate => self.config.terminate_hook && !self.lifecycle.terminate.over,
+        };
+        named && matches!(self.lifecycle.duty, Duty::Leaving(_)) == (hook == Hook::Terminate)
+    }
+
+    fn step_hook(&mut self, now: Mono, hook: Hook) {
+        let busy = self.book.is_open(|order| match order {
+            Order::ReadPlace => true,
+            Order::CompleteHook { hook: at, .. } | Order::Heartbeat { hook: at } => *at == hook,
+            _ => false,
+        });
+        if busy || !self.may_wait(hook) {
+            return;
+        }
+        let told = self.wish(now, hook).is_some();
+        let waiting = self.lifecycle.at(hook);
+        if now >= waiting.ask_at || (told && !waiting.told) {
+            waiting.told = told;
+            self.read_place();
+        }
+    }
+
+    pub(crate) fn read_place(&mut self) {
+        if !self.book.is_open(|order| matches!(order, Order::ReadPlace)) {
+            self.book.give(Order::ReadPlace);
+        }
+    }
+
+    /// What the group is to be told at that hook; `None`: to wait on.
+    fn wish(&self, now: Mono, hook: Hook) -> Option<HookResult> {
+        if self.is_held(now) {
+            return None;
+        }
+        match hook {
+            Hook::Terminate => self.runs.is_empty().then_some(HookResult::Continue),
+            Hook::Launch if !self.is_on_duty() => Some(HookResult::Continue),
+            Hook::Launch if self.has_settled(now) => Some(HookResult::Continue),
+            Hook::Launch => {
+                let due = self.lifecycle.launch.deadline.is_some_and(|deadline| now >= deadline);
+                (due && self.is_this_hosts_fault(now)).then_some(HookResult::Abandon)
+            }
+        }
+    }
+
+    fn has_settled(&self, now: Mono) -> bool {
+        let enough = |run: &crate::Run| run.connections() >= self.config.min_connections;
+        self.runs.serving().is_some_and(|(_, run)| enough(run)) && self.outage.good_for(now) >= self.config.settle
+    }
+
+    /// Whether another instance in this one's place could do better.
+    fn is_this_hosts_fault(&self, now: Mono) -> bool {
+        let blamed = self.found.as_ref().is_some_and(|finding| {
+            finding.confidence != Confidence::Guess && matches!(finding.blame, Blame::Process | Blame::HostNetwork)
+        });
+        let judged = self.outage.lasted(now).is_some_and(|lasted| lasted >= self.config.probe_after);
+        judged && blamed && !self.runs.serving().is_some_and(|(_, run)| run.connections() > 0)
+    }
+
+    /// Where the group has this instance was read, for whoever asked.
+    pub(crate) fn place_read(&mut self, now: Mono, result: Result<Place, Failure>) {
+        self.turn_is(now, &result);
+        for hook in Hook::BOTH {
+            if self.may_wait(hook) {
+                self.hook_placed(now, hook, &result);
+            }
+        }
+    }
+
+    fn hook_placed(&mut self, now: Mono, hook: Hook, result: &Result<Place, Failure>) {
+        let place = match result {
+            Ok(place) => place,
+            Err(Failure { kind: FailureKind::Disabled | FailureKind::Missing, .. }) => {
+                self.lifecycle.at(hook).over = true;
+                return;
+            }
+            Err(failure) => {
+                let text = failure.text.clone();
+                return self.hook_failed(now, hook, "where the group has this instance is not known", text);
+            }
+        };
+        match hook.place(&place.lifecycle) {
+            At::Past => self.lifecycle.at(hook).over = true,
+            At::Before => self.lifecycle.at(hook).ask_at = now + self.config.ask_again,
+            At::Waits => {
+                let timeout = if hook == Hook::Launch { place.launch_timeout } else { place.terminate_timeout };
+                self.group_waits(now, hook, timeout);
+            }
+        }
+    }
+
+    fn group_waits(&mut self, now: Mono, hook: Hook, timeout: Option<Duration>) {
+        let started = if hook == Hook::Launch { self.started } else { now };
+        let waiting = self.lifecycle.at(hook);
+        let since = *waiting.since.get_or_insert(started);
+        // A quarter of the time is left for what goes wrong on the way.
+        let deadline = timeout.map(|timeout| since + timeout * 3 / 4);
+        waiting.deadline = deadline;
+        waiting.ask_at = deadline.unwrap_or(now + self.config.refused_again).max(now + self.config.ask_again);
+        let due = deadline.is_some_and(|deadline| now >= deadline);
+        match self.wish(now, hook) {
+            Some(result) => {
+                let what =
+                    format!("{}: {}", hook.name(), if result == HookResult::Continue { "go on" } else { "give up" });
+                let evidence = self.why(now);
+                self.note(now, DecisionKind::Action, what, evidence);
+                self.book.give(Order::CompleteHook { hook, result });
+            }
+            None if due && hook == Hook::Launch && self.asks_for_others(now) => {}
+            None if due => self.book.give(Order::Heartbeat { hook }),
+            None => {}
+        }
+    }
+
+    /// Before an instance that cannot register is given up or waited for, the others are asked. Says whether they are.
+    fn asks_for_others(&mut self, now: Mono) -> bool {
+        let known = self.guard.others(now, self.config.evidence_lasts).is_some_and(|others| others != Others::NotKnown);
+        if known || !self.outage.lasted(now).is_some_and(|lasted| lasted >= self.config.probe_after) {
+            return false;
+        }
+        self.ask_others(now)
+    }
+
+    pub(crate) fn hook_completed(&mut self, now: Mono, hook: Hook, result: Result<(), Failure>) {
+        match result {
+            Ok(()) => {
+                self.lifecycle.at(hook).over = true;
+                let what = format!("{} is completed", hook.name());
+                self.note(now, DecisionKind::Action, what, "the group goes on");
+            }
+            Err(failure) => {
+                let what = format!("{} was not completed", hook.name());
+                self.hook_failed(now, hook, &what, failure.text);
+            }
+        }
+    }
+
+    pub(crate) fn hook_beaten(&mut self, now: Mono, hook: Hook, result: Result<(), Failure>) {
+        match result {
+            Ok(()) => {
+                let waiting = self.lifecycle.at(hook);
+                (waiting.since, waiting.deadline, waiting.ask_at, waiting.failures) = (Some(now), None, now, 0);
+            }
+            Err(failure) => {
+                let what = format!("{} got no heartbeat", hook.name());
+                self.hook_failed(now, hook, &what, failure.text);
+            }
+        }
+    }
+
+    fn hook_failed(&mut self, now: Mono, hook: Hook, what: &str, text: String) {
+        let again = self.config.ask_again;
+        let waiting = self.lifecycle.at(hook);
+        waiting.ask_at = now + doubled(again, waiting.failures.min(3));
+        waiting.failures = waiting.failures.saturating_add(1);
+        if waiting.failures == 1 {
+            self.note(now, DecisionKind::Refusal, what, text);
+        }
+    }
+
+    pub(crate) fn lifecycle_moments(&self) -> Vec<Mono> {
+        if !self.supply.identified {
+            return vec![];
+        }
+        let hooks = Hook::BOTH.into_iter().filter(|hook| self.may_wait(*hook)).map(|hook| match hook {
+            Hook::Launch => self.lifecycle.launch.ask_at,
+            Hook::Terminate => self.lifecycle.terminate.ask_at,
+        });
+        let settled = self.outage.good_since().map(|since| since + self.config.settle);
+        let arriving = settled.filter(|_| self.may_wait(Hook::Launch));
+        hooks.chain([self.lifecycle.next_notices]).chain(arriving).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_before_a_hook_at_it_or_past_it() {
+        let word = |hook: Hook, state| match hook.place(state) {
+            At::Before => "before",
+            At::Waits => "waits",
+            At::Past => "past",
+        };
+        for (state, launch, terminate) in [
+            ("Pending", "before", "before"),
+            ("Pending:Wait", "waits", "before"),
+            ("Pending:Proceed", "past", "before"),
+            ("Warmed:Pending:Wait", "waits", "before"),
+            ("Warmed:Stopped", "past", "before"),
+            ("InService", "past", "before"),
+            ("Standby", "past", "before"),
+            ("Terminating", "past", "before"),
+            ("Terminating:Wait", "past", "waits"),
+            ("Warmed:Terminating:Wait", "past", "waits"),
+            ("Terminating:Proceed", "past", "past"),
+            ("Terminated", "past", "past"),
+        ] {
+            assert_eq!((word(Hook::Launch, state), word(Hook::Terminate, state)), (launch, terminate), "{state}");
+        }
+    }
+}

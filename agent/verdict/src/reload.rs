@@ -1,0 +1,104 @@
+//! Hand-overs that somebody asked for and waits for.
+
+use crate::{Answer, Ended, Mono, Order, RequestId, RunId, Verdict};
+
+/// Who waits for what. What is asked for while a hand-over is under way is done after it, by a read of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Reloads {
+    waiting: Vec<RequestId>,
+    /// Those that the read, the installation and the hand-over that are under way answer.
+    active: Vec<RequestId>,
+    /// A connector that was started at once because nothing was registered: whether it registers is the answer.
+    watched: Option<(RunId, Mono)>,
+}
+
+impl Reloads {
+    /// Whether what is under way was asked for.
+    pub fn is_active(&self) -> bool {
+        !self.active.is_empty()
+    }
+}
+
+impl Verdict {
+    pub(crate) fn reload(&mut self, now: Mono, request: RequestId) {
+        let refusal = if self.is_stopping() || !self.is_on_duty() {
+            Some((Ended::Failed, format!("nothing is handed over: {}", self.why(now))))
+        } else if !self.supply.identified {
+            Some((Ended::Failed, "the agent does not know yet who this instance is; try again".to_string()))
+        } else {
+            let held = self.holds.in_force(now).next();
+            held.map(|(_, hold)| {
+                (Ended::Refused, format!("nothing is handed over while a hold is in force: {}", hold.note))
+            })
+        };
+        match refusal {
+            Some((ended, text)) => self.book.give(Order::Answer { request, answer: Answer { ended, text } }),
+            None => self.reloads.waiting.push(request),
+        }
+    }
+
+    pub(crate) fn step_reload(&mut self, now: Mono) {
+        self.watch_reload(now);
+        let busy = self.reloads.is_active()
+            || self.handover.is_some()
+            || self.runs.full()
+            || self.book.is_open(|order| {
+                matches!(order, Order::ReadSecret { .. } | Order::Install { .. } | Order::Commit { .. })
+            });
+        if busy || self.reloads.waiting.is_empty() {
+            return;
+        }
+        self.reloads.active = std::mem::take(&mut self.reloads.waiting);
+        // Who asks has mended what there was to mend.
+        self.supply.refused = None;
+        self.turn = None;
+        self.read_secret(now);
+    }
+
+    /// What was asked for is done by a connector that was started at once.
+    pub(crate) fn watch_start(&mut self, now: Mono, run: RunId) {
+        if self.reloads.is_active() {
+            self.reloads.watched = Some((run, now + self.config.register_timeout));
+        }
+    }
+
+    fn watch_reload(&mut self, now: Mono) {
+        let Some((id, until)) = self.reloads.watched else { return };
+        let run = self.runs.iter().find(|(run, _)| *run == id).map(|(_, run)| run);
+        match run {
+            Some(run) if run.connections() > 0 => {
+                let text = format!(
+                    "secret version {} serves now (generation {})",
+                    run.installed.version, run.installed.generation
+                );
+                self.conclude(Ended::Done, text);
+            }
+            Some(run) if now >= until => {
+                let text = format!("the connector did not register in time: {}", run.evidence());
+                self.conclude(Ended::Failed, text);
+            }
+            Some(_) => {}
+            None => self.conclude(Ended::Failed, "the connector was replaced before it registered".into()),
+        }
+    }
+
+    /// Tells everybody who waits for it what came of it.
+    pub(crate) fn conclude(&mut self, ended: Ended, text: String) {
+        self.reloads.watched = None;
+        for request in std::mem::take(&mut self.reloads.active) {
+            self.book.give(Order::Answer { request, answer: Answer { ended, text: text.clone() } });
+        }
+    }
+
+    /// Nothing that was asked for will be done any more.
+    pub(crate) fn drop_reloads(&mut self, now: Mono) {
+        let mut waiting = std::mem::take(&mut self.reloads.waiting);
+        self.reloads.active.append(&mut waiting);
+        let text = format!("nothing is handed over any more: {}", self.why(now));
+        self.conclude(Ended::Failed, text);
+    }
+
+    pub(crate) fn reload_moment(&self) -> Option<Mono> {
+        self.reloads.watched.map(|(_, until)| until)
+    }
+}

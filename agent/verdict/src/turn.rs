@@ -1,0 +1,149 @@
+//! Whose turn it is: the instances of a group change one after the other, so that what is bad about a change is seen at the
+//! first of them.
+
+use crate::handover::Why;
+use crate::{DecisionKind, Failure, FailureKind, Mono, Order, Place, Verdict, VersionId};
+use std::time::Duration;
+
+/// A change that waits for this instance's turn.
+#[derive(Debug, Clone)]
+pub(crate) struct Turn {
+    pub change: Change,
+    /// When it comes; `None`: the place in the group is being read.
+    pub at: Option<Mono>,
+    /// Whether others go first, so that they are asked what they made of it.
+    follows: bool,
+    /// What it waits for beyond its time.
+    pub waits: Option<String>,
+    failures: u32,
+}
+
+/// What changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The secret has that version.
+    Version(VersionId),
+    /// The file of cloudflared is of that version.
+    Binary(String),
+}
+
+/// What others refuse could not be read so often: that is no reason to run on with an old secret for ever.
+const ENOUGH_TRIES: u32 = 5;
+
+impl Verdict {
+    pub(crate) fn new_binary(&mut self, now: Mono, version: String) {
+        let evidence = if self.config.on_new_binary {
+            "the connector is handed over to it"
+        } else {
+            "it comes into use when the connector is started next; `cflared-agent reload` hands over to it"
+        };
+        self.note(now, DecisionKind::Finding, format!("cloudflared {version} was installed"), evidence);
+        // A version of the secret that waits takes the new file along.
+        if self.config.on_new_binary && self.turn.is_none() && self.is_on_duty() && self.runs.serving().is_some() {
+            self.take_turn(Change::Binary(version));
+        }
+    }
+
+    /// A change has come up, and what runs is well: it is made in turn.
+    pub(crate) fn take_turn(&mut self, change: Change) {
+        if self.turn.as_ref().is_some_and(|turn| turn.change == change) {
+            return;
+        }
+        self.turn = Some(Turn { change, at: None, follows: false, waits: None, failures: 0 });
+        self.read_place();
+    }
+
+    /// The place in the group is known, or not.
+    pub(crate) fn turn_is(&mut self, now: Mono, place: &Result<Place, Failure>) {
+        let Some(turn) = self.turn.as_mut().filter(|turn| turn.at.is_none()) else { return };
+        let rank = match place {
+            Ok(place) => place.rank,
+            // There is no group, so there is nobody to wait for.
+            Err(Failure { kind: FailureKind::Disabled | FailureKind::Missing, .. }) => 0,
+            Err(_) => 1,
+        };
+        let one = self.config.register_timeout + self.config.settle;
+        let wait = if rank == 0 { Duration::ZERO } else { self.config.probation + one * rank };
+        (turn.at, turn.follows) = (Some(now + wait), rank > 0);
+        if rank > 0 {
+            let evidence = match place {
+                Ok(_) => format!("{rank} instances of the group go first"),
+                Err(failure) => format!("whether others go first is not known: {}", failure.text),
+            };
+            self.note(now, DecisionKind::Action, format!("{} in {} s", self.told_change(), wait.as_secs()), evidence);
+        }
+    }
+
+    pub(crate) fn step_turn(&mut self, now: Mono) {
+        let Some(turn) = &self.turn else { return };
+        // A new version may be what is missing; a new file comes into use with the next start anyway.
+        let urgent = matches!(turn.change, Change::Version(_)) && self.is_urgent();
+        if !urgent && turn.at.is_none_or(|at| now < at) {
+            return;
+        }
+        let busy = self.handover.is_some()
+            || self.reloads.is_active()
+            || self.runs.full()
+            || self.book.is_open(|order| matches!(order, Order::Install { .. } | Order::ReadRefusals));
+        if busy || (!urgent && self.is_held(now)) {
+            return;
+        }
+        if turn.follows && !urgent {
+            self.book.give(Order::ReadRefusals);
+        } else {
+            self.go_ahead(now);
+        }
+    }
+
+    pub(crate) fn refusals_read(&mut self, now: Mono, result: Result<u32, Failure>) {
+        let Some(turn) = &mut self.turn else { return };
+        let waits = match result {
+            Ok(0) | Err(Failure { kind: FailureKind::Disabled, .. }) => return self.go_ahead(now),
+            Ok(_) => "another instance of the tunnel refuses a version of the secret".to_string(),
+            Err(_) if turn.failures >= ENOUGH_TRIES => return self.go_ahead(now),
+            Err(failure) => {
+                turn.failures += 1;
+                format!("whether another instance refuses it is not known: {}", failure.text)
+            }
+        };
+        turn.at = Some(now + self.config.grain);
+        if turn.waits.as_ref() != Some(&waits) {
+            turn.waits = Some(waits.clone());
+            let what = format!("{}: not yet", self.told_change());
+            self.note(now, DecisionKind::Refusal, what, waits);
+        }
+    }
+
+    fn go_ahead(&mut self, now: Mono) {
+        if self.handover.is_some() || self.runs.full() {
+            return;
+        }
+        let what = self.told_change();
+        let Some(turn) = self.turn.take() else { return };
+        match turn.change {
+            Change::Version(version) => {
+                self.note(now, DecisionKind::Action, what, "the secret has it");
+                self.book.give(Order::Install { version });
+            }
+            Change::Binary(binary) => {
+                let serving = self.runs.serving().filter(|(_, run)| run.connections() > 0);
+                let Some(installed) = serving.map(|(_, run)| run.installed.clone()) else { return };
+                self.note(now, DecisionKind::Action, what, "its file was replaced");
+                self.hand_over(now, installed, Why::Binary(binary));
+            }
+        }
+    }
+
+    /// What waits for its turn, in words.
+    pub(crate) fn told_change(&self) -> String {
+        match self.turn.as_ref().map(|turn| &turn.change) {
+            Some(Change::Version(version)) => format!("install secret version {version}"),
+            Some(Change::Binary(binary)) => format!("hand over to cloudflared {binary}"),
+            None => String::new(),
+        }
+    }
+
+    pub(crate) fn turn_moment(&self) -> Option<Mono> {
+        self.turn.as_ref().and_then(|turn| turn.at)
+    }
+}
