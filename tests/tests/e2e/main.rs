@@ -9,6 +9,7 @@ mod command_line;
 mod connector;
 mod datapoints;
 mod doctor;
+mod golden;
 mod hold;
 mod identity;
 mod image;
