@@ -56,7 +56,8 @@ impl Verdict {
     fn may_return(&self, now: Mono) -> bool {
         let edge_out = self.inquiry.edge_out(now, self.config.evidence_lasts);
         let installing = self.book.is_open(|order| matches!(order, Order::Install { .. }));
-        self.handover.is_none() && !installing && !self.runs.full() && !self.is_held(now) && !edge_out
+        let busy = self.handover.is_some() || installing || self.reloads.is_active() || self.runs.full();
+        !busy && !self.is_held(now) && !edge_out
     }
 
     fn try_return(&mut self, now: Mono) {

@@ -166,8 +166,8 @@ impl Verdict {
                 self.hand_over_anew(now)
             };
         }
-        if self.handover.is_some() {
-            // A return began while it was read. It is read again after that.
+        if self.handover.is_some() || self.book.is_open(|order| matches!(order, Order::Install { .. })) {
+            // That began while it was read. It is read again after it.
             self.supply.next_read = now;
         } else if asked || self.is_urgent() {
             self.turn = None;
