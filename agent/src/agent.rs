@@ -33,7 +33,7 @@ use crate::settings::Settings;
 use crate::{bundle, identity, log, observe};
 use alarm::Alarm;
 use boot::Booted;
-use cflared_verdict::{Carried, Event, Health, Holder, Mono, Ready, Request, RunFact, RunId, Verdict};
+use cflared_verdict::{Carried, Event, Holder, Mono, Ready, Request, RunFact, RunId, Verdict};
 use config::config;
 use evidence::announce;
 use grain::grain_end;
@@ -384,7 +384,6 @@ impl Agent {
 
     /// Tells systemd. The watchdog is fed when it is due, and whenever the writer is woken anyway.
     fn notify(&mut self, now: Mono, writing: bool) {
-        let health = self.verdict.health();
         self.writer.notify(Notice::Status(self.headline(now)));
         if let Some(period) = self.watchdog
             && (writing || now >= self.next_watchdog)
