@@ -181,16 +181,17 @@ def host_faults(host, journal):
 
 SHORT = {"secret": {"poll_interval": "3s"}, "observe": {"interval": "500ms"}, "connector": {"grace_period": "2s"},
          "verdict": {"startup_grace": "2s", "recheck_secret_after": "1s", "probe_after": "2s", "restart_after": "3s", "condemn_after": "5s"},
-         "handover": {"register_timeout": "10s", "settle": "1s"}, "cloudwatch": {"interval": "1s"}}
+         "handover": {"register_timeout": "10s", "settle": "1s", "probation": "0s"}, "cloudwatch": {"interval": "1s"}}
 
 
 def run(host):
     host.configure(**SHORT)
-    host.standins.start(metadata=False)
+    host.standins.start()
+    host.standins.imds("fault", {"scope": "/latest", "trouble": {"status": 503}})
     host.boot()
     journal = Journal(host)
     journal.wait("boot_retrying")
-    host.standins.start_metadata()
+    host.standins.imds("clear", method="POST")
     host.registered()
     for event in ("identified", "connector_started", "connector_id", "registered", "health"):
         journal.wait(event)
