@@ -1,7 +1,7 @@
 #!/bin/sh
 # tests/unit.sh UNIT...
-# Lets systemd's own parser read the units, with a program in ExecStart that exists on a build host; holds each directive
-# against the version of systemd that brought it; and holds the agent's exposure against its limit.
+# Lets systemd's own parser read the units, with a program in ExecStart and ExecReload that exists on a build host; holds
+# each directive against the version of systemd that brought it; and holds the agent's exposure against its limit.
 set -eu
 
 # What Ubuntu 22.04 has.
@@ -13,7 +13,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 for unit in "$@"; do
-    sed 's,^ExecStart=/usr/bin/cflared-agent,ExecStart=/bin/true,' "$unit" >"$scratch/$(basename "$unit")"
+    sed 's,^\(ExecStart\|ExecReload\)=/usr/bin/cflared-agent,\1=/bin/true,' "$unit" >"$scratch/$(basename "$unit")"
 done
 complaints=$(cd "$scratch" && systemd-analyze verify --man=no -- * 2>&1) || {
     printf '%s\n' "$complaints" >&2

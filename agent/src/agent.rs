@@ -4,6 +4,7 @@
 //! The loop waits for events and for nothing else, so it always has time for the next one.
 
 mod alarm;
+mod binary;
 mod boot;
 mod clock;
 mod config;
@@ -11,10 +12,13 @@ mod ending;
 mod evidence;
 mod grain;
 mod guard;
+mod handover;
 mod host;
+mod lifecycle;
 mod look;
 mod orders;
 mod report;
+mod requests;
 mod signals;
 
 pub use clock::Clock;
@@ -25,13 +29,14 @@ use crate::act::prometheus::{Counts, Exposition};
 use crate::act::state::{self, State, StateFile};
 use crate::act::status::Publisher;
 use crate::act::writer::{self, STATE_FILE, Writer};
-use crate::identity::{Aws, Metadata, Network};
+use crate::identity::{Aws, Metadata, Network, NoticeReader};
 use crate::observe::Observer;
 use crate::probe::{Allowance, Edges, Prober};
 use crate::secret::payload::Payload;
 use crate::settings::Settings;
 use crate::{bundle, identity, log, observe};
 use alarm::Alarm;
+use binary::Binary;
 use boot::Booted;
 use cflared_verdict::{Carried, Event, Holder, Mono, Ready, Request, RunFact, RunId, Verdict};
 use config::config;
@@ -41,6 +46,7 @@ use host::Host;
 use look::{Look, Watched};
 use orders::{News, Report};
 use report::Told;
+use requests::Requests;
 use signals::Signals;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -98,7 +104,7 @@ pub async fn run(settings: Settings, dry_run: bool, log: log::Handle) -> Result<
     let mut agent = Agent::new(settings, dry_run, facts, log)?;
     agent.aws.warm_up().await;
     let mut booting = JoinSet::new();
-    booting.spawn(boot::boot(agent.settings.clone(), opened, agent.metadata.clone(), trouble));
+    booting.spawn(agent.boot(opened, trouble));
     loop {
         let now = agent.clock.mono();
         agent.settle(now);
@@ -112,7 +118,9 @@ pub async fn run(settings: Settings, dry_run: bool, log: log::Handle) -> Result<
             Some(booted) = booting.join_next() => agent.booted(booted.expect("booting does not panic"))?,
             Some(text) = told_trouble.recv() => agent.told.boot_trouble = agent.host.is_none().then_some(text),
             Some((run, fact)) = told_facts.recv() => agent.fact(run, fact),
+            asked = agent.requests.control.asked() => agent.asked(asked),
             Some(report) = agent.reports.join_next() => agent.reported(report.expect("carrying out an order does not panic")),
+            Some(seen) = agent.binary.seen() => agent.binary_seen(seen),
             Some(look) = agent.looks.join_next() => agent.looked(look.expect("a look does not panic")),
             rung = alarm.ring(wait) => {
                 rung.map_err(|source| Error::Host { doing: "set the timer", source })?;
@@ -137,6 +145,7 @@ struct Agent {
     next_watchdog: Mono,
     state: StateFile,
     hold: hold::Watch,
+    requests: Requests,
     publisher: Publisher,
     /// `None`: nobody asked for it.
     exposition: Option<Exposition>,
@@ -145,6 +154,7 @@ struct Agent {
     prober: Prober,
     streams: Allowance,
     metadata: Metadata,
+    notices: NoticeReader,
     aws: Aws,
     /// `None` until the boot is over.
     host: Option<Host>,
@@ -152,6 +162,7 @@ struct Agent {
     facts: mpsc::UnboundedSender<(RunId, RunFact)>,
     reports: JoinSet<Report>,
     looks: JoinSet<Look>,
+    binary: Binary,
     /// What the last read of the secret found, until it is installed.
     payload: Option<Payload>,
     told: Told,
@@ -188,9 +199,6 @@ impl Agent {
                 "dry run: this instance is never marked unhealthy, it is only said when it would be"
             );
         }
-        for key in &settings.not_acted_on {
-            warn!(key, event = "setting_without_effect", "this setting is accepted and has no effect in this version");
-        }
         let writer = Arc::new(Writer::start(runtime_dir, notifier).map_err(host("start the writer's thread"))?);
         let carried = serde_json::from_value(loaded.state.carried.clone()).unwrap_or_else(|_| Carried::default());
         // A start after an agent that did not say goodbye is an unplanned restart of the agent.
@@ -203,12 +211,14 @@ impl Agent {
             verdict: Verdict::new(config(&settings), seed, carried, now),
             state: StateFile::new(loaded.state, writer.clone()),
             hold: hold::Watch::new(runtime_dir, state::boot_id()),
+            requests: Requests::new(runtime_dir, now),
             publisher: Publisher::default(),
             exposition: settings.metrics.listen.map(Exposition::start),
             counts: Counts::default(),
             observer: Arc::new(Observer::new(settings.observe.timeout)?),
             prober: Prober::new(&network.resolver, Edges::of_arguments(&settings.connector.extra_args)),
             streams: Allowance::new(now),
+            notices: NoticeReader::new(metadata.clone()),
             aws: Aws::new(&settings.aws, &metadata, network)?,
             told: Told::new(clock.wall(), log),
             grain_ends: grain_end(clock.wall(), settings.cloudwatch.interval),
@@ -216,6 +226,7 @@ impl Agent {
             connectors: BTreeMap::new(),
             reports: JoinSet::new(),
             looks: JoinSet::new(),
+            binary: Binary::new(&settings.connector.binary, settings.observe.interval),
             payload: None,
             mark_was_due: false,
             ticked: now,
@@ -259,13 +270,22 @@ impl Agent {
 
     fn booted(&mut self, booted: Result<Booted, bundle::Error>) -> Result<(), Error> {
         let mut booted = booted?;
-        let installed = booted.installed.take();
+        let (installed, notices) = (booted.installed.take(), std::mem::take(&mut booted.notices));
         let mut host = Host::new(booted, &self.aws, &self.settings, self.dry_run);
         host.cloudwatch = self.settings.cloudwatch.enabled.then(|| self.start_pushing(&host));
         self.host = Some(host);
         self.told.boot_trouble = None;
+        self.tell(Event::Noticed(notices));
         self.tell(Event::Identified { installed });
         Ok(())
+    }
+
+    fn boot(
+        &self,
+        opened: boot::Opened,
+        trouble: mpsc::UnboundedSender<String>,
+    ) -> impl Future<Output = Result<Booted, bundle::Error>> + Send + use<> {
+        boot::boot(self.settings.clone(), opened, self.metadata.clone(), self.notices.clone(), trouble)
     }
 
     fn fact(&mut self, run: RunId, fact: RunFact) {
@@ -344,6 +364,8 @@ impl Agent {
         self.ticked = now;
         self.clock.resync();
         self.look_for_hold(now);
+        self.requests.control.keep(now);
+        self.binary.look(now);
         self.grain(self.clock.wall());
         for (run, connector) in &mut self.connectors {
             if connector.due().is_some_and(|due| due <= now) {

@@ -1,4 +1,5 @@
-//! The list of permissions in the docs is the one that the sources have: whoever writes the role's policy reads that.
+//! The list of permissions in the docs is the one that the sources have: whoever writes the role's policy reads that. So is what
+//! the policies in `packaging/aws` allow.
 #![allow(clippy::unwrap_used)] // a test may fail
 
 mod sources;
@@ -26,4 +27,22 @@ fn the_docs_list_every_permission_that_is_used_and_no_other() {
     let used = sources().iter().flat_map(|text| permissions(text)).collect();
     assert_eq!(permissions(&listed), used);
     assert!(used.len() >= 9, "{used:?}");
+}
+
+#[test]
+fn the_policies_allow_what_is_used_and_no_more() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let used: BTreeSet<_> =
+        sources(&root.join("src")).iter().flat_map(|path| permissions(&fs::read_to_string(path).unwrap())).collect();
+    let policies = ["agent", "agent-kms"].map(|name| root.join(format!("../packaging/aws/iam/{name}.json")));
+    let allowed: BTreeSet<_> = policies.iter().flat_map(|path| actions(&fs::read_to_string(path).unwrap())).collect();
+    assert_eq!(allowed, used);
+}
+
+/// The values of a policy that are actions: `kms:ViaService` is a key of a condition.
+fn actions(policy: &str) -> BTreeSet<String> {
+    let policy: serde_json::Value = serde_json::from_str(policy).unwrap();
+    let named =
+        policy["Statement"].as_array().unwrap().iter().flat_map(|each| permissions(&each["Action"].to_string()));
+    named.collect()
 }

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import unittest
 
-import botocore.session
 import hcl2
 import jsonschema
 from botocore.validate import ParamValidator
 
-from documents import IMAGE, REFERENCE, components, filled, inputs, parameters
+from documents import IMAGE, REFERENCE, ROOT, components, filled, inputs, parameters
+
+sys.path.append(str(ROOT / "tests"))
+from models import shape_of, wrongs
 
 HERE = IMAGE.parent / "tests" / "image"
 SERVICES = {
@@ -28,41 +30,6 @@ SERVICES = {
     "event-rule": ("events", "PutRule"),
     "event-targets": ("events", "PutTargets"),
 }
-SESSION = botocore.session.get_session()
-
-
-def shape_of(service, operation):
-    return SESSION.get_service_model(service).operation_model(operation).input_shape
-
-
-def wrongs(service, operation, given):
-    """What botocore would refuse, and what only the service would: enumerations and patterns."""
-    given = copy.deepcopy(given)
-    shape = shape_of(service, operation)
-    for name, member in shape.members.items():
-        if member.metadata.get("idempotencyToken"):
-            given.setdefault(name, "token")  # as the CLI does
-    report = ParamValidator().validate(given, shape)
-    found = [report.generate_report()] if report.has_errors() else []
-    return found + list(unlike(shape, given, operation))
-
-
-def unlike(shape, value, path):
-    if shape.type_name == "structure":
-        for name, part in value.items():
-            if name in shape.members:
-                yield from unlike(shape.members[name], part, f"{path}.{name}")
-            else:
-                yield f"{path} has no member {name}"
-    elif shape.type_name == "list":
-        for part in value:
-            yield from unlike(shape.member, part, f"{path}[]")
-    elif shape.type_name == "string":
-        allowed, pattern = getattr(shape, "enum", None), shape.metadata.get("pattern")
-        if allowed and value not in allowed:
-            yield f"{path}: {value!r} is not one of {allowed}"
-        if pattern and not re.search(pattern, value):
-            yield f"{path}: {value!r} is not like {pattern}"
 
 
 def matches(pattern, event):

@@ -16,8 +16,12 @@ pub mod dns;
 
 pub mod mysql;
 
+pub mod load;
+
 pub mod cloudflared;
 
 pub mod world;
+
+pub mod documents;
 
 pub mod demo;

@@ -1,12 +1,14 @@
 //! Holds `cloudflared-standin` against recordings of the real cloudflared (see `recorded/README.md`): the same lines with
 //! the same levels and fields, the same pages, the same exits and last words. What may differ is one table,
-//! [`recording::ALLOWED`]. What the recordings do not show (streams, orders, secrets) is in [`beyond`].
+//! [`recording::ALLOWED`]. What the recordings do not show (streams, orders, secrets) is in [`beyond`] and [`clients`].
 
 #![allow(clippy::disallowed_methods)] // These tests measure time.
 #![allow(clippy::unwrap_used)] // All of it is test code, also what is no test function.
 
 #[path = "conformance/beyond.rs"]
 mod beyond;
+#[path = "conformance/clients.rs"]
+mod clients;
 #[path = "conformance/pages.rs"]
 mod pages;
 #[path = "conformance/recording.rs"]

@@ -1,45 +1,19 @@
 """The power fails at 20 moments of an install: there is always the old or the new pair, whole, and it serves."""
 
-import base64
-import json
 import time
 
-from harness.standins import TUNNEL
+from harness.store import pair
 from harness.waiting import Failed, eventually, expect
 
 TIER = "qemu"
 MOMENTS = 20
 
 
-def reads(host):
-    """How often the secret was read so far."""
-    requests = host.standins.aws("state")["requests"]
-    return sum("GetSecretValue" in json.dumps(request) for request in requests)
-
-
 def install(host):
     """Begins an install; resolves when the secret has been sent."""
-    before = reads(host)
+    before = host.standins.reads()
     host.order("AWS_ENDPOINT_URL=http://10.0.2.2:4566 cflared-agent bootstrap; date >/run/installed")
-    eventually("the secret is read", 120, lambda: reads(host) > before, every=0.005)
-
-
-def pair(store):
-    """Which version the store holds, and whether something half-made lies beside it. Anything torn is a failure."""
-    current = (store / "current").readlink()
-    generation = store / current
-    config = (generation / "config.yml").read_text()
-    credentials = json.loads((generation / f"{TUNNEL}.json").read_text())
-    meta = json.loads((generation / "meta.json").read_text())
-    secret = base64.b64decode(credentials["TunnelSecret"])
-    versions = [number for number in (1, 2) if secret == bytes([(number * 37 + 91) % 256]) * 32]
-    expect(len(versions) == 1, f"the credentials of {current} are of no version: {meta}")
-    expect(config.startswith(f"# version {versions[0]}\n") and config.endswith("http_status:404\n"),
-           f"a torn pair in {current}: credentials of version {versions[0]}, config {config!r}")
-    for name in ("config.yml", f"{TUNNEL}.json"):
-        expect((store / name).is_symlink(), f"{name} is no link")
-    others = [path.name for path in (store / "generations").iterdir() if path.name != current.name]
-    return versions[0], others
+    eventually("the secret is read", 120, lambda: host.standins.reads() > before, every=0.005)
 
 
 def run(host):

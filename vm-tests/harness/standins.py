@@ -97,6 +97,10 @@ class Standins:
         """A new version of the secret."""
         self.aws("secret", {"name": SECRET, "text": payload(number, **more)})
 
+    def reads(self):
+        """How often the secret was asked for so far."""
+        return sum("GetSecretValue" in json.dumps(request) for request in self.aws("state")["requests"])
+
     def conduct(self, conduct):
         """How the edge treats registrations from now on."""
         self.edge("conduct", {"conduct": conduct})

@@ -2,6 +2,9 @@
 
 mod cause;
 mod group;
+mod lifecycle;
+
+pub use lifecycle::Lifecycle;
 
 use super::service_clock::ServiceClock;
 use crate::identity::{Call, failure};
@@ -91,6 +94,36 @@ pub enum Error {
         /// What it would have been marked.
         health: &'static str,
     },
+    /// An instance is not given up in a dry run.
+    #[error(
+        "failed to abandon the launch of {instance}: this is a dry run; without --dry-run {COMPLETE} would have been \
+         called now"
+    )]
+    DryAbandon {
+        /// The instance.
+        instance: String,
+    },
+    /// The settings name no such hook.
+    #[error(
+        "failed to act on a lifecycle hook of {instance}: {key} names none; set it to the name of the group's hook"
+    )]
+    NoHook {
+        /// The instance.
+        instance: String,
+        /// The key of the settings.
+        key: &'static str,
+    },
+    /// The group does not wait at that hook.
+    #[error(
+        "failed to act on the lifecycle hook {hook} of {instance}: the group does not wait for it: it was completed, its \
+         time is up, or the group has no hook of that name; see `aws autoscaling describe-lifecycle-hooks`"
+    )]
+    NotWaiting {
+        /// The instance.
+        instance: String,
+        /// The hook's name.
+        hook: String,
+    },
     /// A call failed, or its answer is of no use.
     #[error("{}", .0.text)]
     Call(Failure),
@@ -100,9 +133,9 @@ impl Error {
     /// What kind of trouble it is.
     pub fn kind(&self) -> FailureKind {
         match self {
-            Self::NotInGroup { .. } => FailureKind::Missing,
+            Self::NotInGroup { .. } | Self::NotWaiting { .. } => FailureKind::Missing,
             Self::TooMany { .. } => FailureKind::Invalid,
-            Self::DryRun { .. } => FailureKind::Disabled,
+            Self::DryRun { .. } | Self::DryAbandon { .. } | Self::NoHook { .. } => FailureKind::Disabled,
             Self::Call(failure) => failure.kind,
         }
     }
@@ -117,6 +150,7 @@ impl From<Error> for Failure {
 /// What is called: the permissions that it needs.
 const MARK: &str = "autoscaling:SetInstanceHealth";
 const READ: &str = "autoscaling:DescribeAutoScalingInstances";
+const COMPLETE: &str = "autoscaling:CompleteLifecycleAction";
 
 /// Auto Scaling, as far as this instance is concerned.
 #[derive(Debug)]

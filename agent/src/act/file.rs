@@ -39,11 +39,19 @@ fn create(path: &Path) -> io::Result<File> {
             create()
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let Some(directory) = path.parent() else { return Err(error) };
-            DirBuilder::new().mode(0o755).create(directory)?;
+            make_directory_of(path)?;
             create()
         }
         created => created,
+    }
+}
+
+/// Makes the directory that `path` lies in (0755), unless it is there; its parent must exist.
+pub fn make_directory_of(path: &Path) -> io::Result<()> {
+    let Some(directory) = path.parent() else { return Err(io::ErrorKind::NotFound.into()) };
+    match DirBuilder::new().mode(0o755).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod autoscaling;
 pub mod cloudwatch;
+pub mod control;
 pub mod durations;
 pub mod hold;
 pub mod notify;

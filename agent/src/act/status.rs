@@ -60,6 +60,12 @@ pub struct Status {
     /// The latest failure that stands in the way, with the next step; none if nothing does.
     #[serde(default)]
     pub trouble: Option<String>,
+    /// What is under way or to come: a hand-over, a change whose turn comes, a probation; none if nothing is.
+    #[serde(default)]
+    pub changing: Option<Changing>,
+    /// The version of the secret that is refused, or was tried and is put off; `trouble` says why.
+    #[serde(default)]
+    pub refusing: Option<String>,
     /// The connectors that run or are being respawned: one, or two during a hand-over.
     #[serde(default)]
     pub connectors: Vec<Connector>,
@@ -194,6 +200,16 @@ pub struct Edge {
     pub address: String,
     /// `quic` or `http2`.
     pub protocol: String,
+}
+
+/// A change of what runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changing {
+    /// What it is, and how far it has come, in words.
+    pub what: String,
+    /// Until when that lasts, or waits; none if that is not known.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
 }
 
 /// The installed bundle.

@@ -1,9 +1,9 @@
 //! What has to be known and held before anything can be decided: the store's lock, and who this instance is.
 
 use crate::bundle::{self, Found, Store, Writer};
-use crate::identity::{self, Environment, Instance, Metadata};
+use crate::identity::{self, Environment, Instance, Metadata, NoticeReader};
 use crate::settings::Settings;
-use cflared_verdict::Installed;
+use cflared_verdict::{Installed, Notices};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,6 +20,8 @@ pub struct Booted {
     pub instance: Instance,
     /// What its tag says it is for, if it could be read already.
     pub environment: Option<Environment>,
+    /// What the metadata service says of its future; nothing, if that could not be read at once.
+    pub notices: Notices,
     /// The store, which is ours until the agent ends.
     pub store: Arc<Writer>,
     /// The bundle that may be started at once.
@@ -37,10 +39,11 @@ pub async fn boot(
     settings: Arc<Settings>,
     opened: Opened,
     metadata: Metadata,
+    notices: NoticeReader,
     trouble: mpsc::UnboundedSender<String>,
 ) -> Result<Booted, bundle::Error> {
-    let learnt = async { Ok(learn(&settings, &metadata, &trouble).await) };
-    let (store, (instance, environment)) = tokio::try_join!(take_store(opened, &settings, &trouble), learnt)?;
+    let learnt = async { Ok(learn(&settings, &metadata, &notices, &trouble).await) };
+    let (store, (instance, environment, notices)) = tokio::try_join!(take_store(opened, &settings, &trouble), learnt)?;
     let (id, known) = (instance.id.clone(), environment.clone());
     let image_file = settings.paths.image_file.clone();
     let on_disk = tokio::task::spawn_blocking(move || {
@@ -61,7 +64,7 @@ pub async fn boot(
     }
     let known = environment.as_ref().map_or("not known yet", Environment::as_str);
     info!(instance = %instance.id, region = %instance.region, environment = known, event = "identified", "identified");
-    Ok(Booted { instance, environment, store, installed, image_built: image_built.ok() })
+    Ok(Booted { instance, environment, notices, store, installed, image_built: image_built.ok() })
 }
 
 /// What came of a try to take the store.
@@ -115,21 +118,36 @@ async fn take_store(
     }
 }
 
-/// The tag is asked for beside the rest, and not waited for: a bundle that is installed may start without it.
+/// The tag is asked for beside the rest, and not waited for: a bundle that is installed may start without it. Notices are
+/// asked for once the service answers, and briefly.
 async fn learn(
     settings: &Settings,
     metadata: &Metadata,
+    notices: &NoticeReader,
     trouble: &mpsc::UnboundedSender<String>,
-) -> (Instance, Option<Environment>) {
-    let instance = identity::until_known(
-        || metadata.instance(),
+) -> (Instance, Option<Environment>, Notices) {
+    let known = identity::until_known(
+        || async {
+            let (instance, notices) = tokio::join!(metadata.instance(), notices.read_soon());
+            Ok((instance?, notices))
+        },
         |error| {
             report(trouble, error.to_string());
             ControlFlow::Continue(())
         },
     );
-    let (instance, environment) = tokio::join!(instance, identity::environment(metadata, &settings.identity));
-    (instance.expect("it is never broken off"), environment.ok())
+    let (known, environment) = tokio::join!(known, identity::environment(metadata, &settings.identity));
+    let (instance, notices) = known.expect("it is never broken off");
+    // What is installed is to start all the same.
+    let notices = notices.unwrap_or_else(|cause| {
+        warn!(
+            cause,
+            event = "place_unknown",
+            "it is not known whether this instance is to serve, so it does; it is asked again"
+        );
+        Notices::default()
+    });
+    (instance, environment.ok(), notices)
 }
 
 fn report(trouble: &mpsc::UnboundedSender<String>, text: String) {

@@ -1,10 +1,12 @@
 //! What the settings come to for the verdict.
 
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use cflared_verdict::Config;
 
 /// The verdict's times and numbers; those that are no settings follow from `condemn_after`.
 pub(super) fn config(settings: &Settings) -> Config {
+    let paced = Config::paced(settings.verdict.condemn_after);
+    let settings::Lifecycle { launch_hook, terminate_hook } = &settings.lifecycle;
     Config {
         poll_interval: settings.secret.poll_interval,
         startup_grace: settings.verdict.startup_grace,
@@ -18,7 +20,16 @@ pub(super) fn config(settings: &Settings) -> Config {
         min_connections: settings.connector.min_connections,
         register_timeout: settings.handover.register_timeout,
         settle: settings.handover.settle,
-        ..Config::paced(settings.verdict.condemn_after)
+        probation: settings.handover.probation,
+        on_new_binary: settings.handover.on_new_binary,
+        launch_hook: launch_hook.is_some(),
+        terminate_hook: terminate_hook.is_some(),
+        notices_every: match (launch_hook, terminate_hook) {
+            (None, None) => paced.notices_every,
+            // The group waits for what is done on them.
+            _ => paced.ask_again,
+        },
+        ..paced
     }
 }
 
@@ -29,6 +40,33 @@ mod tests {
     #[test]
     fn the_default_settings_are_the_verdicts_defaults() {
         assert_eq!(config(&Settings::default()), Config::default());
+    }
+
+    #[test]
+    fn the_verdict_knows_which_hooks_are_named() {
+        for (text, named) in [
+            ("", (false, false)),
+            ("lifecycle: { launch_hook: hello }", (true, false)),
+            ("lifecycle: { terminate_hook: bye }", (false, true)),
+        ] {
+            let config = config(&Settings::parse(text).unwrap());
+            assert_eq!((config.launch_hook, config.terminate_hook), named, "{text}");
+            let every = if named == (false, false) { 60 } else { 15 };
+            assert_eq!(config.notices_every.as_secs(), every, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_hand_over_goes_by_is_passed_on() {
+        let settings = Settings::parse(
+            "{ connector: { min_connections: 3 },
+               handover: { register_timeout: 9s, settle: 8s, probation: 7s, on_new_binary: true } }",
+        )
+        .unwrap();
+        let config = config(&settings);
+        assert_eq!((config.min_connections, config.on_new_binary), (3, true));
+        let times = [config.register_timeout, config.settle, config.probation];
+        assert_eq!(times.map(|time| time.as_secs()), [9, 8, 7]);
     }
 
     #[test]

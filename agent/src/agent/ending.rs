@@ -5,18 +5,21 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 /// How long the last datapoints may take at the end.
-const FLUSH: Duration = Duration::from_secs(3);
+pub(super) const FLUSH: Duration = Duration::from_secs(3);
 /// How long the last status may take at the end.
-const LAST_WRITES: Duration = Duration::from_secs(1);
+pub(super) const LAST_WRITES: Duration = Duration::from_secs(1);
 
 impl Agent {
     /// Gives away the last datapoints and the last status.
     pub(super) async fn exit(mut self) {
-        if let Some(cloudwatch) = self.host.as_ref().and_then(|host| host.cloudwatch.as_ref())
-            && tokio::time::timeout(FLUSH, cloudwatch.flush(self.clock.wall())).await.is_err()
+        // Who may be started again a moment later has said nothing of this grain; who is sent away has.
+        let for_good = self.verdict.view(self.clock.mono()).off_duty.is_some();
+        if let Some(flushed) = self.flush(for_good)
+            && tokio::time::timeout(FLUSH, flushed).await.is_err()
         {
             warn!(event = "last_datapoints_not_taken", "the last datapoints were not taken in time");
         }
+        self.requests.close().await;
         let now = self.clock.mono();
         self.told.stopped = true;
         let carried = self.save();

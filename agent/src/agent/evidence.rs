@@ -10,15 +10,20 @@ impl Agent {
         let view = self.verdict.view(now);
         let due = !matches!(view.mark, Mark::None);
         if due && !self.mark_was_due {
-            let status = serde_json::to_string(&self.status(now)).unwrap_or_default();
-            error!(status, event = "evidence", "about to be condemned: the evidence");
-            for (run, connector) in &self.connectors {
-                for line in connector.handle.seen().last_lines {
-                    error!(%run, line, event = "evidence_lines", "about to be condemned: its last lines");
-                }
-            }
+            self.log_evidence("about to be condemned");
         }
         self.mark_was_due = due;
+    }
+
+    /// Writes the whole status and the connectors' last lines to the log.
+    pub(super) fn log_evidence(&self, occasion: &str) {
+        let status = serde_json::to_string(&self.status(self.clock.mono())).unwrap_or_default();
+        error!(status, event = "evidence", "{occasion}: the evidence");
+        for (run, connector) in &self.connectors {
+            for line in connector.handle.seen().last_lines {
+                error!(%run, line, event = "evidence_lines", "{occasion}: its last lines");
+            }
+        }
     }
 }
 

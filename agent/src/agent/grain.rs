@@ -32,8 +32,12 @@ impl Agent {
         for connector in self.connectors.values_mut() {
             connector.page_due = true;
         }
-        let now = self.clock.mono();
-        let view = self.verdict.view(now);
+        self.sample(wall);
+    }
+
+    /// Gives the state of now to CloudWatch, as that of the end of the grain that ended last before `wall`.
+    fn sample(&mut self, wall: SystemTime) {
+        let view = self.verdict.view(self.clock.mono());
         let Some(host) = &self.host else { return };
         let tunnel = view.installed.as_ref().map(|installed| installed.tunnel.as_str());
         let (Some(cloudwatch), Some(of)) = (&host.cloudwatch, host.dimensions(tunnel)) else { return };
@@ -43,12 +47,25 @@ impl Agent {
             registered: connections > 0,
             connections,
             restarts: std::mem::take(&mut self.restarts),
+            refusing: view.refusing.is_some(),
             held: held(&view),
             ami_age_days: host.image_age_days(wall),
         };
         if !cloudwatch.sample(wall, sample) {
             warn!(event = "datapoints_not_taken", "datapoints of this moment not taken: the pusher is behind");
         }
+    }
+
+    /// Has all that waits pushed at once. Whoever goes `for_good` does not see the end of the grain that is under way, so its
+    /// state of now goes along. `None` if nothing is pushed at all.
+    pub(super) fn flush(&mut self, for_good: bool) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let mut until = self.clock.wall();
+        if for_good {
+            until = until.max(self.grain_ends);
+            self.sample(until);
+        }
+        let cloudwatch = self.host.as_ref()?.cloudwatch.as_ref()?;
+        Some(cloudwatch.flush(until))
     }
 }
 

@@ -65,12 +65,12 @@ impl Agent {
     }
 }
 
-fn disabled(section: &str, so: &str) -> Failure {
+pub(super) fn disabled(section: &str, so: &str) -> Failure {
     let text = format!("{section}.enabled is false in the settings, so {so}; replace the instance by hand");
     Failure::new(FailureKind::Disabled, text)
 }
 
-fn unnamed() -> Failure {
+pub(super) fn unnamed() -> Failure {
     let text =
         "failed to ask for the peers: the environment or the tunnel is not known yet; see the tag and the secret";
     Failure::new(FailureKind::Missing, text)

@@ -1,10 +1,10 @@
 //! What is known and held once the boot is over.
 
-use crate::act::autoscaling::AutoScaling;
+use crate::act::autoscaling::{AutoScaling, Lifecycle};
 use crate::act::cloudwatch::{CloudWatch, Dimensions};
 use crate::bundle::Writer;
 use crate::identity::{Aws, Environment, Instance};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,6 +21,8 @@ pub(super) struct Host {
     pub secrets: aws_sdk_secretsmanager::Client,
     /// `None`: switched off.
     pub autoscaling: Option<Arc<AutoScaling>>,
+    /// `None`: switched off, and no hook is named.
+    pub lifecycle: Option<Arc<Lifecycle>>,
     /// `None`: switched off.
     pub cloudwatch: Option<CloudWatch>,
     /// When the image was built, if it says so.
@@ -30,11 +32,15 @@ pub(super) struct Host {
 impl Host {
     pub fn new(booted: super::boot::Booted, aws: &Aws, settings: &Settings, dry_run: bool) -> Self {
         let super::boot::Booted { instance, environment, store, image_built, .. } = booted;
-        let autoscaling = || AutoScaling::new(&aws.auto_scaling(&instance.region), instance.id.as_str(), dry_run);
-        let autoscaling = settings.autoscaling.enabled.then(|| Arc::new(autoscaling()));
+        let scaling = AutoScaling::new(&aws.auto_scaling(&instance.region), instance.id.as_str(), dry_run);
+        let (scaling, hooks) = (Arc::new(scaling), settings.lifecycle.clone());
+        // Who names a hook wants it completed, whether or not the instance may be marked.
+        let placed = settings.autoscaling.enabled || hooks != settings::Lifecycle::default();
+        let lifecycle = placed.then(|| Arc::new(Lifecycle::new(scaling.clone(), hooks)));
         Self {
             secrets: aws.secrets_manager(&instance.region),
-            autoscaling,
+            autoscaling: settings.autoscaling.enabled.then_some(scaling),
+            lifecycle,
             cloudwatch: None,
             fresh_environment: environment.clone(),
             environment,

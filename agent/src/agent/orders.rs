@@ -3,7 +3,7 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::autoscaling::{Health, Membership};
-use crate::bundle::{self, Intake, Locked, Service};
+use crate::bundle::{self, Intake, Locked, Service, Taken};
 use crate::connector::{self, respawn};
 use crate::identity::{self, Environment};
 use crate::probe::Streams;
@@ -89,14 +89,17 @@ impl Agent {
             Order::ReadGroup => self.read_group(id),
             Order::ReadPeers { since } => self.read_peers(id, since),
             Order::ReadHoldTag => self.read_hold_tag(id),
-            Order::CompareOrigins { .. }
-            | Order::MeasureMemory { .. }
-            | Order::ReadNotices
-            | Order::ReadPlace
-            | Order::ReadRefusals
-            | Order::CompleteHook { .. }
-            | Order::Heartbeat { .. }
-            | Order::Answer { .. } => self.spawn(id, STOP, kind, async { Err(not_booted()) }),
+            Order::ReadNotices => self.read_notices(id),
+            Order::ReadPlace => self.read_place(id),
+            Order::ReadRefusals => self.read_refusals(id),
+            Order::CompleteHook { hook, result } => self.complete_hook(id, hook, result),
+            Order::Heartbeat { hook } => self.heartbeat(id, hook),
+            Order::CompareOrigins { old, new } => self.compare_origins(id, old, new),
+            Order::MeasureMemory { like } => self.measure_memory(id, like),
+            Order::Answer { request, answer } => {
+                self.requests.answer(request, answer);
+                self.spawn(id, STOP, kind, async { Ok(done(())) });
+            }
             Order::Exit => self.exiting = true,
         }
     }
@@ -167,8 +170,9 @@ impl Agent {
             binary: self.settings.connector.binary.clone(),
         };
         self.spawn(id, DISK, order, async move {
-            let installed = intake.take(payload).await.map_err(Failure::from)?;
-            Ok((Outcome::Installed(installed), News::None))
+            let Taken { installed, equivalent } = intake.take(payload).await.map_err(Failure::from)?;
+            let outcome = if equivalent { Outcome::Equivalent(installed) } else { Outcome::Installed(installed) };
+            Ok((outcome, News::None))
         });
     }
 
@@ -249,7 +253,7 @@ fn without_origins(error: &dyn std::fmt::Display) -> Vec<Service> {
     vec![]
 }
 
-fn done((): ()) -> (Outcome, News) {
+pub(super) fn done((): ()) -> (Outcome, News) {
     (Outcome::Done, News::None)
 }
 

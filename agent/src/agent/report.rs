@@ -120,6 +120,8 @@ impl Agent {
             guard: view.guard.clone(),
             health: status::Health { state: view.health.to_string(), since: at(view.since), why: self.why(&view) },
             trouble: view.trouble.clone().or_else(|| self.told.boot_trouble.clone()),
+            changing: view.changing.clone().map(|what| status::Changing { what, until: view.changing_until.map(at) }),
+            refusing: view.refusing.as_ref().map(|version| version.0.clone()),
             connectors: view.runs.iter().map(|(id, run)| self.connector(*id, run)).collect(),
             installed: view.installed.as_ref().map(|installed| status::Installed {
                 generation: installed.generation.0,

@@ -1,6 +1,7 @@
 //! The whole way of a payload into the store: checked, staged, held against cloudflared's own rules, published.
 
-use super::{Bundle, Error, Made, RuleBroken, Writer};
+use super::equivalence;
+use super::{Bundle, Error, Found, Made, RuleBroken, Writer};
 use crate::cloudflared::{self, ValidateError};
 use crate::secret::Payload;
 use cflared_verdict::{Failure, FailureKind, Installed};
@@ -24,6 +25,15 @@ pub struct Intake {
     pub now: SystemTime,
     /// cloudflared, which is asked about the ingress rules.
     pub binary: PathBuf,
+}
+
+/// What came of a payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The generation that it is now. `current` does not name it yet.
+    pub installed: Installed,
+    /// Whether it means the same to a connector as the generation that `current` names.
+    pub equivalent: bool,
 }
 
 /// Why a payload was not taken in. The bundle that was there still is.
@@ -60,20 +70,26 @@ impl From<Error> for Failure {
 }
 
 impl Intake {
-    /// Takes the payload in. `current` does not name it yet.
+    /// Takes the payload in.
     ///
     /// # Errors
     /// It breaks a rule, the file system refused, or cloudflared did.
-    pub async fn take(self, payload: Payload) -> Result<Installed, NotTaken> {
+    pub async fn take(self, payload: Payload) -> Result<Taken, NotTaken> {
         let Self { store, instance, environment, now, binary } = self;
         let staging = store.clone();
-        let staged = tokio::task::spawn_blocking(move || {
+        let (staged, equivalent) = tokio::task::spawn_blocking(move || {
             let bundle = Bundle::check(payload, staging.store().dir())?;
             let made = Made { instance: &instance, environment: &environment, now };
-            staging.with(|store| Ok::<_, NotTaken>(store.stage(&bundle, made)?))
+            let serves = match staging.store().installed(&instance, Some(&environment)) {
+                Found::Whole(installed) => staging.store().parts(&installed).ok(),
+                Found::Nothing | Found::Unusable { .. } => None,
+            };
+            let equivalent = serves.is_some_and(|serves| equivalence::same(&serves, &bundle));
+            staging.with(|store| Ok::<_, NotTaken>((store.stage(&bundle, made)?, equivalent)))
         })
         .await??;
         cloudflared::validate_ingress(&binary, &staged.config_path(), VALIDATE).await?;
-        Ok(tokio::task::spawn_blocking(move || store.with(|store| store.publish(staged))).await??)
+        let installed = tokio::task::spawn_blocking(move || store.with(|store| store.publish(staged))).await??;
+        Ok(Taken { installed, equivalent })
     }
 }

@@ -7,6 +7,7 @@
 //! thread.
 
 mod broken;
+mod equivalence;
 mod error;
 mod files;
 mod install;
@@ -22,11 +23,11 @@ mod yaml;
 pub use broken::RuleBroken;
 pub use error::{Error, Unusable};
 pub use install::{Made, Staged};
-pub use intake::{Intake, NotTaken};
+pub use intake::{Intake, NotTaken, Taken};
 pub use lock::Locked;
 pub use meta::Meta;
 pub use rules::Bundle;
-pub use service::{Origin, Service};
+pub use service::{Origin, Rule, Service};
 pub use store::{Found, Store};
 pub use writer::Writer;
 

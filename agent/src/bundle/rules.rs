@@ -1,7 +1,7 @@
 //! The checks that need nothing but the payload.
 
 use super::broken::RuleBroken;
-use super::service::Service;
+use super::service::{Rule, Service};
 use super::yaml::{self, Node};
 use crate::secret::payload::fields::Fields;
 use crate::secret::payload::{Payload, SecretText};
@@ -36,7 +36,7 @@ impl Bundle {
         }
         same_tunnel(&config, tunnel)?;
         credentials_file(&config, &config_dir.join(format!("{tunnel}.json")))?;
-        let services = ingress(&config)?;
+        let services = services(ingress(&config)?);
         Ok(Self { payload, tunnel, services })
     }
 
@@ -104,26 +104,43 @@ fn credentials_file(config: &Node, expected: &Path) -> Result<(), RuleBroken> {
     }
 }
 
-/// Checks the ingress rules; what they send traffic to.
-pub(super) fn ingress(config: &Node) -> Result<Vec<Service>, RuleBroken> {
+/// What the rules send traffic to, in their order, each once.
+pub(super) fn services(rules: Vec<Rule>) -> Vec<Service> {
+    let mut services = Vec::new();
+    for Rule { service, .. } in rules {
+        if !services.contains(&service) {
+            services.push(service);
+        }
+    }
+    services
+}
+
+/// Checks the ingress rules, and reads them.
+pub(super) fn ingress(config: &Node) -> Result<Vec<Rule>, RuleBroken> {
     let rules = match config.get("ingress") {
         None | Some(Node::Null) => return Err(RuleBroken::IngressMissing),
         Some(Node::List(rules)) => rules,
         Some(other) => return Err(wrong_type("ingress", None, other, "a list of rules")),
     };
     let (last, _) = rules.split_last().ok_or(RuleBroken::IngressMissing)?;
-    let mut services = Vec::new();
-    for (number, rule) in (1..).zip(rules) {
-        if !matches!(rule, Node::Map(_)) {
-            return Err(wrong_type("ingress", Some(number), rule, "a mapping with `service:`"));
-        }
-        let service = text(rule, "service", Some(number))?.unwrap_or_default();
-        let service = Service::parse(service).map_err(|why| RuleBroken::ServiceInvalid { rule: number, why })?;
-        if !services.contains(&service) {
-            services.push(service);
-        }
+    let read = (1..).zip(rules).map(|(number, rule)| ingress_rule(number, rule)).collect::<Result<_, _>>()?;
+    if is_catch_all(last, rules.len())? { Ok(read) } else { Err(RuleBroken::NoCatchAll) }
+}
+
+fn ingress_rule(number: usize, rule: &Node) -> Result<Rule, RuleBroken> {
+    if !matches!(rule, Node::Map(_)) {
+        return Err(wrong_type("ingress", Some(number), rule, "a mapping with `service:`"));
     }
-    if is_catch_all(last, rules.len())? { Ok(services) } else { Err(RuleBroken::NoCatchAll) }
+    let service = text(rule, "service", Some(number))?.unwrap_or_default();
+    let service = Service::parse(service).map_err(|why| RuleBroken::ServiceInvalid { rule: number, why })?;
+    // cloudflared takes a number for text here.
+    let matched = |key| match rule.get(key) {
+        Some(Node::Text(text) | Node::Other(_, text)) => text.as_str(),
+        _ => "",
+    };
+    // As it sees it, `*` is no hostname at all.
+    let hostname = Some(matched("hostname")).filter(|hostname| *hostname != "*").unwrap_or_default();
+    Ok(Rule { hostname: hostname.to_lowercase(), path: matched("path").into(), service })
 }
 
 /// Whether the rule matches every request, as cloudflared sees it: no path, and no hostname or `*`.

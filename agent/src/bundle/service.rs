@@ -9,6 +9,17 @@ use url::{Host, Url};
 const SCHEMES: &[(&str, u16)] =
     &[("http", 80), ("https", 443), ("ws", 80), ("wss", 443), ("tcp", 7864), ("ssh", 22), ("rdp", 3389), ("smb", 445)];
 
+/// An ingress rule: which requests go where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The hostname that it matches, in lower case; empty: every one.
+    pub hostname: String,
+    /// The regular expression that the path must match; empty: every one.
+    pub path: String,
+    /// Where they go.
+    pub service: Service,
+}
+
 /// What an ingress rule sends traffic to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {

@@ -3,9 +3,9 @@
 use super::error::{Error, Unusable};
 use super::files::{self, Unread};
 use super::meta::{self, Meta};
-use super::service::Service;
+use super::service::{Rule, Service};
 use super::{rules, yaml};
-use crate::secret::payload::MAX_BYTES;
+use crate::secret::payload::{MAX_BYTES, SecretText};
 use cflared_verdict::{Generation, Installed};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -25,6 +25,12 @@ pub(super) const META: &str = "meta.json";
 #[derive(Debug, Clone)]
 pub struct Store {
     dir: PathBuf,
+}
+
+/// Both parts of an installed bundle.
+pub(super) struct Parts {
+    pub config_yaml: SecretText,
+    pub credentials_json: SecretText,
 }
 
 /// What is installed.
@@ -81,13 +87,35 @@ impl Store {
     /// What the rules of a generation send traffic to, in their order, each once.
     ///
     /// # Errors
-    /// Its config cannot be read, or breaks a rule, which an installed one does not unless it was changed.
+    /// As [`Store::rules`].
     pub fn services(&self, generation: Generation) -> Result<Vec<Service>, Error> {
+        self.rules(generation).map(rules::services)
+    }
+
+    /// The ingress rules of a generation.
+    ///
+    /// # Errors
+    /// Its config cannot be read, or breaks a rule, which an installed one does not unless it was changed.
+    pub fn rules(&self, generation: Generation) -> Result<Vec<Rule>, Error> {
         let broken = |why: String| Error::Rules { generation, why };
         let config = read(&self.generation_dir(generation), CONFIG).map_err(|unusable| broken(unusable.to_string()))?;
         let text = std::str::from_utf8(&config).map_err(|_| broken("its config.yml is not UTF-8".into()))?;
         let config = yaml::parse(text).map_err(|rule| broken(rule.to_string()))?;
         rules::ingress(&config).map_err(|rule| broken(rule.to_string()))
+    }
+
+    /// The config and the credentials of a generation, as they are on the disk.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub(super) fn parts(&self, installed: &Installed) -> Result<Parts, Unusable> {
+        let dir = self.generation_dir(installed.generation);
+        let text = |file: &str| {
+            let bytes = read(&dir, file)?;
+            let text = std::str::from_utf8(&bytes).map(|text| SecretText::new(text.to_owned()));
+            text.map_err(|_| Unusable::File { file: file.into(), why: "is not UTF-8".into() })
+        };
+        Ok(Parts { config_yaml: text(CONFIG)?, credentials_json: text(&credentials_name(&installed.tunnel))? })
     }
 
     /// What `current` names, if it is whole, whoever installed it.

@@ -1,3 +1,4 @@
+mod equivalence;
 mod rules;
 mod store;
 

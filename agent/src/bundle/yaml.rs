@@ -26,8 +26,9 @@ pub enum Node {
     Null,
     /// Text, quoted or not.
     Text(String),
-    /// A number or a truth value, of which no rule needs to know more.
-    Other(&'static str),
+    /// A number or a truth value: its kind, of which no rule needs to know more, and its value in one form, whichever the
+    /// file has.
+    Other(&'static str, String),
     /// A sequence.
     List(Vec<Node>),
     /// A mapping, in the file's order.
@@ -40,7 +41,7 @@ impl Node {
         match self {
             Self::Null => "nothing",
             Self::Text(_) => "text",
-            Self::Other(kind) => kind,
+            Self::Other(kind, _) => kind,
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
         }
@@ -174,6 +175,12 @@ impl Reader<'_> {
     }
 }
 
+const NUMBER: &str = "a number";
+
+fn number(value: impl fmt::Display) -> Node {
+    Node::Other(NUMBER, value.to_string())
+}
+
 impl<'de> DeserializeSeed<'de> for Reader<'_> {
     type Value = Node;
 
@@ -198,28 +205,29 @@ impl<'de> Visitor<'de> for Reader<'_> {
         Ok(Node::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
-        Ok(Node::Other("true or false"))
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Other("true or false", value.to_string()))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
-        Ok(Node::Other("a number"))
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(number(value))
     }
 
-    fn visit_i128<E>(self, _: i128) -> Result<Node, E> {
-        Ok(Node::Other("a number"))
+    fn visit_i128<E>(self, value: i128) -> Result<Node, E> {
+        Ok(number(value))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
-        Ok(Node::Other("a number"))
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(number(value))
     }
 
-    fn visit_u128<E>(self, _: u128) -> Result<Node, E> {
-        Ok(Node::Other("a number"))
+    fn visit_u128<E>(self, value: u128) -> Result<Node, E> {
+        Ok(number(value))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
-        Ok(Node::Other("a number"))
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        // So that 1.0 is not 1.
+        Ok(Node::Other(NUMBER, format!("{value:?}")))
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Node, E> {

@@ -93,6 +93,19 @@ fn failures_come_first_and_the_short_text_fits_into_2500_characters() {
 }
 
 #[test]
+fn colours_are_put_on_the_words_and_nothing_else() {
+    let mut report = report();
+    report.record(&catalogue::SSM_AGENT, Found::warn("it is \u{1b}[2J not there"));
+    report.record(&catalogue::CLOUDFLARED_PRESENT, Found::fail("WARN"));
+    let text = report.text(Style { verbose: false, colour: true });
+    assert!(text.starts_with("\u{1b}[31mNOT FINE\u{1b}[0m: cloudflared-present: WARN; "), "{text}");
+    assert!(text.contains("\n\u{1b}[31mFAIL\u{1b}[0m cloudflared-present: WARN\n"), "{text}");
+    assert!(text.contains("\n\u{1b}[33mWARN\u{1b}[0m ssm-agent: it is  [2J not there\n"), "{text}");
+    let plain: String = text.replace("\u{1b}[31m", "").replace("\u{1b}[33m", "").replace("\u{1b}[32m", "");
+    assert_eq!(plain.replace("\u{1b}[0m", ""), report.text(Style::default()));
+}
+
+#[test]
 fn the_whole_of_a_short_text() {
     let mut report = report();
     report.record(&catalogue::AGENT_STATIC, Found::pass("/usr/bin/cflared-agent, for x86_64"));

@@ -171,7 +171,7 @@ async fn install(
         now: clock.wall(),
         binary: settings.connector.binary,
     };
-    let installed = intake.take(payload).await?;
+    let installed = intake.take(payload).await?.installed;
     let generation = installed.generation;
     let committed = tokio::task::spawn_blocking(move || {
         store.with(|store| {

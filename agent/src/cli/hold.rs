@@ -75,14 +75,14 @@ pub fn main(settings: &Settings, args: &Args) -> Exit {
 }
 
 /// Whether an agent runs.
-enum Running {
+pub(super) enum Running {
     Yes(Box<Status>),
     No,
     /// It cannot be told, and why.
     Unknown(String),
 }
 
-fn running(settings: &Settings, now: SystemTime) -> Running {
+pub(super) fn running(settings: &Settings, now: SystemTime) -> Running {
     match Status::read(&settings.paths.runtime_dir.join(STATUS_FILE)) {
         Ok(status) if !Path::new("/proc").join(status.agent.pid.to_string()).exists() => Running::No,
         Ok(status) if status.is_stale(now) => {

@@ -6,6 +6,7 @@ mod doctor;
 mod hold;
 mod owner;
 mod private;
+mod reload;
 mod run;
 mod status;
 mod validate;
@@ -66,6 +67,9 @@ enum Command {
     Hold(hold::Args),
     /// Wait until the tunnel is up and has settled; exits 0 then, 1 if it is not in time, 2 if that is not known
     Wait(wait::Args),
+    /// Hand over now to the newest version of the secret, or to a new connector of the same one, and tell what came of it
+    #[command(after_help = reload::HELP)]
+    Reload(reload::Args),
     /// Find out what is wrong with this host's tunnel, within 15 s; exits 0 if nothing is, 1 if something, 2 if that is not known
     Doctor(doctor::Args),
     /// Check that an image is fit to be launched; exits 0 if it is, 1 if not, 2 if that is not known
@@ -99,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => settings().map(|settings| status::main(&settings, &args)),
         Command::Hold(args) => settings().map(|settings| hold::main(&settings, &args)),
         Command::Wait(args) => settings().map(|settings| wait::main(&settings, &args)),
+        Command::Reload(args) => settings().map(|settings| reload::main(&settings, &args)),
         // They are among what it looks at.
         Command::Doctor(args) => Ok(doctor::main(named, &args)),
         // Those of the image are among what it looks at.

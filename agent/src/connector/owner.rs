@@ -3,7 +3,7 @@
 use super::complaints::Complaints;
 use super::respawn::Respawn;
 use super::{RestartError, Spec, relay, seen};
-use crate::cloudflared::{Process, SpawnError, command};
+use crate::cloudflared::{Process, SpawnError, Stamp, command};
 use cflared_verdict::{RunFact, RunId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,8 +63,10 @@ impl Owner {
     /// Runs children until the run is drained or its handle is dropped.
     pub async fn run(mut self) {
         loop {
+            // Before the spawn: a file that is replaced in between then counts as another one, and not the other way round.
+            let file = Stamp::of(&self.spec.binary);
             let next = match Process::spawn(self.command()) {
-                Ok(process) => self.attend(process).await,
+                Ok(process) => self.attend(process, file).await,
                 Err(error) => self.not_spawned(&error),
             };
             let Next::Spawn { after } = next else { return };
@@ -98,10 +100,10 @@ impl Owner {
     }
 
     /// Stays with a child from its first to its last moment.
-    async fn attend(&mut self, mut process: Process) -> Next {
+    async fn attend(&mut self, mut process: Process, file: Option<Stamp>) -> Next {
         let (run, pid, spawned) = (self.spec.run, process.pid(), now());
         info!(%run, pid, event = "connector_started", "connector started");
-        self.seen.forget_connector();
+        self.seen.new_child(file);
         let mut outputs = self.relay(&mut process);
         for restarting in self.restarting.drain(..) {
             // As above.

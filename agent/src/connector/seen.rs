@@ -1,6 +1,6 @@
 //! What a run's children have said, as far as it is kept.
 
-use crate::cloudflared::{Line, Symptom, redacted};
+use crate::cloudflared::{Line, Stamp, Symptom, redacted};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
@@ -31,6 +31,8 @@ pub struct Edge {
 pub struct Seen {
     /// The connector id of the child that lives, once it has said it.
     pub connector_id: Option<Uuid>,
+    /// The file that the last child was executed from, as it was just before.
+    pub executed: Option<Stamp>,
     /// The registered connections of the child that lives, by index.
     pub edges: BTreeMap<u64, Edge>,
     /// How many lines of the run had which meaning.
@@ -61,10 +63,10 @@ impl Shared {
         self.lock().edges.clone()
     }
 
-    /// A new child has not named itself yet, nor registered.
-    pub fn forget_connector(&self) {
+    /// A new child, of that file, has not named itself yet, nor registered.
+    pub fn new_child(&self, executed: Option<Stamp>) {
         let mut seen = self.lock();
-        seen.connector_id = None;
+        (seen.connector_id, seen.executed) = (None, executed);
         seen.edges.clear();
     }
 

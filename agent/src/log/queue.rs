@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::Level;
 
 /// What may wait, in records and in bytes.
 const RECORDS: usize = 1024;
 const BYTES: usize = 1024 * 1024;
 
-/// How long the end of the process waits for the thread.
-const FLUSH_POLLS: u32 = 1000;
+/// How long the end of the process waits for the thread, and how long between two looks at it.
+const FLUSH: Duration = Duration::from_secs(1);
 const FLUSH_POLL: Duration = Duration::from_millis(1);
 
 /// The end that records are put into.
@@ -157,6 +157,16 @@ impl Guard {
     pub fn lost(&self) -> Lost {
         Lost(Arc::clone(&self.counts))
     }
+
+    /// False while the queue is full.
+    fn ask_to_flush(&self) -> bool {
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
+        let full = matches!(self.sender.try_send(Message::Flush), Err(TrySendError::Full(_)));
+        if full {
+            self.counts.leave(0);
+        }
+        !full
+    }
 }
 
 impl Lost {
@@ -167,28 +177,18 @@ impl Lost {
 }
 
 impl Drop for Guard {
+    // Counted in time and not in looks: on a busy host a pause of 1 ms takes many.
+    #[allow(clippy::disallowed_methods)]
     fn drop(&mut self) {
-        let mut asked = false;
+        let (began, mut asked) = (Instant::now(), false);
         // Polled, because a thread that is stuck in a write can be neither joined nor told.
-        for _ in 0..FLUSH_POLLS {
+        while began.elapsed() < FLUSH {
             asked = asked || self.ask_to_flush();
             if asked && self.counts.waiting.load(Ordering::Acquire) == 0 {
                 return;
             }
             thread::sleep(FLUSH_POLL);
         }
-    }
-}
-
-impl Guard {
-    /// False while the queue is full.
-    fn ask_to_flush(&self) -> bool {
-        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
-        let full = matches!(self.sender.try_send(Message::Flush), Err(TrySendError::Full(_)));
-        if full {
-            self.counts.leave(0);
-        }
-        !full
     }
 }
 

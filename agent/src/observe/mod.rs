@@ -5,9 +5,12 @@
 //! edge address each connection has). Whoever listens on that port may be anybody, so each answer is bounded in time
 //! and size and never trusted to be what it should be. This room must not know when or why somebody looks, nor what is
 //! concluded from it.
+//!
+//! [`memory`] looks at the host instead: how much room there is for another connector.
 
 mod diag;
 mod fetch;
+pub mod memory;
 mod page;
 mod ready;
 mod sample;

@@ -8,6 +8,7 @@
 //! then its addresses; and beside both the origins, each its name and then its connection.
 
 mod allowance;
+mod compare;
 mod dns;
 mod edges;
 mod evidence;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::bundle::Service;
+use crate::bundle::{Rule, Service};
 use cflared_verdict::Reach;
 use evidence::{LONGEST, Try, best, printable};
 use tokio::io::AsyncWriteExt;
@@ -179,6 +179,100 @@ async fn what_may_be_mysql_can_be_spared() {
     let found = prober.origins(services, Streams::Spare).await;
     let reaches: Vec<_> = found.iter().map(|one| one.probe.reach).collect();
     assert_eq!(reaches, [Reach::Untried, Reach::Answered], "{found:?}");
+}
+
+fn rules(rules: &[(&str, &str, &str)]) -> Vec<Rule> {
+    let rule = |&(hostname, path, service): &(&str, &str, &str)| Rule {
+        hostname: hostname.into(),
+        path: path.into(),
+        service: Service::parse(service).unwrap(),
+    };
+    rules.iter().map(rule).collect()
+}
+
+async fn lost(old: &[(&str, &str, &str)], new: &[(&str, &str, &str)]) -> Vec<String> {
+    let resolver = Resolver::with_name_servers(vec!["127.0.0.1:9".parse().unwrap()]);
+    Prober::new(&resolver, edges(&[])).lost(&rules(old), &rules(new)).await
+}
+
+/// An address where connections are refused.
+async fn refusing() -> String {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn a_hostname_is_lost_whose_old_origin_answers_and_whose_new_one_does_not() {
+    let well = server(b"\x30\0\0\0\x0a8.4.2\0more", Then::Wait).await;
+    let (well, other) = (format!("tcp://{well}"), format!("tcp://{}", server(b"", Then::Wait).await));
+    let (dead, gone) = (format!("tcp://{}", refusing().await), format!("tcp://{}", refusing().await));
+    let (well, other, dead, gone) = (well.as_str(), other.as_str(), dead.as_str(), gone.as_str());
+    let line = |name: &str| format!("{name}: {dead} does not answer (connection refused); {well} does");
+    let none: Vec<String> = vec![];
+    for (old, new, expected) in [
+        (&[("db", "", well)][..], &[("db", "", dead)][..], vec![line("db")]),
+        (&[("db", "", well)], &[("db", "", other)], none.clone()),
+        (&[("db", "", gone)], &[("db", "", dead)], none.clone()),
+        (&[("db", "", well)], &[("db", "", "http_status:404")], none.clone()),
+        (&[("db", "", "http_status:404")], &[("db", "", dead)], none.clone()),
+        // Given up, or new.
+        (&[("db", "", well)], &[("db2", "", dead)], none.clone()),
+        (&[("db", "", well)], &[("db", "", well), ("db2", "", dead)], none.clone()),
+        // Only the first of a name counts, and a path makes another one.
+        (&[("db", "", well)], &[("db", "", well), ("db", "", dead)], none.clone()),
+        (&[("db", "", well), ("db", "", gone)], &[("db", "", other)], none.clone()),
+        (
+            &[("db", "^/a", well), ("db", "", well)],
+            &[("db", "", dead), ("db", "^/a", dead)],
+            vec![line("db ^/a"), line("db")],
+        ),
+        (&[("", "", well)], &[("", "", dead)], vec![line("every other hostname")]),
+        (&[("a\u{1b}[31m", "", well)], &[("a\u{1b}[31m", "", dead)], vec![line("a?[31m")]),
+    ] {
+        assert_eq!(lost(old, new).await, expected, "{old:?} {new:?}");
+    }
+    let unknown = lost(&[("db", "", well)], &[("db", "", "tcp://db.invalid:3306")]).await;
+    assert_eq!(unknown.len(), 1);
+    assert!(unknown[0].starts_with("db: tcp://db.invalid:3306 does not answer (db.invalid: "), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn what_stays_as_it_is_is_not_connected_to_and_the_rest_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let same = format!("tcp://{}", listener.local_addr().unwrap());
+    let counted = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let old = format!("tcp://{}", counted.local_addr().unwrap());
+    let dead = format!("tcp://{}", refusing().await);
+    let names: Vec<String> = (0..30).map(|number| format!("db-{number}")).collect();
+    let rules = |service: &'static str, changed: &'static str| {
+        let changed = names.iter().map(move |name| (name.as_str(), "", changed));
+        changed.chain([("same", "", service)]).collect::<Vec<_>>()
+    };
+    let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    let (same, old, dead) = (leak(same), leak(old), leak(dead));
+    let lost = lost(&rules(same, old), &rules(same, dead)).await;
+    assert_eq!((lost.len(), lost[10].as_str()), (11, "and 20 more hostnames"));
+    let taken = async |listener: &TcpListener| {
+        let mut taken = 0;
+        while tokio::time::timeout(Duration::from_millis(50), listener.accept()).await.is_ok() {
+            taken += 1;
+        }
+        taken
+    };
+    assert_eq!((taken(&listener).await, taken(&counted).await), (0, 1));
+}
+
+#[tokio::test]
+async fn many_changed_origins_are_all_tried_at_the_same_time() {
+    let full = FullListener::new().await;
+    let well = format!("tcp://{}", server(b"", Then::Wait).await);
+    let names: Vec<String> = (0..30).map(|number| format!("db-{number}")).collect();
+    let silent: Vec<String> = (0..30).map(|number| format!("tcp://127.0.{number}.1:{}", full.address.port())).collect();
+    let mut services = silent;
+    services[29] = format!("tcp://{}", full.address);
+    let old: Vec<_> = names.iter().map(|name| (name.as_str(), "", well.as_str())).collect();
+    let new: Vec<_> = names.iter().zip(&services).map(|(name, to)| (name.as_str(), "", to.as_str())).collect();
+    let lost = tokio::time::timeout(Duration::from_secs(10), lost(&old, &new)).await.unwrap();
+    assert_eq!(lost[10], "and 20 more hostnames", "{lost:?}");
 }
 
 #[test]

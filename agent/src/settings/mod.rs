@@ -30,6 +30,8 @@ pub struct Settings {
     pub verdict: Verdict,
     /// How a new bundle takes over.
     pub handover: Handover,
+    /// Which lifecycle hooks are completed.
+    pub lifecycle: Lifecycle,
     /// What goes to CloudWatch.
     pub cloudwatch: CloudWatch,
     /// What may be said to Auto Scaling.
@@ -42,8 +44,6 @@ pub struct Settings {
     pub metrics: Metrics,
     /// What an image must carry.
     pub validate: Validate,
-    /// Keys that are set, valid, and that this version does not act on yet.
-    pub not_acted_on: Vec<&'static str>,
 }
 
 /// Who this instance is.
@@ -123,6 +123,19 @@ pub struct Handover {
     pub register_timeout: Duration,
     /// How long it must have been registered before its predecessor is drained.
     pub settle: Duration,
+    /// For how long it is on probation: lost in that time, the bundle before comes back.
+    pub probation: Duration,
+    /// Whether a new file of cloudflared is handed over to.
+    pub on_new_binary: bool,
+}
+
+/// The lifecycle hooks of the Auto Scaling group that are completed; others are left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lifecycle {
+    /// Completed when the tunnel is up, and settled.
+    pub launch_hook: Option<String>,
+    /// Completed when every connector is drained.
+    pub terminate_hook: Option<String>,
 }
 
 /// What goes to CloudWatch.

@@ -133,9 +133,19 @@ impl Raw {
 
     /// Checks every value against its range.
     pub fn validate(self) -> Result<Settings, Error> {
-        let not_acted_on = self.not_acted_on();
         let Self {
-            identity, secret, paths, connector, observe, verdict, handover, cloudwatch, autoscaling, aws, ..
+            identity,
+            secret,
+            paths,
+            connector,
+            observe,
+            verdict,
+            handover,
+            lifecycle,
+            cloudwatch,
+            autoscaling,
+            aws,
+            ..
         } = self;
         tag_key("identity.env_tag", &identity.env_tag)?;
         tag_key("identity.hold_tag", &identity.hold_tag)?;
@@ -186,6 +196,7 @@ impl Raw {
         within("handover.register_timeout", handover.register_timeout, SECOND / 10..=HOUR)?;
         within("handover.settle", handover.settle, Duration::ZERO..=10 * MINUTE)?;
         within("handover.probation", handover.probation, Duration::ZERO..=24 * HOUR)?;
+        let lifecycle = hooks(lifecycle)?;
         namespace(&cloudwatch.namespace)?;
         check(
             [1, 5, 10, 30, 60].map(Duration::from_secs).contains(&cloudwatch.interval),
@@ -221,7 +232,13 @@ impl Raw {
                 restart_after: verdict.restart_after,
                 condemn_after: verdict.condemn_after,
             },
-            handover: super::Handover { register_timeout: handover.register_timeout, settle: handover.settle },
+            handover: super::Handover {
+                register_timeout: handover.register_timeout,
+                settle: handover.settle,
+                probation: handover.probation,
+                on_new_binary: handover.on_new_binary,
+            },
+            lifecycle,
             cloudwatch: super::CloudWatch {
                 enabled: cloudwatch.enabled,
                 namespace: cloudwatch.namespace,
@@ -236,22 +253,7 @@ impl Raw {
             log: super::Log { format: self.log.format },
             metrics: super::Metrics { listen: own_metrics(&self.metrics.listen, &metrics)? },
             validate: super::Validate { min_cloudflared: release(&self.validate.min_cloudflared)? },
-            not_acted_on,
         })
-    }
-
-    /// The keys of the settings contract that are set to something and that this version does not act on yet.
-    fn not_acted_on(&self) -> Vec<&'static str> {
-        let default = Self::default();
-        [
-            ("handover.probation", self.handover.probation != default.handover.probation),
-            ("handover.on_new_binary", self.handover.on_new_binary),
-            ("lifecycle.launch_hook", !self.lifecycle.launch_hook.is_empty()),
-            ("lifecycle.terminate_hook", !self.lifecycle.terminate_hook.is_empty()),
-        ]
-        .into_iter()
-        .filter_map(|(key, set)| set.then_some(key))
-        .collect()
     }
 }
 
@@ -296,6 +298,21 @@ fn secret_name(value: &str) -> Result<(), Error> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
     let holds = (1..=512).contains(&value.len()) && rest.chars().all(legal);
     check(holds, "secret.name", value, "1 to 512 of the characters 0-9 a-z A-Z / _ + = . @ -, and {env}")
+}
+
+/// Names that Auto Scaling takes (API reference, PutLifecycleHook). A hook is for one of the two transitions.
+fn hooks(given: Lifecycle) -> Result<super::Lifecycle, Error> {
+    let Lifecycle { launch_hook, terminate_hook } = given;
+    for (key, name) in [("lifecycle.launch_hook", &launch_hook), ("lifecycle.terminate_hook", &terminate_hook)] {
+        let legal = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_/".contains(c));
+        check(legal && name.len() <= 255, key, name, "nothing, or 1 to 255 of the characters 0-9 a-z A-Z - _ /")?;
+    }
+    let named = |name: String| Some(name).filter(|name| !name.is_empty());
+    let lifecycle = super::Lifecycle { launch_hook: named(launch_hook), terminate_hook: named(terminate_hook) };
+    let twice = lifecycle.launch_hook.as_ref().filter(|name| lifecycle.terminate_hook.as_ref() == Some(*name));
+    let allowed = "another name than lifecycle.launch_hook: a hook is for one transition";
+    check(twice.is_none(), "lifecycle.terminate_hook", twice.map_or("", String::as_str), allowed)?;
+    Ok(lifecycle)
 }
 
 /// A name that CloudWatch takes, outside its own `AWS/` (API reference, PutMetricData).

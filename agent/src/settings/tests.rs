@@ -8,7 +8,6 @@ fn an_empty_file_gives_the_documented_defaults() {
     assert_eq!(settings.secret.poll_interval, Duration::from_secs(300));
     assert_eq!(settings.connector.metrics[1], "127.0.0.1:2001".parse().unwrap());
     assert_eq!(settings.verdict.condemn_after, Duration::from_secs(120));
-    assert!(settings.not_acted_on.is_empty());
 }
 
 #[test]
@@ -41,6 +40,10 @@ fn a_wrong_setting_names_its_key_and_what_is_allowed() {
         ("verdict: { condemn_after: 30s }", &["verdict.condemn_after", "restart_after"]),
         ("autoscaling: { replacements_per_hour: -1 }", &["autoscaling.replacements_per_hour", "-1"]),
         ("identity: { hold_tag: 'adv hold' }", &["identity.hold_tag", "0-9 a-z"]),
+        ("lifecycle: { launch_hook: 'a b' }", &["lifecycle.launch_hook", "`a b`", "1 to 255"]),
+        ("lifecycle: { terminate_hook: 'byeé' }", &["lifecycle.terminate_hook", "1 to 255"]),
+        ("lifecycle: { launch_hook: x, terminate_hook: x }", &["lifecycle.terminate_hook", "`x`", "one transition"]),
+        ("lifecycle: { launch_hok: x }", &["lifecycle.launch_hok", "launch_hook", "terminate_hook"]),
         ("aws: { proxy: 'proxy:3128x' }", &["aws.proxy", "http://"]),
         ("validate: { min_cloudflared: '2025.1' }", &["validate.min_cloudflared", "2025.1", "2025.1.0"]),
         ("validate: { min_cloudflared: newest }", &["validate.min_cloudflared", "newest", "2025.1.0"]),
@@ -73,7 +76,24 @@ fn what_the_verdict_judges_by_is_acted_on() {
     assert_eq!((settings.identity.hold_tag.as_str(), settings.verdict.probe_after.as_secs()), ("hands-off", 50));
     let budget = (settings.autoscaling.replacements_per_hour, settings.autoscaling.replacements_per_day);
     assert_eq!(budget, (0, 9));
-    assert!(settings.not_acted_on.is_empty());
+}
+
+#[test]
+fn the_hooks_that_are_completed_are_named() {
+    assert_eq!(Settings::default().lifecycle, Lifecycle::default());
+    let longest = "h".repeat(255);
+    let text = format!("lifecycle: {{ launch_hook: Team-1/arrive_2, terminate_hook: {longest} }}");
+    let settings = Settings::parse(&text).unwrap();
+    assert_eq!(settings.lifecycle.launch_hook.as_deref(), Some("Team-1/arrive_2"));
+    assert_eq!(settings.lifecycle.terminate_hook, Some(longest.clone()));
+    let error = Settings::parse(&format!("lifecycle: {{ launch_hook: {longest}h }}")).unwrap_err().to_string();
+    assert!(error.contains("lifecycle.launch_hook") && error.contains("1 to 255"), "{error}");
+}
+
+#[test]
+fn what_a_hand_over_goes_by_is_acted_on() {
+    let settings = Settings::parse("handover: { probation: 90s, on_new_binary: true }").unwrap();
+    assert_eq!((settings.handover.probation.as_secs(), settings.handover.on_new_binary), (90, true));
 }
 
 #[test]
@@ -82,14 +102,7 @@ fn the_own_metrics_are_off_until_they_are_given_an_address() {
     for address in ["127.0.0.1:2010", "[::1]:2010", "127.8.0.1:1"] {
         let settings = Settings::parse(&format!("metrics: {{ listen: '{address}' }}")).unwrap();
         assert_eq!(settings.metrics.listen, Some(address.parse().unwrap()));
-        assert!(settings.not_acted_on.is_empty());
     }
-}
-
-#[test]
-fn a_key_without_effect_yet_is_named() {
-    let settings = Settings::parse("lifecycle: { terminate_hook: bye }").unwrap();
-    assert_eq!(settings.not_acted_on, ["lifecycle.terminate_hook"]);
 }
 
 #[test]

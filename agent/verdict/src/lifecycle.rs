@@ -184,13 +184,17 @@ impl Verdict {
         named && matches!(self.lifecycle.duty, Duty::Leaving(_)) == (hook == Hook::Terminate)
     }
 
-    fn step_hook(&mut self, now: Mono, hook: Hook) {
-        let busy = self.book.is_open(|order| match order {
-            Order::ReadPlace => true,
+    /// Whether the group is being told something at that hook.
+    fn is_telling(&self, hook: Hook) -> bool {
+        self.book.is_open(|order| match order {
             Order::CompleteHook { hook: at, .. } | Order::Heartbeat { hook: at } => *at == hook,
             _ => false,
-        });
-        if busy || !self.may_wait(hook) {
+        })
+    }
+
+    fn step_hook(&mut self, now: Mono, hook: Hook) {
+        let reading = self.book.is_open(|order| matches!(order, Order::ReadPlace));
+        if reading || self.is_telling(hook) || !self.may_wait(hook) {
             return;
         }
         let told = self.wish(now, hook).is_some();
@@ -234,14 +238,14 @@ impl Verdict {
             finding.confidence != Confidence::Guess && matches!(finding.blame, Blame::Process | Blame::HostNetwork)
         });
         let judged = self.outage.lasted(now).is_some_and(|lasted| lasted >= self.config.probe_after);
-        judged && blamed && !self.runs.serving().is_some_and(|(_, run)| run.connections() > 0)
+        judged && blamed && self.is_urgent()
     }
 
     /// Where the group has this instance was read, for whoever asked.
     pub(crate) fn place_read(&mut self, now: Mono, result: Result<Place, Failure>) {
         self.turn_is(now, &result);
         for hook in Hook::BOTH {
-            if self.may_wait(hook) {
+            if self.may_wait(hook) && !self.is_telling(hook) {
                 self.hook_placed(now, hook, &result);
             }
         }
@@ -295,7 +299,8 @@ impl Verdict {
     /// Before an instance that cannot register is given up or waited for, the others are asked. Says whether they are.
     fn asks_for_others(&mut self, now: Mono) -> bool {
         let known = self.guard.others(now, self.config.evidence_lasts).is_some_and(|others| others != Others::NotKnown);
-        if known || !self.outage.lasted(now).is_some_and(|lasted| lasted >= self.config.probe_after) {
+        let young = self.outage.lasted(now).is_none_or(|lasted| lasted < self.config.probe_after);
+        if known || young {
             return false;
         }
         self.ask_others(now)

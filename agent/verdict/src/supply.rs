@@ -5,7 +5,7 @@ use crate::jitter::Jitter;
 use crate::runs::Role;
 use crate::time::doubled;
 use crate::turn::Change;
-use crate::{DecisionKind, Ended, Failure, Installed, Mono, Order, RunId, SecretRead, Verdict, VersionId};
+use crate::{DecisionKind, Ended, Failure, FailureKind, Installed, Mono, Order, RunId, SecretRead, Verdict, VersionId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -188,10 +188,12 @@ impl Verdict {
 
     pub(crate) fn supply_failed(&mut self, now: Mono, what: &str, failure: Failure) {
         let (urgent, text) = (self.is_urgent(), failure.text.clone());
+        // What breaks a rule breaks it again until somebody mends it.
+        let ended = if failure.kind == FailureKind::Invalid { Ended::Refused } else { Ended::Failed };
         if self.supply.failed(now, failure, urgent, self.config.poll_interval, &mut self.jitter) {
             self.note(now, DecisionKind::Refusal, what, &text);
         }
-        self.conclude(Ended::Failed, format!("{what}: {text}"));
+        self.conclude(ended, format!("{what}: {text}"));
     }
 
     /// That version does not come into use: it breaks a rule, or something that works would be lost.

@@ -15,8 +15,11 @@ pub struct View {
     pub why: String,
     /// The version of the secret that is refused, or was tried and is put off.
     pub refusing: Option<VersionId>,
-    /// What is under way or to come: a hand-over, a change whose turn comes, a probation; in words.
+    /// What is under way or to come: a hand-over, a change whose turn comes, a probation; in words that stay the same as time
+    /// goes by.
     pub changing: Option<String>,
+    /// Until when that lasts, or waits, if that is known.
+    pub changing_until: Option<Mono>,
     /// Why the instance is not to serve, if so.
     pub off_duty: Option<String>,
     /// What stands in the way of a newer bundle, with the next step; `None` when nothing does.
@@ -43,6 +46,7 @@ impl Verdict {
     /// What there is to show at `now`.
     pub fn view(&self, now: Mono) -> View {
         let refused = self.supply.refused.as_ref();
+        let (changing, changing_until) = self.told_changing().unzip();
         View {
             health: self.health,
             since: self.since,
@@ -51,7 +55,8 @@ impl Verdict {
                 .map(Refused::tell)
                 .or_else(|| self.supply.trouble.as_ref().map(|failure| failure.text.clone())),
             refusing: refused.map(|refused| refused.version.clone()),
-            changing: self.told_changing(now),
+            changing,
+            changing_until: changing_until.flatten(),
             off_duty: self.off_duty().map(String::from),
             outage: self.outage.lasted(now),
             blame: self.found.clone(),
@@ -64,25 +69,24 @@ impl Verdict {
         }
     }
 
-    /// What is under way or to come, in words.
-    fn told_changing(&self, now: Mono) -> Option<String> {
-        let left = |at: Mono| at.since(now).as_secs();
+    /// What is under way or to come, in words, and until when.
+    fn told_changing(&self) -> Option<(String, Option<Mono>)> {
         if let Some(handover) = &self.handover {
-            return Some(handover.tell());
+            return Some((handover.tell(), None));
         }
         if let Some(turn) = &self.turn {
             let waits = turn.waits.as_ref().map(|waits| format!("; it waits: {waits}")).unwrap_or_default();
-            let when = turn.at.map_or("when its turn is known".into(), |at| format!("in {} s", left(at)));
-            return Some(format!("{} {when}{waits}", self.told_change()));
+            let when = if turn.at.is_some() { "in its turn" } else { "when its turn is known" };
+            return Some((format!("{} {when}{waits}", self.told_change()), turn.at));
         }
         let probation = self.probation.as_ref()?;
         let before = &probation.previous.version;
         Some(match probation.registered {
-            Some(since) => format!(
-                "on probation for {} s more: if it is lost, secret version {before} comes back",
-                left(since + self.config.probation)
-            ),
-            None => format!("on probation: if it does not register, secret version {before} comes back"),
+            Some(since) => {
+                let until = since + self.config.probation;
+                (format!("on probation: if it is lost, secret version {before} comes back"), Some(until))
+            }
+            None => (format!("on probation: if it does not register, secret version {before} comes back"), None),
         })
     }
 

@@ -1,6 +1,7 @@
 //! The control endpoint; its commands are listed in CONTROL.md.
 
-use super::{Aws, Credentials, Group, SecretValue, State, Visibility};
+use super::autoscaling::Move;
+use super::{Aws, Credentials, Group, Policy, SecretValue, State, Visibility};
 use crate::http::requests::summary;
 use crate::http::{Answer, Asked, control as common};
 use serde::Deserialize;
@@ -36,6 +37,13 @@ struct Termination {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Moved {
+    instance: String,
+    way: Move,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct PastActivity {
     group: String,
     instance: String,
@@ -67,6 +75,9 @@ pub fn answer(aws: &Aws, command: &str, request: &Asked) -> Answer {
         "terminate-instance" => common::with_body(request, |end: Termination| {
             found(aws.terminate_instance(&end.instance, &end.why), "instance in a group")
         }),
+        "move-instance" => common::with_body(request, |Moved { instance, way }| {
+            found(aws.move_instance(&instance, way), "instance that can go that way")
+        }),
         "activity" => common::with_body(request, |past: PastActivity| {
             let age = Duration::from_secs(past.age_s);
             found(aws.plant_activity(&past.group, &past.instance, &past.why, age), "group")
@@ -84,6 +95,10 @@ pub fn answer(aws: &Aws, command: &str, request: &Asked) -> Answer {
         }),
         "caller" => common::with_body(request, |caller: Credentials| {
             aws.trust(caller);
+            Ok::<_, Infallible>(())
+        }),
+        "policy" => common::with_body(request, |policy: Option<Policy>| {
+            aws.enforce(policy);
             Ok::<_, Infallible>(())
         }),
         "forget" => {
@@ -116,6 +131,7 @@ fn state(aws: &Aws) -> Answer {
         "region": state.region,
         "clock_ahead_s": state.clock_ahead_s,
         "callers": state.callers.keys().collect::<Vec<_>>(),
+        "policy": state.policy,
         "faults": state.faults,
         "secrets": state.secrets.all(),
         "datapoints": state.metrics.all(),

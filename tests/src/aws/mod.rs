@@ -5,6 +5,7 @@ mod cbor;
 mod cloudwatch;
 mod control;
 mod credentials;
+mod policy;
 mod secrets;
 mod sigv4;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod xml;
 pub use autoscaling::{Group, GroupInstance, Health, Mark};
 pub use cloudwatch::{Datapoint, MinuteSum, Visibility};
 pub use credentials::Credentials;
+pub use policy::Policy;
 pub use secrets::{Secret, SecretValue, Version};
 
 use crate::http::faults::{Fault, Faults, Refusal};
@@ -51,6 +53,7 @@ struct State {
     region: String,
     callers: BTreeMap<String, Credentials>,
     clock_ahead_s: i64,
+    policy: Option<Policy>,
     faults: Faults,
     secrets: Secrets,
     metrics: Metrics,
@@ -70,6 +73,7 @@ impl Aws {
             region: region.to_owned(),
             callers: BTreeMap::new(),
             clock_ahead_s: 0,
+            policy: None,
             faults: Faults::default(),
             secrets: Secrets::new(region, ACCOUNT),
             metrics: Metrics::default(),
@@ -110,6 +114,11 @@ impl Aws {
         self.lock().callers.insert(caller.access_key_id.clone(), caller);
     }
 
+    /// From now on callers may do what `policy` allows, and nothing else; none: anything.
+    pub fn enforce(&self, policy: Option<Policy>) {
+        self.lock().policy = policy;
+    }
+
     /// Sets the server's clock against that of the host, in seconds ahead.
     pub fn set_clock_ahead(&self, seconds: i64) {
         self.lock().clock_ahead_s = seconds;
@@ -121,7 +130,8 @@ impl Aws {
     }
 
     /// Plants a fault; its scope is the start of an action's name or of a service's (`secretsmanager`, `monitoring`,
-    /// `autoscaling`). A request that is not signed well is refused for that first, and uses up no fault.
+    /// `autoscaling`). A request that is not signed well, or not allowed by the policy, is refused for that first, and uses up
+    /// no fault.
     pub fn plant(&self, fault: Fault) {
         self.lock().faults.plant(fault);
     }
@@ -197,8 +207,8 @@ impl Aws {
         // Secrets and datapoints are kept elsewhere.
         let input = (call.service == Service::AutoScaling).then(|| call.input.clone());
         let in_flight = self.requests.begin(format!("{service}.{}", call.action), by.clone(), input);
-        let verified = self.lock().verify(&request, call.service);
-        if let Err(refused) = verified {
+        let allowed = self.lock().admit(&request, &call);
+        if let Err(refused) = allowed {
             let mut answer = wire::error(call.service, &refused);
             self.lock().stamp(&mut answer);
             return in_flight.answered(answer);
@@ -224,6 +234,12 @@ impl State {
     fn verify(&self, request: &Asked, service: Service) -> Result<(), ServiceError> {
         let expected = sigv4::Expected { service, region: &self.region, now_ms: self.now_ms() };
         sigv4::verify(request, &expected, self.callers.values())
+    }
+
+    /// Who asks, and whether they may.
+    fn admit(&mut self, request: &Asked, call: &Call) -> Result<(), ServiceError> {
+        self.verify(request, call.service)?;
+        if self.permits(call) { Ok(()) } else { Err(self.refusal(Refusal::Denied, call)) }
     }
 
     fn apply(&mut self, call: &Call, by: Option<&str>) -> Result<serde_json::Value, ServiceError> {

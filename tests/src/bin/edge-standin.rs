@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout)] // The addresses that it listens on are its output.
 
 use anyhow::{Context, Result};
-use cflared_tests::edge::{Edge, control};
+use cflared_tests::edge::{Edge, Route, control};
 use cflared_tests::http;
 use clap::Parser;
 use std::net::SocketAddr;
@@ -31,7 +31,10 @@ async fn main() -> Result<()> {
         println!("registrations: {address}");
     }
     if let Some(listen) = options.clients {
-        println!("clients: {}", edge.listen_clients(listen, None).await.context("failed to listen for clients")?);
+        println!(
+            "clients: {}",
+            edge.listen_clients(listen, Route::default()).await.context("failed to listen for clients")?
+        );
     }
     let control = TcpListener::bind(options.control).await.context("failed to listen for control")?;
     println!("control: http://{}/_control/state", control.local_addr()?);

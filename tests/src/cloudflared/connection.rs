@@ -173,7 +173,7 @@ impl Connection {
             tokio::select! {
                 heard = wire::hear(&mut read) => match heard {
                     Ok(ToConnector::Order { order }) => orders::obey(shared, order),
-                    Ok(ToConnector::Open { stream, dial }) => stream::spawn(shared, stream, dial),
+                    Ok(ToConnector::Open { stream, dial, hostname }) => stream::spawn(shared, stream, dial, hostname),
                     Ok(_) => {}
                     Err(_) => return Ended::Lost,
                 },
@@ -243,7 +243,7 @@ async fn unregister(shared: &Arc<Shared>, read: &mut Reader, write: &mut OwnedWr
     wire::say(write, &ToEdge::Unregister).await?;
     loop {
         match wire::hear(read).await? {
-            ToConnector::Open { stream, dial } => stream::spawn(shared, stream, dial),
+            ToConnector::Open { stream, dial, hostname } => stream::spawn(shared, stream, dial, hostname),
             ToConnector::Unregistered => return Ok(()),
             _ => {}
         }

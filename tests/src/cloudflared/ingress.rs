@@ -62,10 +62,30 @@ impl Origin {
     }
 }
 
-/// The origin of the first rule that has one.
-pub fn first_origin(rules: &[Rule]) -> Option<Origin> {
-    rules.iter().enumerate().find_map(|(number, rule)| {
-        let (scheme, host) = rule.service.split_once("://")?;
+/// The origin of the first rule that matches `hostname`, if that rule has one; without a hostname, that of the first rule
+/// that has one.
+pub fn origin(rules: &[Rule], hostname: Option<&str>) -> Option<Origin> {
+    match hostname {
+        Some(hostname) => {
+            let (number, rule) = rules.iter().enumerate().find(|(_, rule)| rule.matches(hostname))?;
+            rule.origin(number)
+        }
+        None => rules.iter().enumerate().find_map(|(number, rule)| rule.origin(number)),
+    }
+}
+
+impl Rule {
+    /// A rule without a hostname is for all of them, and `*.` is for any name below.
+    fn matches(&self, hostname: &str) -> bool {
+        match self.hostname.strip_prefix('*') {
+            _ if self.hostname.is_empty() => true,
+            Some(domain) => hostname.len() > domain.len() && hostname.ends_with(domain),
+            None => self.hostname == hostname,
+        }
+    }
+
+    fn origin(&self, number: usize) -> Option<Origin> {
+        let (scheme, host) = self.service.split_once("://")?;
         let host = host.split('/').next().unwrap_or_default();
         let port = match scheme {
             "http" | "ws" => 80,
@@ -78,8 +98,8 @@ pub fn first_origin(rules: &[Rule]) -> Option<Origin> {
         };
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let dial = if has_port { host.to_owned() } else { format!("{host}:{port}") };
-        Some(Origin { rule: number, service: rule.service.clone(), dial })
-    })
+        Some(Origin { rule: number, service: self.service.clone(), dial })
+    }
 }
 
 /// The answer of `/config`.

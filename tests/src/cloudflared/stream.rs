@@ -13,7 +13,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 
 /// Carries one stream, which waits at `dial`, to the origin.
-pub fn spawn(shared: &Arc<Shared>, stream: u64, dial: SocketAddr) {
+pub fn spawn(shared: &Arc<Shared>, stream: u64, dial: SocketAddr, hostname: Option<String>) {
     let shared = shared.clone();
     {
         let mut state = shared.state();
@@ -21,7 +21,7 @@ pub fn spawn(shared: &Arc<Shared>, stream: u64, dial: SocketAddr) {
         state.in_flight += 1;
     }
     tokio::spawn(async move {
-        carry(&shared, stream, dial).await;
+        carry(&shared, stream, dial, hostname.as_deref()).await;
         shared.state().in_flight -= 1;
         shared.stream_ended.send_replace(());
     });
@@ -36,10 +36,10 @@ pub async fn none_in_flight(shared: &Shared) {
     }
 }
 
-async fn carry(shared: &Shared, stream: u64, dial: SocketAddr) {
+async fn carry(shared: &Shared, stream: u64, dial: SocketAddr, hostname: Option<&str>) {
     // Joined before the origin is tried, so that an origin that is down closes the client's stream at once.
     let Ok(mut client) = join(stream, dial).await else { return };
-    let Some(origin) = ingress::first_origin(&shared.setup.config.ingress) else { return };
+    let Some(origin) = ingress::origin(&shared.setup.config.ingress, hostname) else { return };
     match TcpStream::connect(&origin.dial).await {
         // Either side may hang up at any time.
         Ok(mut stream) => drop(copy_bidirectional(&mut client, &mut stream).await),

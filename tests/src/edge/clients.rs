@@ -1,18 +1,40 @@
 //! Clients' streams: from a client, through a registered connector, to its origin.
 
-use super::Edge;
 use super::state::{self, State};
-use super::wire::{Join, ToConnector};
+use super::wire::{Join, ToConnector, Who};
+use super::{Edge, Micros};
 use serde::Serialize;
 use std::collections::HashMap;
+use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader, copy_bidirectional};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// A connector answers from the same host: longer means that it is frozen.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where clients want to go. What is not given is any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Route {
+    /// The tunnel's UUID.
+    pub tunnel: Option<String>,
+    /// The hostname, for the connector to find its rule by.
+    pub hostname: Option<String>,
+}
+
+/// A client's stream that was not ended by its client: the origin or the connector hung up first, or it was cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BrokenOff {
+    /// When.
+    pub at: Micros,
+    /// The connector that carried it.
+    pub who: Who,
+    /// The UUID of the connection that it was asked for on.
+    pub connection: String,
+}
 
 /// How many clients' streams there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -66,38 +88,86 @@ pub(super) async fn accept_data(listener: TcpListener, state: Arc<Mutex<State>>)
     }
 }
 
+/// The connection that was asked to carry a stream.
+pub(super) struct Carrier {
+    pub who: Who,
+    pub connection: String,
+    /// Ends with the connection.
+    pub task: watch::Receiver<()>,
+}
+
+/// Who ended a stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EndedBy {
+    Client,
+    FarSide,
+}
+
 /// Accepts clients, and forwards the stream of each.
-pub(super) async fn accept_clients(listener: TcpListener, edge: Edge, tunnel: Option<String>) {
+pub(super) async fn accept_clients(listener: TcpListener, edge: Edge, route: Route) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(forward(client, edge.clone(), tunnel.clone()));
+        tokio::spawn(forward(client, edge.clone(), route.clone()));
     }
 }
 
-async fn forward(mut client: TcpStream, edge: Edge, tunnel: Option<String>) {
-    let (stream, data, asked) = {
+async fn forward(mut client: TcpStream, edge: Edge, route: Route) {
+    let (stream, data, carrier) = {
         let mut state = edge.lock();
         state.clients.accepted += 1;
         let (stream, data) = state.waiting.expect();
-        let message = ToConnector::Open { stream, dial: edge.data };
-        (stream, data, state.ask_for_stream(tunnel.as_deref(), message))
+        let message = ToConnector::Open { stream, dial: edge.data, hostname: route.hostname.clone() };
+        (stream, data, state.ask_for_stream(route.tunnel.as_deref(), message))
     };
-    let joined = match asked {
-        Some(connection) => {
-            tokio::time::timeout(JOIN_TIMEOUT, data).await.ok().and_then(Result::ok).zip(Some(connection))
-        }
+    let joined = match carrier {
+        Some(mut carrier) => joined(data, &mut carrier).await.zip(Some(carrier)),
         None => None,
     };
-    let Some((mut data, mut connection)) = joined else {
+    let Some((mut data, mut carrier)) = joined else {
         let mut state = edge.lock();
         state.waiting.streams.remove(&stream);
         state.clients.refused += 1;
         return;
     };
     edge.lock().clients.forwarded += 1;
-    let finished = tokio::select! {
-        copied = copy_bidirectional(&mut client, &mut data) => copied.is_ok(),
-        _ = connection.changed() => false,
+    let ended = tokio::select! {
+        // What the connector sent before its connection ended is carried to its end.
+        biased;
+        ended = carry(&mut client, &mut data) => ended.ok(),
+        _ = carrier.task.changed() => None,
     };
-    let clients = &mut edge.lock().clients;
-    if finished { clients.finished += 1 } else { clients.cut += 1 }
+    edge.lock().stream_ended(carrier, ended.is_some(), ended == Some(EndedBy::Client));
+}
+
+/// A connector that dies before it joins has lost the client: it is not handed to another one.
+async fn joined(data: oneshot::Receiver<Data>, carrier: &mut Carrier) -> Option<Data> {
+    tokio::select! {
+        biased;
+        data = tokio::time::timeout(JOIN_TIMEOUT, data) => data.ok()?.ok(),
+        _ = carrier.task.changed() => None,
+    }
+}
+
+/// Carries bytes both ways until both sides have ended, and says which was the first to do so.
+async fn carry(client: &mut TcpStream, data: &mut Data) -> io::Result<EndedBy> {
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_data, mut to_data) = tokio::io::split(data);
+    let mut up = pin!(one_way(&mut from_client, &mut to_data));
+    let mut down = pin!(one_way(&mut from_data, &mut to_client));
+    tokio::select! {
+        ended = &mut up => {
+            ended?;
+            down.await?;
+            Ok(EndedBy::Client)
+        }
+        ended = &mut down => {
+            ended?;
+            up.await?;
+            Ok(EndedBy::FarSide)
+        }
+    }
+}
+
+async fn one_way(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    tokio::io::copy(from, to).await?;
+    to.shutdown().await
 }

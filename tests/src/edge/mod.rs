@@ -22,7 +22,7 @@ mod tls;
 pub mod wire;
 
 pub use block::Block;
-pub use clients::ClientCounts;
+pub use clients::{BrokenOff, ClientCounts, Route};
 pub use journal::{Event, Gap, Micros, Registered, What};
 pub use state::{Connection, Knocks, Snapshot};
 pub use wire::{Order, Who};
@@ -260,22 +260,27 @@ impl Edge {
         .ok()
     }
 
-    /// Starts a listener for clients, and gives its address. Each client's stream is forwarded through the connection
-    /// that registered last (of `tunnel`, if given) to the origin of its connector's first rule that has one. A client is
-    /// closed at once when nothing is registered.
+    /// Starts a listener for clients, and gives its address. Each client's stream is forwarded through one of the registered
+    /// connections, each in turn, to the origin of the connector's rule for the route's hostname, or of its first rule that
+    /// has an origin. A client is closed at once when nothing is registered.
     ///
     /// # Errors
     /// `listen` cannot be bound.
-    pub async fn listen_clients(&self, listen: SocketAddr, tunnel: Option<&str>) -> io::Result<SocketAddr> {
+    pub async fn listen_clients(&self, listen: SocketAddr, route: Route) -> io::Result<SocketAddr> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
-        tokio::spawn(clients::accept_clients(listener, self.clone(), tunnel.map(str::to_owned)));
+        tokio::spawn(clients::accept_clients(listener, self.clone(), route));
         Ok(address)
     }
 
     /// How many clients' streams there were.
     pub fn clients(&self) -> ClientCounts {
         self.lock().clients
+    }
+
+    /// Every client's stream so far that its client did not end.
+    pub fn broken_off(&self) -> Vec<BrokenOff> {
+        self.lock().broken_off.clone()
     }
 
     /// Everything at a glance. It holds no secret.

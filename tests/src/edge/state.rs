@@ -1,6 +1,6 @@
 //! What the edge knows, behind one lock, and the one place that writes the journal.
 
-use super::clients::{ClientCounts, Waiting};
+use super::clients::{BrokenOff, Carrier, ClientCounts, Waiting};
 use super::journal::{Event, Journal, Micros, What};
 use super::wire::{Order, ToConnector, Who};
 use super::{Conduct, Scope};
@@ -67,8 +67,11 @@ pub(super) struct State {
     pub(super) journal: Journal,
     pub(super) changed: watch::Sender<()>,
     pub(super) clients: ClientCounts,
+    pub(super) broken_off: Vec<BrokenOff>,
     pub(super) knocks: Knocks,
     pub(super) waiting: Waiting,
+    /// How many streams were asked for.
+    asked: usize,
 }
 
 /// Locks a state. A test that panicked elsewhere must not hide behind a poisoned lock.
@@ -86,8 +89,10 @@ impl State {
             journal: Journal::default(),
             changed: watch::Sender::new(()),
             clients: ClientCounts::default(),
+            broken_off: Vec::new(),
             knocks: Knocks::default(),
             waiting: Waiting::default(),
+            asked: 0,
         }
     }
 
@@ -161,12 +166,30 @@ impl State {
         self.pids.values().filter(|who| scope.holds(who, nowhere)).map(|who| who.pid).collect()
     }
 
-    /// Asks the connection that registered last for a stream. `None` when nothing is registered.
-    pub(super) fn ask_for_stream(&self, tunnel: Option<&str>, message: ToConnector) -> Option<watch::Receiver<()>> {
+    /// Asks a registered connection for a stream: each in turn, for an edge promises nothing about which of the replicas a
+    /// client gets. One that unregisters is not registered any more. `None` when nothing is.
+    pub(super) fn ask_for_stream(&mut self, tunnel: Option<&str>, message: ToConnector) -> Option<Carrier> {
         let scope = Scope { tunnel: tunnel.map(str::to_owned), ..Scope::default() };
-        let newest = self.in_scope(&scope).last()?;
-        newest.tell.send(message).ok()?;
-        Some(newest.task.clone())
+        let registered = self.in_scope(&scope).count();
+        let live = self.in_scope(&scope).nth(self.asked.checked_rem(registered)?)?;
+        live.tell.send(message).ok()?;
+        let Connection { who, connection, .. } = live.connection.clone();
+        let carrier = Carrier { who, connection, task: live.task.clone() };
+        self.asked += 1;
+        Some(carrier)
+    }
+
+    /// A client's stream is over.
+    pub(super) fn stream_ended(&mut self, carrier: Carrier, finished: bool, by_client: bool) {
+        if finished {
+            self.clients.finished += 1;
+        } else {
+            self.clients.cut += 1;
+        }
+        if !by_client {
+            let Carrier { who, connection, .. } = carrier;
+            self.broken_off.push(BrokenOff { at: self.now(), who, connection });
+        }
     }
 
     pub(super) fn snapshot(&self, conduct: BTreeMap<SocketAddr, Conduct>) -> Snapshot {

@@ -66,6 +66,9 @@ pub enum ToConnector {
         stream: u64,
         /// The edge's data address.
         dial: SocketAddr,
+        /// The hostname that the client asked for; none: whatever the connector serves.
+        #[serde(default)]
+        hostname: Option<String>,
     },
     /// Misbehave.
     Order {

@@ -23,6 +23,8 @@ pub struct Instance {
     pub credentials_valid_for_s: u32,
     /// Tags by key; none: `InstanceMetadataTags=disabled`, 404.
     pub tags: Option<BTreeMap<String, String>>,
+    /// `instance-life-cycle`: `on-demand`, `spot`, `scheduled`, `capacity-block`; none: 404.
+    pub life_cycle: Option<String>,
     /// `autoscaling/target-lifecycle-state`; none: 404.
     pub target_lifecycle_state: Option<String>,
     /// `spot/instance-action`; none: 404.
@@ -52,6 +54,7 @@ impl Default for Instance {
             credentials: Credentials::default(),
             credentials_valid_for_s: 6 * 3600,
             tags: Some(BTreeMap::from([("adv:env".to_owned(), "dev".to_owned())])),
+            life_cycle: Some("on-demand".to_owned()),
             target_lifecycle_state: None,
             spot_action: None,
             rebalance_notice_time: None,

@@ -17,6 +17,7 @@ pub fn document(instance: &Instance, path: &str) -> Option<String> {
         "tags/instance" | "tags/instance/" => {
             Some(instance.tags.as_ref()?.keys().map(String::as_str).collect::<Vec<_>>().join("\n"))
         }
+        "instance-life-cycle" => instance.life_cycle.clone(),
         "autoscaling/target-lifecycle-state" => instance.target_lifecycle_state.clone(),
         "spot/instance-action" => serde_json::to_string(instance.spot_action.as_ref()?).ok(),
         "events/recommendations/rebalance" => {

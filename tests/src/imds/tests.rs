@@ -61,6 +61,7 @@ async fn the_sdk_reads_every_document() {
         ("tags/instance/adv%3Aenv", Ok("dev")),
         ("tags/instance", Ok("adv:env")),
         ("tags/instance/none", Err("404")),
+        ("instance-life-cycle", Ok("on-demand")),
         ("autoscaling/target-lifecycle-state", Err("404")),
         ("spot/instance-action", Err("404")),
         ("events/recommendations/rebalance", Err("404")),
@@ -100,12 +101,14 @@ async fn an_edit_is_seen_by_the_next_request() {
     imds.edit(|instance| {
         instance.tags = None;
         instance.role = None;
+        instance.life_cycle = Some("spot".to_owned());
         instance.target_lifecycle_state = Some("Terminated".to_owned());
         instance.spot_action = Some(SpotAction { action: "stop".to_owned(), time: "2026-01-01T00:00:00Z".to_owned() });
         instance.rebalance_notice_time = Some("2026-01-01T00:00:00Z".to_owned());
     });
     assert_eq!(get(&client, "tags/instance").await.unwrap_err(), "404", "tags are off");
     assert_eq!(get(&client, "iam/security-credentials/").await.unwrap_err(), "404");
+    assert_eq!(get(&client, "instance-life-cycle").await.unwrap(), "spot");
     assert_eq!(get(&client, "autoscaling/target-lifecycle-state").await.unwrap(), "Terminated");
     let notice = r#"{"action":"stop","time":"2026-01-01T00:00:00Z"}"#;
     assert_eq!(get(&client, "spot/instance-action").await.unwrap(), notice);

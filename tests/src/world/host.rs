@@ -143,13 +143,17 @@ impl Host {
     /// # Errors
     /// It cannot be written.
     pub fn script(&mut self, body: &str) -> anyhow::Result<PathBuf> {
+        self.whole_script(&format!("case \"$*\" in *' validate') exit 0;; esac\n{body}"))
+    }
+
+    /// The same, and it is the script's to say which configuration is accepted.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn whole_script(&mut self, body: &str) -> anyhow::Result<PathBuf> {
         let path = self.directory.path().join("cloudflared");
         let (standin, directory) = (beside("cloudflared-standin"), self.directory.path());
-        let text = format!(
-            "#!/bin/sh\nSTANDIN={}\nDIR={}\ncase \"$*\" in *' validate') exit 0;; esac\n{body}\n",
-            standin.display(),
-            directory.display()
-        );
+        let text = format!("#!/bin/sh\nSTANDIN={}\nDIR={}\n{body}\n", standin.display(), directory.display());
         // By another process: a copy of our descriptor, in a child that another thread spawns meanwhile, would make the
         // file busy.
         let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";

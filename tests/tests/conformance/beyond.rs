@@ -3,15 +3,12 @@
 
 use crate::FAST;
 use crate::world::{DEADLINE, PROGRAM, SECRET, Standin, TUNNEL, World, get, post};
-use cflared_agent::cloudflared::{Line, Symptom, classify};
-use cflared_tests::edge::{ClientCounts, Conduct, Event, Order, Scope, What, control};
+use cflared_tests::edge::{Conduct, Event, Order, Scope, What, control};
 use cflared_tests::http;
 use nix::sys::signal::Signal;
-use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixDatagram};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -146,136 +143,6 @@ async fn two_connectors_register_side_by_side() {
     assert_eq!(gap.from, 0, "nothing before the first");
 }
 
-/// An origin that greets, and then answers each byte with the next one.
-async fn origin(address: SocketAddr) {
-    let listener = TcpListener::bind(address).await.unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                stream.write_all(b"hello").await.unwrap();
-                while let Ok(byte) = stream.read_u8().await {
-                    stream.write_u8(byte + 1).await.unwrap();
-                }
-            });
-        }
-    });
-}
-
-async fn client(address: SocketAddr) -> TcpStream {
-    let mut client = TcpStream::connect(address).await.unwrap();
-    let mut greeting = [0; 5];
-    timeout(DEADLINE, client.read_exact(&mut greeting)).await.unwrap().unwrap();
-    assert_eq!(&greeting, b"hello");
-    client
-}
-
-async fn answers(client: &mut TcpStream) {
-    client.write_u8(41).await.unwrap();
-    assert_eq!(timeout(DEADLINE, client.read_u8()).await.unwrap().unwrap(), 42);
-}
-
-#[tokio::test]
-async fn clients_reach_the_origin_and_drain() {
-    let world = World::new().await;
-    origin(world.origin()).await;
-    let clients = world.edge.listen_clients(world.block.address(30, 3306), Some(TUNNEL)).await.unwrap();
-    let turned_away = TcpStream::connect(clients).await.unwrap().read_u8().await;
-    assert!(turned_away.is_err(), "nothing is registered");
-
-    let standin = world.run(FAST);
-    world.connections(4).await;
-    let (mut one, mut two) = (client(clients).await, client(clients).await);
-    answers(&mut one).await;
-    standin.signal(Signal::SIGTERM);
-    world.connections(0).await;
-    answers(&mut one).await;
-    answers(&mut two).await;
-    assert_eq!(get(world.metrics(), "/ready").await.unwrap().0, 503, "it drains");
-    drop(one);
-    drop(two);
-    assert_eq!(standin.ends().await.0.code(), Some(0));
-    let finished = ClientCounts { accepted: 3, refused: 1, forwarded: 2, finished: 2, cut: 0 };
-    assert_eq!(world.edge.clients(), finished);
-}
-
-#[tokio::test]
-async fn no_client_is_lost_when_one_of_two_connectors_stops() {
-    let world = World::new().await;
-    origin(world.origin()).await;
-    let clients = world.edge.listen_clients(world.block.address(30, 3306), Some(TUNNEL)).await.unwrap();
-    let _stays = world.run(FAST);
-    world.connections(4).await;
-    // Clients go to the connection that registered last, so it is the second one that they are on when it stops.
-    let mut command = world.command("config.yml", FAST);
-    command.args(["--metrics", &world.block.address(10, 2001).to_string(), "run"]);
-    let stops = Standin::spawn(command);
-    world.connections(8).await;
-    let stopping = tokio::spawn(async move {
-        stops.signal(Signal::SIGTERM);
-        stops.ends().await.0
-    });
-    let mut served = 0;
-    while !stopping.is_finished() || served < 50 {
-        answers(&mut client(clients).await).await;
-        served += 1;
-    }
-    assert_eq!(stopping.await.unwrap().code(), Some(0));
-    let counts = world.edge.clients();
-    assert_eq!((counts.forwarded, counts.refused, counts.cut), (served, 0, 0));
-}
-
-#[tokio::test]
-async fn a_second_signal_or_the_grace_period_cuts_the_drain_short() {
-    let world = World::new().await;
-    origin(world.origin()).await;
-    let clients = world.edge.listen_clients(world.block.address(30, 3306), None).await.unwrap();
-    for grace in ["100s", "1s"] {
-        let mut command = world.command("config.yml", FAST);
-        command.args(["--grace-period", grace, "run"]);
-        let standin = Standin::spawn(command);
-        world.connections(4).await;
-        let mut client = client(clients).await;
-        let asked = Instant::now();
-        standin.signal(Signal::SIGTERM);
-        world.connections(0).await;
-        answers(&mut client).await;
-        if grace == "100s" {
-            standin.signal(Signal::SIGTERM);
-        }
-        assert_eq!(standin.ends().await.0.code(), Some(0));
-        assert!(client.read_u8().await.is_err(), "the stream is cut");
-        let took = asked.elapsed();
-        assert!(
-            if grace == "100s" { took < Duration::from_secs(50) } else { took >= Duration::from_secs(1) },
-            "{took:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn streams_end_with_their_connection_and_with_a_dead_origin() {
-    let world = World::new().await;
-    let clients = world.edge.listen_clients(world.block.address(30, 3306), None).await.unwrap();
-    let mut standin = world.run(FAST);
-    world.connections(4).await;
-    let mut unlucky = TcpStream::connect(clients).await.unwrap();
-    assert!(timeout(DEADLINE, unlucky.read_u8()).await.unwrap().is_err(), "no origin yet");
-    // The agent takes both lines of it for what they are.
-    let complaints = |log: &str| {
-        let lines = log.lines().map(|line| classify(&Line::parse(line.as_bytes())).symptom);
-        lines.filter(|symptom| *symptom == Symptom::OriginUnreachable).count()
-    };
-    standin.says(|log| complaints(log) == 2 && log.contains("Request failed")).await;
-    drop(unlucky);
-    origin(world.origin()).await;
-    let mut client = client(clients).await;
-    answers(&mut client).await;
-    world.edge.outage().await.unwrap();
-    assert!(timeout(DEADLINE, client.read_u8()).await.unwrap().is_err());
-    let counts = world.edge.clients();
-    assert_eq!(counts, ClientCounts { accepted: 2, refused: 0, forwarded: 2, finished: 1, cut: 1 });
-}
-
 /// A connector that registered, and its world.
 async fn ordered(order: &Order) -> (World, Standin) {
     let world = World::new().await;
@@ -299,16 +166,7 @@ async fn it_exits_and_crashes_on_order() {
 #[tokio::test]
 async fn it_freezes_on_order_and_thaws() {
     let (world, mut standin) = ordered(&Order::Freeze).await;
-    let state = |standin: &Standin| {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", standin.pid())).unwrap();
-        stat.rsplit_once(')').unwrap().1.trim_start().chars().next()
-    };
-    let frozen = async {
-        while state(&standin) != Some('T') {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(DEADLINE, frozen).await.unwrap();
+    standin.is_frozen().await;
     let unanswered = timeout(Duration::from_millis(200), get(world.metrics(), "/ready")).await;
     assert!(unanswered.is_err(), "it listens and does not answer");
     assert_eq!(world.edge.registered_now(TUNNEL).connections, 4, "the edge cannot tell");

@@ -165,6 +165,20 @@ impl Standin {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Waits until it is frozen: by a signal, or by its own doing.
+    pub async fn is_frozen(&self) {
+        let state = || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+            stat.rsplit_once(')').unwrap().1.trim_start().chars().next()
+        };
+        let frozen = async {
+            while state() != Some('T') {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, frozen).await.expect("it freezes");
+    }
+
     /// Kills it; all that it said.
     pub async fn kill(self) -> String {
         self.signal(Signal::SIGKILL);

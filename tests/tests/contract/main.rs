@@ -5,9 +5,12 @@
 #![allow(clippy::disallowed_methods, reason = "deadlines of tests")]
 
 mod cloudwatch;
+mod documents;
 mod faults;
+mod lifecycle;
 mod moto;
 mod peer;
+mod policy;
 mod reads;
 mod scaling;
 mod secrets;

@@ -195,8 +195,15 @@ async fn the_peers_are_those_who_reported_but_for_us() {
     push(&config, last - 60, &[0.0, 0.0]).await;
     push(&config, last - 180, &[1.0]).await;
     let cloudwatch = pusher(&config);
-    let sample =
-        Sample { of: dimensions(), registered: true, connections: 4, restarts: 0, held: None, ami_age_days: None };
+    let sample = Sample {
+        of: dimensions(),
+        registered: true,
+        connections: 4,
+        restarts: 0,
+        refusing: false,
+        held: None,
+        ami_age_days: None,
+    };
     let end = UNIX_EPOCH + Duration::from_secs((last + 60).cast_unsigned());
     assert!(cloudwatch.sample(end, sample));
     cloudwatch.flush(end).await;

@@ -1,6 +1,6 @@
 //! Trouble with AWS.
 
-use crate::support::{SILENCE, each, longest_silence, nothing_left, registered_pid, stopped_in, watched};
+use crate::support::{SILENCE, each, longest_silence, nothing_left, registered_pid, short_outage, stopped_in, watched};
 use anyhow::Context;
 use cflared_tests::aws::Health;
 use cflared_tests::edge::{Conduct, Edge};
@@ -95,14 +95,7 @@ async fn a_stop_before_anything_was_ever_answered_works_at_once() -> anyhow::Res
 
 /// An agent whose tunnel is lost for good, with the times of an outage as short as they may be.
 async fn in_an_outage(host: &mut Host, edge: &Edge) -> anyhow::Result<Agent> {
-    for (key, time) in [
-        ("startup_grace", "500ms"),
-        ("recheck_secret_after", "500ms"),
-        ("restart_after", "1s"),
-        ("condemn_after", "2s"),
-    ] {
-        host.set(&format!("verdict.{key}"), time);
-    }
+    short_outage(host);
     let mut agent = host.start()?;
     registered_pid(&mut agent, None).await?;
     edge.outage().await?;

@@ -110,17 +110,19 @@ async fn status_tells_registered_from_not_registered_from_not_known() -> anyhow:
         assert_eq!(into_a_closed_pipe(&host, args).await?, Some(0), "{args}");
     }
 
-    // A frozen agent writes nothing more: an old status is worth nothing, whatever it says.
+    // A frozen agent writes nothing more: an old status is worth nothing, whatever it says. This process stands for it.
     agent.crash().await?;
+    assert_ended(&host.run(["status"]).await?, 2, &["stale: the agent that wrote this", "is gone"]);
     let path = host.runtime_dir().join("status.json");
     let mut status: Value = serde_json::from_slice(&fs::read(&path)?)?;
     status["written_at"] = "2026-01-01T00:00:00Z".into();
+    status["agent"]["pid"] = std::process::id().into();
     fs::write(&path, status.to_string())?;
     let stale = host.run(["status"]).await?;
     assert_ended(
         &stale,
         2,
-        &["unknown: the agent stopped writing", "then it was registered", "journalctl -u cflared-agent"],
+        &["stale: the agent stopped writing", "ago it was registered", "journalctl -u cflared-agent"],
     );
     fs::write(&path, "{")?;
     let told = ["failed to read the status", path.to_str().unwrap(), "systemctl status cflared-agent"];

@@ -15,8 +15,8 @@ fn commands(step: &str) -> String {
     found["inputs"]["commands"][0].as_str().unwrap().to_owned()
 }
 
-/// Executes them where `cflared-agent` is this instance's, and `/tmp` its directory.
-async fn execute(host: &Host, step: &str) -> anyhow::Result<Output> {
+/// Executes commands where `cflared-agent` is this instance's, and `/tmp` its directory.
+pub async fn execute(host: &Host, commands: &str) -> anyhow::Result<Output> {
     let directory = host.directory().display().to_string();
     let program = host.directory().join("cflared-agent");
     // Writes the settings.
@@ -26,7 +26,7 @@ async fn execute(host: &Host, step: &str) -> anyhow::Result<Output> {
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
     let mut bash = tokio::process::Command::new("bash");
     bash.env_clear().env("PATH", format!("{directory}:/usr/bin:/bin"));
-    Ok(bash.args(["-c", &commands(step).replace("/tmp/", &format!("{directory}/"))]).output().await?)
+    Ok(bash.args(["-c", &commands.replace("/tmp/", &format!("{directory}/"))]).output().await?)
 }
 
 #[tokio::test]
@@ -36,14 +36,14 @@ async fn the_test_phase_passes_on_an_instance_without_an_environment_and_on_no_o
     let mut agent = host.start()?;
     let told = async || agent.status()["trouble"].is_string().then_some(());
     eventually("the missing tag to be told", told).await?;
-    let output = execute(&host, "SaysWhatIsWrong").await?;
+    let output = execute(&host, &commands("SaysWhatIsWrong")).await?;
     assert_ended(&output, 0, &["\"trouble\": \"", "adv:env"]);
-    assert_ended(&execute(&host, "WaitsInVain").await?, 0, &["waited 1s in vain"]);
+    assert_ended(&execute(&host, &commands("WaitsInVain")).await?, 0, &["waited 1s in vain"]);
 
     // With an environment it registers: then this is no test instance, and the step says so.
     host.imds.edit(|instance| instance.set_tag("adv:env", cflared_tests::world::ENVIRONMENT));
     agent.wait_health("registered").await?;
-    let output = execute(&host, "WaitsInVain").await?;
+    let output = execute(&host, &commands("WaitsInVain")).await?;
     assert!(!output.status.success(), "{}", said(&output));
     assert!(agent.stop().await?.success());
     Ok(())

@@ -297,7 +297,7 @@ async fn a_child_that_prints_without_end_costs_lines_and_bounded_memory() -> any
     let mut agent = host.start()?;
     agent.wait_health("registered").await?;
     let from = Instant::now();
-    agent.wait_status("lost lines", |status| status["counters"]["log_lines_lost"].as_u64() > Some(100_000)).await?;
+    agent.wait_status("lost lines", |status| status["counters"]["log_lines_lost"].as_u64() > Some(20_000)).await?;
     let took = from.elapsed();
     let silence = longest_silence(&agent, from);
     let status = fs::read_to_string(format!("/proc/{}/status", agent.pid()))?;
@@ -305,7 +305,7 @@ async fn a_child_that_prints_without_end_costs_lines_and_bounded_memory() -> any
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     let peak = peak.context("no peak")?;
     println!(
-        "100000 lines lost in {took:?}, {} written, longest silence {silence:?}, {peak} kB at most",
+        "20000 lines lost in {took:?}, {} written, longest silence {silence:?}, {peak} kB at most",
         agent.log().len()
     );
     assert!(peak < MOST, "{peak} kB");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test may fail, and measures time
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it tells what it did, and what it could not do here
 
+mod alarms;
 mod bad_input;
 mod clock;
 mod cloud;
@@ -9,16 +10,22 @@ mod command_line;
 mod connector;
 mod datapoints;
 mod doctor;
+mod fleet;
 mod golden;
 mod hold;
 mod identity;
 mod image;
+mod kill_points;
 mod leaks;
 mod life;
+mod lifecycle;
 mod log;
 mod metrics;
 mod payload;
+mod policy;
 mod probes;
+mod promptness;
+mod reload;
 mod secret;
 mod status;
 mod store;

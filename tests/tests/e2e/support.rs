@@ -80,3 +80,15 @@ pub async fn each<T: std::fmt::Debug + Copy + 'static>(
         })
         .await
 }
+
+/// Sets the times of an outage as short as they may be.
+pub fn short_outage(host: &mut Host) {
+    for (key, time) in [
+        ("startup_grace", "500ms"),
+        ("recheck_secret_after", "500ms"),
+        ("restart_after", "1s"),
+        ("condemn_after", "2s"),
+    ] {
+        host.set(&format!("verdict.{key}"), time);
+    }
+}

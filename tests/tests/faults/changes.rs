@@ -4,7 +4,7 @@ use crate::reader::{Happening, What, Who};
 use crate::stage::{Stage, payload, scaled};
 use anyhow::{Context, ensure};
 use cflared_tests::aws::{Health, Visibility};
-use cflared_tests::edge::{Conduct, Scope};
+use cflared_tests::edge::{Conduct, Route, Scope};
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::world::{GROUP, TUNNEL, eventually, tunnel_secret};
 use nix::sys::signal::{Signal, kill};
@@ -170,7 +170,7 @@ impl Stage {
             let _ = origin.await;
         }
         let at: SocketAddr = self.world.block.address(201, 4000);
-        let clients = self.world.edge.listen_clients(at, Some(TUNNEL)).await?;
+        let clients = self.world.edge.listen_clients(at, Route::default()).await?;
         tokio::spawn(async move {
             loop {
                 if let Ok(mut client) = TcpStream::connect(clients).await {

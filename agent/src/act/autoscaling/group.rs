@@ -10,7 +10,7 @@ use cflared_verdict::{Failure, FailureKind, Group, Member};
 use std::time::{Duration, SystemTime};
 
 /// How long the whole read may take.
-const READ: Duration = Duration::from_secs(10);
+pub(super) const READ: Duration = Duration::from_secs(10);
 /// How far back replacements count.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The most pages that one question is followed over, of a hundred items each. A group that does more in a day is not
@@ -63,7 +63,7 @@ impl AutoScaling {
         group.myself().is_some().then_some(group).ok_or_else(|| self.not_in_group())
     }
 
-    async fn describe(&self, name: &str, clock: &ServiceClock) -> Result<AutoScalingGroup, Error> {
+    pub(super) async fn describe(&self, name: &str, clock: &ServiceClock) -> Result<AutoScalingGroup, Error> {
         let request = self.client.describe_auto_scaling_groups().auto_scaling_group_names(name).max_records(PAGE);
         let answer = request.customize().interceptor(clock.clone()).send().await;
         let answer = answer.map_err(|error| self.failed(GROUPS, &error))?;
@@ -118,7 +118,7 @@ impl AutoScaling {
         Ok(replacements.map(start).collect())
     }
 
-    fn late(&self) -> Error {
+    pub(super) fn late(&self) -> Error {
         let text = format!(
             "failed to read the Auto Scaling group of {}: no answer in time; check the route, the security group and the \
              proxy to AWS on port 443",
@@ -160,7 +160,7 @@ impl<T> Pages<T> {
     }
 }
 
-fn member(instance: &Instance) -> Member {
+pub(super) fn member(instance: &Instance) -> Member {
     Member {
         id: instance.instance_id().unwrap_or_default().into(),
         lifecycle: instance.lifecycle_state().map(|state| state.as_str()).unwrap_or_default().into(),

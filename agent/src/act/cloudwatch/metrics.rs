@@ -8,10 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The most datapoints of one grain.
-pub const MOST: usize = 6;
+pub const MOST: usize = 7;
 
 /// The metric whose sum is the number of live connectors, and by which instances know of each other.
 pub const REPLICAS: &str = "cflared_replica_count_per_tunnel";
+
+/// The metric of the instances that refuse a version of the secret, by which a group learns of a bad one. It is not
+/// pushed, and costs nothing, while none does.
+pub const REFUSED: &str = "cflared_secret_refused";
 
 /// What an instance's metrics are told apart by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct Sample {
     pub connections: u32,
     /// Unplanned restarts of the connector and of the agent within the grain.
     pub restarts: u32,
+    /// Whether a version of the secret is refused.
+    pub refusing: bool,
     /// Whose fault it is, while condemning is held back; `operator` while somebody holds.
     pub held: Option<&'static str>,
     /// How old the image is, in days; none if the image does not say.
@@ -56,6 +62,9 @@ pub fn datapoints(start: u64, grain: Duration, sample: &Sample) -> Vec<MetricDat
         count("cflared_registered_connections", &[environment, tunnel, instance], f64::from(sample.connections)),
         flag("cflared_held", &[environment, tunnel], sample.held.is_some()),
     ];
+    if sample.refusing {
+        data.push(flag(REFUSED, &[environment, tunnel], true));
+    }
     if let Some(blame) = sample.held {
         data.push(flag("cflared_held", &[environment, tunnel, ("Blame", blame)], true));
     }

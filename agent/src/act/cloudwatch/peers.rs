@@ -1,6 +1,6 @@
-//! Reads what the other connectors of the tunnel reported: one `GetMetricData`, less what this instance reported itself.
+//! Reads what the other instances of the tunnel reported: one `GetMetricData`, less what this instance reported itself.
 
-use super::metrics::{Dimensions, REPLICAS};
+use super::metrics::{Dimensions, REFUSED, REPLICAS};
 use super::reported::{Reported, Share};
 use crate::act::service_clock::{MOST_SKEW, ServiceClock};
 use crate::identity::{Call, failure};
@@ -26,6 +26,9 @@ const READ: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 3;
 /// The most pages that are followed. The minutes that matter fit into one.
 const MOST_PAGES: usize = 5;
+/// A refusal counts for so many grains: a datapoint is to be seen up to 15 s (jitter) and some minutes after its grain, so the
+/// newest may be missing.
+const REMEMBERED: u32 = 5;
 /// More connectors than any tunnel has: a sum over it is no count.
 const MOST_COUNT: f64 = 1e6;
 /// The ids of the two statistics in the question.
@@ -58,19 +61,12 @@ impl PeerReader {
     /// The call failed or took too long, the answer is partial or no count, or this host's clock is off by more than five
     /// minutes.
     pub async fn read(&self, of: &Dimensions, since: Duration, wall: SystemTime) -> Result<Peers, Failure> {
-        let clock = ServiceClock::default();
-        let read = tokio::time::timeout(READ, self.ask(of, since, wall, &clock)).await;
-        // A wrong clock makes calls fail, too: then it is the cause to name.
-        clock.check(wall)?;
-        let answer = read.unwrap_or_else(|_| {
-            let next = "no answer in time; check the route, the security group and the proxy to AWS on port 443";
-            Err(self.failed(FailureKind::Unreachable, next))
-        })?;
+        let question = Question { metric: REPLICAS, of, since, wall };
+        let (now, counts) = self.counts(&question).await?;
         // Looked at after the answer: what was not sent by now is not in it.
         let reported = self.reported.borrow().clone();
-        let now = clock.now(wall).duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut grains = Vec::new();
-        for (start, share) in answer.counts()? {
+        for (start, share) in counts {
             let own = reported.own(start, of);
             let Some(age) = now.checked_sub(Duration::from_secs(start) + self.grain) else { continue };
             if age <= since + self.grain {
@@ -85,13 +81,42 @@ impl PeerReader {
         Ok(Peers { grains })
     }
 
-    async fn ask(
-        &self,
-        of: &Dimensions,
-        since: Duration,
-        wall: SystemTime,
-        clock: &ServiceClock,
-    ) -> Result<Answer, Failure> {
+    /// How many others reported in one of the last [`REMEMBERED`] whole grains that they refuse a version of the secret: the
+    /// most of any. `wall` is as for [`PeerReader::read`].
+    ///
+    /// What this instance reported is taken out as far as it is known: a report of an agent before this one counts as
+    /// another's, which costs so many grains of waiting at most, while one too few would let a bad version through.
+    ///
+    /// # Errors
+    /// As [`PeerReader::read`].
+    pub async fn refusals(&self, of: &Dimensions, wall: SystemTime) -> Result<u32, Failure> {
+        let question = Question { metric: REFUSED, of, since: REMEMBERED * self.grain, wall };
+        let (now, counts) = self.counts(&question).await?;
+        let reported = self.reported.borrow().clone();
+        let lately = counts.into_iter().filter(|(start, _)| {
+            let age = now.checked_sub(Duration::from_secs(*start) + self.grain);
+            age.is_some_and(|age| age < REMEMBERED * self.grain)
+        });
+        let others = lately.map(|(start, share)| share.live.saturating_sub(u32::from(reported.refused(start, of))));
+        Ok(others.max().unwrap_or_default())
+    }
+
+    /// The time by AWS's clock, since 1970, and what was reported by the start of each grain, within 10 s.
+    async fn counts(&self, question: &Question<'_>) -> Result<(Duration, Vec<(u64, Share)>), Failure> {
+        let clock = ServiceClock::default();
+        let read = tokio::time::timeout(READ, self.ask(question, &clock)).await;
+        // A wrong clock makes calls fail, too: then it is the cause to name.
+        clock.check(question.wall)?;
+        let answer = read.unwrap_or_else(|_| {
+            let next = "no answer in time; check the route, the security group and the proxy to AWS on port 443";
+            Err(self.failed(question.metric, FailureKind::Unreachable, next))
+        })?;
+        let now = clock.now(question.wall).duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok((now, answer.counts(question.metric)?))
+    }
+
+    async fn ask(&self, question: &Question<'_>, clock: &ServiceClock) -> Result<Answer, Failure> {
+        let Question { metric, since, wall, .. } = *question;
         let wall = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
         // Wide enough for a clock that is as wrong as it may be; what is too old or not over yet is left out later.
         let from = wall.saturating_sub(since + self.grain + MOST_SKEW).as_secs() / MINUTE * MINUTE;
@@ -99,40 +124,47 @@ impl PeerReader {
         let (mut answer, mut token) = (Answer::default(), None);
         for _ in 0..MOST_PAGES {
             let request = self.client.get_metric_data().start_time(seconds(from)).end_time(seconds(to));
-            let request = request.metric_data_queries(self.query(SUM, "Sum", of));
-            let request = request.metric_data_queries(self.query(COUNT, "SampleCount", of)).set_next_token(token);
+            let request = request.metric_data_queries(self.query(SUM, "Sum", question));
+            let request = request.metric_data_queries(self.query(COUNT, "SampleCount", question)).set_next_token(token);
             let request = request.customize().config_override(bounded()).interceptor(clock.clone());
-            let page = request.send().await.map_err(|error| failure(&error, self.call()))?;
+            let page =
+                request.send().await.map_err(|error| failure(&error, Call { action: ACTION, object: metric }))?;
             token = page.next_token.clone().filter(|token| !token.is_empty());
-            answer.add(page).map_err(|(kind, why)| self.failed(kind, &why))?;
+            answer.add(page).map_err(|(kind, why)| self.failed(metric, kind, &why))?;
             if token.is_none() {
-                return answer.whole().map_err(|(kind, why)| self.failed(kind, &why));
+                return answer.whole().map_err(|(kind, why)| self.failed(metric, kind, &why));
             }
         }
         let why = format!("the answer has more than {MOST_PAGES} pages, too many to judge; ask for less time");
-        Err(self.failed(FailureKind::Invalid, &why))
+        Err(self.failed(metric, FailureKind::Invalid, &why))
     }
 
-    fn query(&self, id: &str, statistic: &str, of: &Dimensions) -> MetricDataQuery {
+    fn query(&self, id: &str, statistic: &str, question: &Question<'_>) -> MetricDataQuery {
         let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
         let metric = Metric::builder()
             .namespace(&self.namespace)
-            .metric_name(REPLICAS)
-            .dimensions(dimension("Environment", &of.environment))
-            .dimensions(dimension("TunnelId", &of.tunnel))
+            .metric_name(question.metric)
+            .dimensions(dimension("Environment", &question.of.environment))
+            .dimensions(dimension("TunnelId", &question.of.tunnel))
             .build();
         let period = i32::try_from(self.grain.as_secs()).unwrap_or(i32::MAX);
         let statistic = MetricStat::builder().metric(metric).period(period).stat(statistic).build();
         MetricDataQuery::builder().id(id).metric_stat(statistic).build()
     }
 
-    fn call(&self) -> Call<'_> {
-        Call { action: ACTION, object: REPLICAS }
+    fn failed(&self, metric: &str, kind: FailureKind, why: &str) -> Failure {
+        Failure::new(kind, format!("failed to read {metric} in {} ({ACTION}): {why}", self.namespace))
     }
+}
 
-    fn failed(&self, kind: FailureKind, why: &str) -> Failure {
-        Failure::new(kind, format!("failed to read {REPLICAS} in {} ({ACTION}): {why}", self.namespace))
-    }
+/// What is asked of one metric.
+struct Question<'a> {
+    metric: &'static str,
+    of: &'a Dimensions,
+    /// How far back.
+    since: Duration,
+    /// The time of day on this host.
+    wall: SystemTime,
 }
 
 /// Why an answer is of no use.
@@ -175,11 +207,11 @@ impl Answer {
     }
 
     /// The grains that have both statistics, and any sample.
-    fn counts(&self) -> Result<Vec<(u64, Share)>, Failure> {
+    fn counts(&self, metric: &str) -> Result<Vec<(u64, Share)>, Failure> {
         let mut counts = Vec::new();
         for (&start, &samples) in &self.counts.values {
             let Some(&sum) = self.sums.values.get(&start) else { continue };
-            let (live, reporting) = (count(sum)?, count(samples)?);
+            let (live, reporting) = (count(metric, sum)?, count(metric, samples)?);
             if reporting > 0 {
                 counts.push((start, Share { live, reporting }));
             }
@@ -222,13 +254,12 @@ fn said(code: Option<&str>, text: Option<&str>) -> Useless {
     (FailureKind::Invalid, format!("CloudWatch says {shown}; correct what it names"))
 }
 
-fn count(value: f64) -> Result<u32, Failure> {
+fn count(metric: &str, value: f64) -> Result<u32, Failure> {
     if (0.0..=MOST_COUNT).contains(&value) {
         return Ok(value.round() as u32);
     }
-    let text = format!(
-        "failed to count the live connectors: {REPLICAS} is {value}, which is no count; see who else reports it"
-    );
+    let text =
+        format!("failed to count the other instances: {metric} is {value}, which is no count; see who else reports it");
     Err(Failure::new(FailureKind::Invalid, text))
 }
 

@@ -104,11 +104,14 @@ impl CloudWatch {
     }
 
     /// Pushes all that waits, at once, until nothing does or a push fails. To be bounded in time by the caller.
-    pub async fn flush(&self, now: SystemTime) {
-        let (done, wait) = oneshot::channel();
-        if self.messages.send(Message::Flush(since_1970(now), done)).await.is_ok() {
-            // The sender is only dropped unused when the runtime goes down.
-            let _ = wait.await;
+    pub fn flush(&self, now: SystemTime) -> impl Future<Output = ()> + Send + use<> {
+        let messages = self.messages.clone();
+        async move {
+            let (done, wait) = oneshot::channel();
+            if messages.send(Message::Flush(since_1970(now), done)).await.is_ok() {
+                // The sender is only dropped unused when the runtime goes down.
+                let _ = wait.await;
+            }
         }
     }
 

@@ -55,6 +55,12 @@ impl Reported {
         }
     }
 
+    /// Whether it is known that this instance reported a refused version in the grain from `start`.
+    pub fn refused(&self, start: u64, of: &Dimensions) -> bool {
+        let ours = |sample: &&Sample| sample.of.environment == of.environment && sample.of.tunnel == of.tunnel;
+        self.sent.get(&start).filter(ours).is_some_and(|sample| sample.refusing)
+    }
+
     /// Whether the value is known that this instance reported in the grain from `start`, if it did.
     pub fn knows(&self, start: u64) -> bool {
         self.sent.contains_key(&start)

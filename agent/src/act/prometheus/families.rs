@@ -1,7 +1,8 @@
 //! Which metrics there are: one table, which `docs/metrics.md` shows.
 
 use super::Numbers;
-use super::page::{Kind, Page, Samples};
+use super::page::Kind::{self, Counter, Gauge, Histogram};
+use super::page::{Page, Samples};
 use crate::act::Timestamp;
 use cflared_verdict::Health;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -38,8 +39,6 @@ const fn family(
 fn seconds(moment: Timestamp) -> f64 {
     SystemTime::from(moment).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
-
-use Kind::{Counter, Gauge, Histogram};
 
 /// All metrics, in the order of the page.
 #[rustfmt::skip]

@@ -31,6 +31,8 @@ fn status(written_at: u64) -> Status {
         guard: Some("a refresh is under way".into()),
         health: Health { state: "registered".into(), since: at(1).into(), why: "4 connections".into() },
         trouble: None,
+        changing: Some(Changing { what: "on probation".into(), until: Some(at(9).into()) }),
+        refusing: Some("v4".into()),
         connectors: vec![Connector {
             secret_version: "v1".into(),
             run: 1,

@@ -1,6 +1,7 @@
 //! What is installed in the config directory, and whether it is what should be.
 
 use super::Facts;
+use crate::act::status::Entry;
 use crate::bundle::{Meta, Service, Store, Unusable};
 use crate::checks::catalogue::{self, Check, host as checks};
 use crate::checks::{Found, Report};
@@ -13,6 +14,8 @@ use std::time::Duration;
 const DEPTH: usize = 3;
 /// What the agent refused this long ago explains what is so now.
 const LATELY: Duration = Duration::from_secs(3600);
+/// How long what it set about may take.
+const TURN: Duration = Duration::from_secs(15 * 60);
 /// How many files are looked at: three generations have nine.
 const MOST: usize = 1000;
 
@@ -99,8 +102,13 @@ pub fn directory(facts: &Facts) -> Found {
         Err(why) => Found::fail(why),
         Ok(()) => {
             let path = facts.settings.paths.config_dir.display();
-            let owner = facts.early.owner.as_ref().ok().and_then(Option::as_ref);
-            Found::pass(owner.map_or_else(|| format!("{path} can be used"), |owner| format!("{path} is {owner}'s")))
+            let Ok(Some(owner)) = &facts.early.owner else { return Found::pass(format!("{path} can be used")) };
+            match facts.unit_user() {
+                Some(user) if owner.name.as_deref() != Some(user) && owner.uid.to_string() != user => {
+                    Found::fail(format!("{path} is {owner}'s, and the unit runs as {user}"))
+                }
+                _ => Found::pass(format!("{path} is {owner}'s")),
+            }
         }
     }
 }
@@ -210,10 +218,16 @@ pub fn versions(facts: &Facts) -> Found {
     let read_lately = status.secret.read_at.is_some_and(|at| at.age(facts.now) < poll + poll / 2);
     let unseen = status.secret.version.as_deref() != Some(current);
     let refusal = status.journal.iter().rev().find(|one| one.kind == "refusal" && one.at.age(facts.now) < LATELY);
-    match (&status.trouble, refusal) {
-        (Some(trouble), _) => Found::fail(told).and(trouble),
-        (None, Some(refusal)) => {
+    // A new version is installed in turns among the group's instances.
+    let planned = |one: &&Entry| one.kind == "action" && one.what.contains(current) && one.at.age(facts.now) < TURN;
+    let planned = status.journal.iter().rev().find(planned);
+    match (&status.trouble, refusal, planned) {
+        (Some(trouble), ..) => Found::fail(told).and(trouble),
+        (None, Some(refusal), _) => {
             Found::fail(told).and(format!("the agent's last refusal: {}: {}", refusal.what, refusal.evidence))
+        }
+        (None, None, Some(planned)) => {
+            Found::warn(told).and(format!("the agent goes about it: {}: {}", planned.what, planned.evidence))
         }
         _ if status.connectors.iter().any(|one| one.secret_version == current) => {
             Found::warn(told).and("a hand-over is under way")

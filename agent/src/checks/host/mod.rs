@@ -29,13 +29,16 @@ use crate::observe::Observer;
 use crate::probe::{Edges, Looked, Prober, Streams};
 use crate::settings::Settings;
 use bundle::Installed;
-use cflared_verdict::Mono;
+use cflared_verdict::{Hold, Mono, OriginProbe};
 use early::Access;
 use network::{Connector, EDGE, Edge, ORIGINS};
 use seen::{DISK, Seen, aside, within};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+/// How long a connector may take to answer, and of how many it is asked: there are two at most.
+const LOOK: Duration = Duration::from_secs(2);
+const CONNECTORS: usize = 2;
 /// How long cloudflared may take to check its config; its version has a limit of its own, 5 s.
 const VALIDATE: Duration = Duration::from_secs(5);
 
@@ -72,7 +75,7 @@ pub struct Facts {
     installed: Seen<Installed>,
     /// What cloudflared says of the installed config; none: there is none.
     ingress: Option<Seen<Result<(), ValidateError>>>,
-    origins: network::Origins,
+    origins: Seen<Vec<OriginProbe>>,
     /// The program that is installed; none: it is not there.
     release: Seen<Option<Result<Known, String>>>,
     connectors: Vec<Connector>,
@@ -111,10 +114,7 @@ impl Facts {
             aside("what the agent needs", DISK, move || early::access(&wanted)),
             aside("the processes", DISK, move || process::look(&pids)),
             machine::Machine::look(paths, settings.paths.image_file.clone(), clock()),
-            aside("the hold", DISK, {
-                let path = settings.paths.runtime_dir.join(hold::HOLD_FILE);
-                move || hold::read(&path, boot_id().as_deref(), mono)
-            }),
+            held(&settings, mono),
             aside("/etc/resolv.conf", DISK, network::name_servers),
         );
         let mut facts = Self {
@@ -137,12 +137,12 @@ impl Facts {
             name_servers,
             machine,
         };
-        facts.holds = facts.holds(held.ok().flatten(), mono);
+        facts.holds = facts.holds(held, mono);
         facts
     }
 
     /// By the tag and the file themselves, so that it does not matter whether the agent lives.
-    fn holds(&self, file: Option<cflared_verdict::Hold>, mono: Mono) -> Vec<String> {
+    fn holds(&self, file: Option<Hold>, mono: Mono) -> Vec<String> {
         let tag = self.cloud.as_ref().ok().and_then(|cloud| cloud.hold_tag.as_ref().ok()?.as_ref().ok()?.as_ref());
         let tag = tag.filter(|value| cflared_verdict::tag_holds(value));
         let tag = tag.map(|value| format!("the tag {} is {}", self.settings.identity.hold_tag, hold::printable(value)));
@@ -180,6 +180,12 @@ impl Facts {
         told.map(|environment| environment.as_str())
     }
 
+    /// Whom the agent's unit runs as, if it is installed and says so.
+    fn unit_user(&self) -> Option<&str> {
+        let units = self.early.units.as_ref().ok()?.as_ref()?;
+        Some(&*units.agent.user).filter(|user| !user.is_empty() && units.agent.load != "not-found")
+    }
+
     /// The secret's current version.
     fn current_version(&self) -> Option<&str> {
         let secret = self.cloud.as_ref().ok()?.secret.as_ref()?.as_ref().ok()?;
@@ -203,6 +209,14 @@ impl Facts {
     }
 }
 
+/// The hold of somebody on this host.
+async fn held(settings: &Settings, mono: Mono) -> Option<Hold> {
+    let path = settings.paths.runtime_dir.join(hold::HOLD_FILE);
+    let read = move || hold::read(&path, boot_id().as_deref(), mono);
+    // A file that cannot be read holds; a disk that does not answer is told by others.
+    aside("the hold", DISK, read).await.ok().flatten()
+}
+
 /// The processes of the status.
 fn pids(early: &Early) -> Vec<u32> {
     let status = early.status.as_ref().ok().and_then(|status| status.as_ref().ok()).filter(|_| early.agent_process);
@@ -214,19 +228,14 @@ fn pids(early: &Early) -> Vec<u32> {
 async fn stored(
     settings: &Settings,
     prober: &Prober,
-) -> (Seen<Installed>, network::Origins, Option<Seen<Result<(), ValidateError>>>) {
+) -> (Seen<Installed>, Seen<Vec<OriginProbe>>, Option<Seen<Result<(), ValidateError>>>) {
     let dir = settings.paths.config_dir.clone();
     let installed = aside("the config directory", DISK, move || Installed::look(&dir)).await;
     let (services, config) = match &installed {
         Ok(installed) => (installed.services.clone(), installed.config.clone()),
         Err(why) => (Err(why.clone()), None),
     };
-    let origins = async {
-        match services {
-            Ok(services) => within("the origins", ORIGINS, prober.origins(services, Streams::Try)).await.map(Ok),
-            Err(why) => Ok(Err(why)),
-        }
-    };
+    let origins = async { within("the origins", ORIGINS, prober.origins(services?, Streams::Try)).await };
     let ingress = async {
         let config = config?;
         let ask = cloudflared::validate_ingress(&settings.connector.binary, &config, VALIDATE);
@@ -263,9 +272,11 @@ async fn edge(prober: &Prober) -> Edge {
 /// Looks at every connector of the status that is not on its way out.
 async fn connectors(settings: &Settings, early: &Early) -> Vec<Connector> {
     let status = early.status.as_ref().ok().and_then(|status| status.as_ref().ok()).filter(|_| early.agent_process);
-    let (Some(status), Ok(observer)) = (status, Observer::new(settings.observe.timeout)) else { return vec![] };
+    let (Some(status), Ok(observer)) = (status, Observer::new(settings.observe.timeout.min(LOOK))) else {
+        return vec![];
+    };
     let mut seen = vec![];
-    for one in status.connectors.iter().filter(|one| one.state != "draining") {
+    for one in status.connectors.iter().filter(|one| one.state != "draining").take(CONNECTORS) {
         seen.push(network::connector(observer.clone(), one.metrics, one.connector_id.clone()).await);
     }
     seen

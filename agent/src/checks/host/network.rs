@@ -1,7 +1,6 @@
 //! The edge, the origins, and the connector between them.
 
 use super::Facts;
-use super::seen::Seen;
 use crate::checks::Found;
 use crate::observe::{Observer, Page};
 use cflared_verdict::{OriginProbe, Probe, Reach, Ready};
@@ -134,9 +133,8 @@ pub fn udp(facts: &Facts) -> Found {
 
 /// The origins answer.
 pub fn origins(facts: &Facts) -> Found {
-    let origins: &Vec<OriginProbe> = match &facts.origins {
-        Ok(Ok(origins)) => origins,
-        Ok(Err(why)) => return Found::not_known(why),
+    let origins = match &facts.origins {
+        Ok(origins) => origins,
         Err(why) => return Found::not_known(why),
     };
     let down = |one: &&OriginProbe| matches!(one.probe.reach, Reach::Failed | Reach::Silent);
@@ -215,6 +213,3 @@ pub fn metro(facts: &Facts) -> Found {
         _ => Found::pass(format!("{seen} connections, in {named}")),
     }
 }
-
-/// A try of origins that may not have been made.
-pub type Origins = Seen<Result<Vec<OriginProbe>, String>>;

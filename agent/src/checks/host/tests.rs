@@ -159,10 +159,10 @@ fn well() -> Facts {
             config: None,
         }),
         ingress: Some(Ok(Ok(()))),
-        origins: Ok(Ok(vec![OriginProbe {
+        origins: Ok(vec![OriginProbe {
             service: "tcp://db:3306".into(),
             probe: reach(Reach::Answered, "10.0.0.9:3306: connected; MySQL 8.0.39"),
-        }])),
+        }]),
         release: Ok(Some(Ok(Known {
             version: "2026.8.2".parse().unwrap(),
             built: Some((now() - Duration::from_secs(86_400), "by what it says".into())),
@@ -218,6 +218,11 @@ fn unit(facts: &mut Facts) -> &mut Unit {
 
 fn edge(facts: &mut Facts) -> &mut Edge {
     facts.edge.as_mut().unwrap()
+}
+
+/// What the agent decided a minute ago.
+fn decided(kind: &str, what: &str) -> status::Entry {
+    status::Entry { at: ago(60), kind: kind.into(), what: what.into(), evidence: "so it was".into(), blame: None }
 }
 
 /// AWS refused in those words.
@@ -390,6 +395,13 @@ static FAULTS: &[Fault] = &[
         "bundle-installed",
     ),
     (
+        "config directory of another user than the unit's",
+        |facts| unit(facts).user = "somebody".into(),
+        &["config-dir"],
+        "/etc/cloudflared is cflared-agent's, and the unit runs as somebody",
+        "bundle-installed",
+    ),
+    (
         "credentials file world-readable",
         |facts| {
             let installed = facts.installed.as_mut().unwrap();
@@ -486,6 +498,16 @@ static FAULTS: &[Fault] = &[
         "",
     ),
     (
+        "a version that the agent gave up for now",
+        |facts| {
+            cloud(facts).secret = Some(Ok(Ok(Current { version: VersionId("v4".into()), rules: Ok(()) })));
+            status(facts).journal = vec![decided("refusal", "the successor did not register in time")];
+        },
+        &["versions"],
+        "the secret's current version is v4; v3 is installed; v3 runs",
+        "",
+    ),
+    (
         "secret on the command line",
         |facts| facts.processes.as_mut().unwrap()[1].secrets = vec!["a tunnel token"],
         &["no-secret-in-argv"],
@@ -522,7 +544,7 @@ static FAULTS: &[Fault] = &[
     ),
     (
         "origin down",
-        |facts| facts.origins.as_mut().unwrap().as_mut().unwrap()[0].probe = reach(Reach::Failed, "connection refused"),
+        |facts| facts.origins.as_mut().unwrap()[0].probe = reach(Reach::Failed, "connection refused"),
         &["origins"],
         "tcp://db:3306 does not answer: connection refused",
         "",
@@ -647,6 +669,17 @@ static DOUBTS: &[Doubt] = &[
         "v4; v3 is installed; v3 runs",
     ),
     (
+        "a version whose turn has not come",
+        |facts| {
+            cloud(facts).secret = Some(Ok(Ok(Current { version: VersionId("v4".into()), rules: Ok(()) })));
+            status(facts).secret.version = Some("v4".into());
+            status(facts).journal = vec![decided("action", "install secret version v4 in 305 s")];
+        },
+        "versions",
+        Outcome::Warn,
+        "v4; v3 is installed; v3 runs",
+    ),
+    (
         "a hand-over",
         |facts| {
             cloud(facts).secret = Some(Ok(Ok(Current { version: VersionId("v4".into()), rules: Ok(()) })));
@@ -702,7 +735,7 @@ static DOUBTS: &[Doubt] = &[
     (
         "MySQL refuses this host",
         |facts| {
-            facts.origins.as_mut().unwrap().as_mut().unwrap()[0].probe =
+            facts.origins.as_mut().unwrap()[0].probe =
                 reach(Reach::Answered, "connected; MySQL refuses with error 1129: Host is blocked");
         },
         "origins",
@@ -803,4 +836,12 @@ fn everything_wrong_at_once_is_short_all_the_same() {
     }
     let text = examined(&facts).text(Style::default());
     assert!(text.chars().count() <= 2500, "{} characters:\n{text}", text.chars().count());
+}
+
+#[test]
+fn the_page_lists_every_check_in_its_order() {
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/doctor.md"));
+    let table = page.split("## The checks").nth(1).unwrap().split("\n## ").next().unwrap();
+    let listed = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(listed.collect::<Vec<_>>(), checks().map(|check| check.id).collect::<Vec<_>>());
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 const AGENT: &str = "cflared-agent.service";
 /// The unit that cloudflared's own installer writes (observed, 2026.8.2).
 const OTHER: &str = "cloudflared.service";
-const ASKED: &str = "LoadState,ActiveState,SubState,UnitFileState,NRestarts,Result,ExecMainStatus,StatusText";
+const ASKED: &str = "LoadState,ActiveState,SubState,UnitFileState,NRestarts,Result,ExecMainStatus,StatusText,User";
 /// From so many restarts on, the unit is said to restart again and again.
 const MANY: u64 = 3;
 
@@ -32,6 +32,8 @@ pub struct Unit {
     pub exit: String,
     /// What the agent told systemd last.
     pub status: String,
+    /// Whom it runs as.
+    pub user: String,
 }
 
 /// The units that matter.
@@ -74,6 +76,7 @@ fn parse(block: &str) -> Unit {
         result: take("Result"),
         exit: take("ExecMainStatus"),
         status: take("StatusText"),
+        user: take("User"),
     }
 }
 

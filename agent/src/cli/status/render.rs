@@ -1,7 +1,7 @@
 //! The status as a person reads it: one screen, what is wrong first.
 
 use super::Judged;
-use crate::act::status::{AutoScaling, Blame, CloudWatch, Connector, Edge, Hold, Installed, Status};
+use crate::act::status::{AutoScaling, Blame, Changing, CloudWatch, Connector, Edge, Hold, Installed, Status};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
@@ -25,6 +25,11 @@ pub(super) fn render(status: &Status, judged: &Judged, now: SystemTime) -> Strin
     }
     if let Some(trouble) = status.trouble.as_ref().filter(|trouble| !judged.headline.contains(trouble.as_str())) {
         let _ = writeln!(text, "  trouble: {trouble}");
+    }
+    if let Some(Changing { what, until }) = &status.changing {
+        let left = until.map(|until| SystemTime::from(until).duration_since(now).unwrap_or_default());
+        let left = left.map(|left| format!(" ({} left)", span(left))).unwrap_or_default();
+        let _ = writeln!(text, "  change: {what}{left}");
     }
     if status.dry_run {
         text.push_str("  dry run: this instance is never marked unhealthy\n");

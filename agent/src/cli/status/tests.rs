@@ -78,6 +78,16 @@ fn what_is_wrong_comes_first() {
 }
 
 #[test]
+fn a_change_is_told_with_the_time_that_is_left() {
+    let changing = json!({"what": "on probation", "until": "2026-01-01T00:03:05Z"});
+    let (text, exit) = shown(&status("registered", json!({ "changing": changing })));
+    assert!(text.contains("\n  the evidence\n  change: on probation (1m 5s left)\n\n"), "{text}");
+    assert_eq!(exit, Exit::Fine);
+    let (text, _) = shown(&status("registered", json!({"changing": {"what": "handing over"}})));
+    assert!(text.contains("\n  change: handing over\n\n"), "{text}");
+}
+
+#[test]
 fn holds_come_before_all_and_then_whose_fault_it_is() {
     let decision = json!([{"at": "2026-01-01T00:00:55Z", "kind": "refusal", "what": "not condemned",
         "evidence": "a refresh is under way", "blame": "host_network"}]);

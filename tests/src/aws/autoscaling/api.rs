@@ -1,6 +1,6 @@
 //! The actions of the Auto Scaling API. Activities and refreshes come in pages, the rest in one.
 
-use super::types::{Activity, Group, GroupInstance, Health, HookResult, Refresh};
+use super::types::{Activity, Group, GroupInstance, Health, Hook, HookResult, Refresh, Transition};
 use super::{Mark, Scaling};
 use crate::aws::time::{iso, iso_exact, parse_iso};
 use crate::aws::wire::ServiceError;
@@ -17,6 +17,7 @@ impl Scaling {
             "DescribeAutoScalingGroups" => Ok(self.describe_groups(input, now_ms)),
             "DescribeScalingActivities" => self.describe_activities(input, now_ms),
             "DescribeInstanceRefreshes" => self.describe_refreshes(input, now_ms),
+            "DescribeLifecycleHooks" => self.describe_hooks(input, now_ms),
             "SetInstanceHealth" => self.set_instance_health(input, now_ms),
             "CompleteLifecycleAction" => self.complete_lifecycle_action(input, now_ms),
             "RecordLifecycleActionHeartbeat" => self.record_heartbeat(input, now_ms),
@@ -69,6 +70,15 @@ impl Scaling {
         page("InstanceRefreshes", values.collect(), input, 50)
     }
 
+    fn describe_hooks(&mut self, input: &Value, now_ms: u64) -> Result<Value, ServiceError> {
+        let name = required(input, "AutoScalingGroupName")?;
+        let wanted = members(input, "LifecycleHookNames");
+        let group = self.group_mut(name, now_ms).ok_or_else(|| no_such_group(name))?;
+        let hooks = group.hooks.iter().filter(|(hook, _)| wanted.is_empty() || wanted.contains(&hook.as_str()));
+        let values: Vec<_> = hooks.map(|(hook, what)| hook_value(&group.name, hook, what)).collect();
+        Ok(json!({"LifecycleHooks": values}))
+    }
+
     fn set_instance_health(&mut self, input: &Value, now_ms: u64) -> Result<Value, ServiceError> {
         let id = required(input, "InstanceId")?;
         let health = match required(input, "HealthStatus")? {
@@ -119,7 +129,8 @@ impl Scaling {
 }
 
 fn group_value(group: &Group) -> Value {
-    let instances = group.instances.iter().map(|(id, instance)| {
+    // Those of a warm pool are described by DescribeWarmPool.
+    let instances = group.instances.iter().filter(|(_, instance)| !instance.is_warmed()).map(|(id, instance)| {
         let mut value = instance_value(id, instance);
         value["HealthStatus"] = json!(instance.health);
         value
@@ -149,6 +160,21 @@ fn instance_value(id: &str, instance: &GroupInstance) -> Value {
         "AvailabilityZone": instance.availability_zone,
         "LifecycleState": instance.lifecycle_state,
         "ProtectedFromScaleIn": false,
+    })
+}
+
+fn hook_value(group: &str, name: &str, hook: &Hook) -> Value {
+    let seconds = hook.heartbeat_timeout_ms.div_ceil(1000);
+    json!({
+        "LifecycleHookName": name,
+        "AutoScalingGroupName": group,
+        "LifecycleTransition": match hook.transition {
+            Transition::Launching => "autoscaling:EC2_INSTANCE_LAUNCHING",
+            Transition::Terminating => "autoscaling:EC2_INSTANCE_TERMINATING",
+        },
+        "HeartbeatTimeout": seconds,
+        "GlobalTimeout": (seconds * 100).min(48 * 3600),
+        "DefaultResult": hook.default_result,
     })
 }
 

@@ -1,15 +1,8 @@
-//! How a group changes by itself, and what its instances' marks and hooks do.
+//! How a group changes by itself, and what its instances' marks do.
 
-use super::types::{Activity, Group, GroupInstance, Health, HookResult, Refresh, Transition};
+use super::lifecycle::{IN_SERVICE, PENDING, PROCEED, STANDBY, TERMINATING, WAIT};
+use super::types::{Activity, Group, GroupInstance, Health, Refresh, Transition};
 use crate::aws::time::iso;
-use std::collections::BTreeMap;
-
-const PENDING: &str = "Pending";
-const PENDING_WAIT: &str = "Pending:Wait";
-const IN_SERVICE: &str = "InService";
-const TERMINATING: &str = "Terminating";
-const TERMINATING_WAIT: &str = "Terminating:Wait";
-const TERMINATING_PROCEED: &str = "Terminating:Proceed";
 
 impl Group {
     /// A group of healthy instances that have long been in service, with the default times.
@@ -22,7 +15,7 @@ impl Group {
     pub(super) fn advance(&mut self, now_ms: u64) {
         let ids: Vec<String> = self.instances.keys().cloned().collect();
         ids.iter().for_each(|id| self.advance_instance(id, now_ms));
-        let stays = |instance: &&GroupInstance| !instance.lifecycle_state.starts_with(TERMINATING);
+        let stays = |instance: &&GroupInstance| !instance.is_going() && !instance.is_warmed();
         let missing = self.desired.unwrap_or(0).saturating_sub(self.instances.values().filter(stays).count());
         if !self.suspended.contains("Launch") {
             (0..missing).for_each(|_| self.launch(now_ms));
@@ -31,15 +24,17 @@ impl Group {
 
     fn advance_instance(&mut self, id: &str, now_ms: u64) {
         let instance = &self.instances[id];
-        let passed = |since: u64, span: u64| now_ms >= since.saturating_add(span);
-        match instance.lifecycle_state.as_str() {
-            PENDING if passed(instance.state_since_ms, self.launch_takes_ms) => self.finish_launch(id, now_ms),
-            PENDING_WAIT | TERMINATING_WAIT => self.end_late_hooks(id, now_ms),
-            IN_SERVICE if self.replaces(instance, now_ms) => {
+        let passed = |span: u64| now_ms >= instance.state_since_ms.saturating_add(span);
+        match instance.step() {
+            (PENDING, "") if passed(self.launch_takes_ms) => self.meet_hooks(id, Transition::Launching, now_ms),
+            (_, WAIT) => self.end_late_hooks(id, now_ms),
+            (PENDING, PROCEED) if passed(self.proceed_takes_ms) => self.arrive(id, now_ms),
+            (IN_SERVICE, _) if self.replaces(instance, now_ms) => {
                 let why = "an instance was taken out of service in response to a user health-check.";
                 self.begin_termination(id, why, now_ms);
             }
-            TERMINATING | TERMINATING_PROCEED if passed(instance.state_since_ms, self.terminate_takes_ms) => {
+            (STANDBY, "Entering") => self.enter(id, STANDBY, now_ms),
+            (TERMINATING, "" | PROCEED) if passed(self.terminate_takes_ms) => {
                 self.instances.remove(id);
                 self.end_activity(id, now_ms);
             }
@@ -55,20 +50,17 @@ impl Group {
 
     /// Begins to end an instance; `why` follows "At <time> " in the activity's cause.
     pub(super) fn begin_termination(&mut self, id: &str, why: &str, now_ms: u64) {
-        let waits_for = self.hooks_for(Transition::Terminating, now_ms);
-        let Some(instance) = self.instances.get_mut(id) else { return };
-        if instance.lifecycle_state.starts_with(TERMINATING) {
+        if self.instances.get(id).is_none_or(GroupInstance::is_going) {
             return;
         }
-        instance.enter(if waits_for.is_empty() { TERMINATING } else { TERMINATING_WAIT }, now_ms);
-        instance.waits_for = waits_for;
         self.begin_activity(id, format!("Terminating EC2 instance: {id}"), why, now_ms);
+        self.meet_hooks(id, Transition::Terminating, now_ms);
     }
 
     /// Sets the health of an instance. Gives false if its grace period kept it from having an effect.
     pub(super) fn set_health(&mut self, id: &str, health: Health, respects_grace: bool, now_ms: u64) -> bool {
         let Some(instance) = self.instances.get_mut(id) else { return false };
-        let launching = instance.lifecycle_state.starts_with(PENDING);
+        let launching = instance.step().0 == PENDING;
         let in_grace = launching || now_ms < instance.in_service_at_ms.saturating_add(self.grace_period_ms);
         if health == Health::Unhealthy && respects_grace && in_grace {
             return false;
@@ -81,75 +73,17 @@ impl Group {
         true
     }
 
-    /// Gives a hook more time. Gives false if the instance does not wait for it.
-    pub(super) fn heartbeat(&mut self, id: &str, hook: &str, now_ms: u64) -> bool {
-        let timeout = self.hooks.get(hook).map_or(0, |hook| hook.heartbeat_timeout_ms);
-        let deadline = self.instances.get_mut(id).and_then(|instance| instance.waits_for.get_mut(hook));
-        deadline.map(|deadline| *deadline = now_ms + timeout).is_some()
-    }
-
-    /// Ends a hook. Gives false if the instance does not wait for it.
-    pub(super) fn complete(&mut self, id: &str, hook: &str, result: HookResult, now_ms: u64) -> bool {
-        let Some(instance) = self.instances.get_mut(id) else { return false };
-        if instance.waits_for.remove(hook).is_none() {
-            return false;
-        }
-        let launching = instance.lifecycle_state == PENDING_WAIT;
-        if launching && result == HookResult::Abandon {
-            instance.waits_for.clear();
-            self.begin_termination(id, "an instance was abandoned by its lifecycle hook.", now_ms);
-        } else if instance.waits_for.is_empty() && launching {
-            self.come_into_service(id, now_ms);
-        } else if instance.waits_for.is_empty() {
-            instance.enter(TERMINATING_PROCEED, now_ms);
-        }
-        true
-    }
-
-    fn end_late_hooks(&mut self, id: &str, now_ms: u64) {
-        let late = |(hook, deadline): (&String, &u64)| (now_ms >= *deadline).then(|| hook.clone());
-        let late: Vec<String> = self.instances[id].waits_for.iter().filter_map(late).collect();
-        for hook in late {
-            let result = self.hooks.get(&hook).map_or(HookResult::Abandon, |hook| hook.default_result);
-            self.complete(id, &hook, result, now_ms);
-        }
-    }
-
-    fn hooks_for(&self, transition: Transition, now_ms: u64) -> BTreeMap<String, u64> {
-        let these = self.hooks.iter().filter(|(_, hook)| hook.transition == transition);
-        these.map(|(name, hook)| (name.clone(), now_ms + hook.heartbeat_timeout_ms)).collect()
-    }
-
     fn launch(&mut self, now_ms: u64) {
         let id = format!("i-{}", &uuid::Uuid::new_v4().simple().to_string()[..17]);
         let crowd = |zone: &&String| self.instances.values().filter(|i| i.availability_zone == **zone).count();
         let zone = self.availability_zones.iter().min_by_key(crowd).cloned().unwrap_or_default();
-        let mut instance = GroupInstance { availability_zone: zone, ..GroupInstance::default() };
-        instance.enter(PENDING, now_ms);
-        self.instances.insert(id.clone(), instance);
+        self.instances.insert(id.clone(), GroupInstance { availability_zone: zone, ..GroupInstance::default() });
+        self.enter(&id, PENDING, now_ms);
         let why = "an instance was launched in response to an unhealthy instance needing to be replaced.";
         self.begin_activity(&id, format!("Launching a new EC2 instance: {id}"), why, now_ms);
     }
 
-    fn finish_launch(&mut self, id: &str, now_ms: u64) {
-        let waits_for = self.hooks_for(Transition::Launching, now_ms);
-        if waits_for.is_empty() {
-            self.come_into_service(id, now_ms);
-        } else if let Some(instance) = self.instances.get_mut(id) {
-            instance.waits_for = waits_for;
-            instance.enter(PENDING_WAIT, now_ms);
-        }
-    }
-
-    fn come_into_service(&mut self, id: &str, now_ms: u64) {
-        if let Some(instance) = self.instances.get_mut(id) {
-            instance.enter(IN_SERVICE, now_ms);
-            instance.in_service_at_ms = now_ms;
-        }
-        self.end_activity(id, now_ms);
-    }
-
-    fn begin_activity(&mut self, id: &str, description: String, why: &str, now_ms: u64) {
+    pub(super) fn begin_activity(&mut self, id: &str, description: String, why: &str, now_ms: u64) {
         self.end_activity(id, now_ms);
         self.activities.push(Activity {
             id: uuid::Uuid::new_v4().to_string(),
@@ -188,18 +122,11 @@ impl Group {
         }
     }
 
-    fn end_activity(&mut self, id: &str, now_ms: u64) {
+    pub(super) fn end_activity(&mut self, id: &str, now_ms: u64) {
         let open = |activity: &&mut Activity| activity.instance == id && activity.end_ms.is_none();
         if let Some(activity) = self.activities.iter_mut().find(open) {
             activity.end_ms = Some(now_ms);
             activity.status = "Successful".to_owned();
         }
-    }
-}
-
-impl GroupInstance {
-    fn enter(&mut self, state: &str, now_ms: u64) {
-        self.lifecycle_state = state.to_owned();
-        self.state_since_ms = now_ms;
     }
 }

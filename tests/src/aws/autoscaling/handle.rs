@@ -1,6 +1,6 @@
 //! What tests in the same process do with groups; a person does it by the control endpoint.
 
-use super::{Group, Mark};
+use super::{Group, Mark, Move};
 use crate::aws::Aws;
 use std::time::Duration;
 
@@ -30,6 +30,22 @@ impl Aws {
         let mut state = self.lock();
         let now_ms = state.now_ms();
         state.scaling.terminate(id, why, now_ms)
+    }
+
+    /// Makes an instance go another way: launched, warmed, into Standby and back. Gives false if no group has it, or it cannot
+    /// from where it is.
+    pub fn move_instance(&self, id: &str, way: Move) -> bool {
+        let mut state = self.lock();
+        let now_ms = state.now_ms();
+        state.scaling.go(id, way, now_ms)
+    }
+
+    /// The state of an instance as its group has it now; none: no group has it.
+    pub fn lifecycle_state(&self, id: &str) -> Option<String> {
+        let mut state = self.lock();
+        let now_ms = state.now_ms();
+        let mut instances = state.scaling.groups(now_ms).values().flat_map(|group| &group.instances);
+        instances.find(|(member, _)| *member == id).map(|(_, instance)| instance.lifecycle_state.clone())
     }
 
     /// Every `SetInstanceHealth` that was answered with success, and whether it took effect.

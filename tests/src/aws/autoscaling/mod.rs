@@ -3,9 +3,10 @@
 mod api;
 mod group;
 mod handle;
+mod lifecycle;
 mod types;
 
-pub use types::{Activity, Group, GroupInstance, Health, Hook, HookResult, Refresh, Transition};
+pub use types::{Activity, Group, GroupInstance, Health, Hook, HookResult, Move, Refresh, Transition};
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -66,6 +67,11 @@ impl Scaling {
     pub fn terminate(&mut self, instance: &str, cause: &str, now_ms: u64) -> bool {
         let found = self.group_of(instance, now_ms);
         found.map(|group| group.begin_termination(instance, cause, now_ms)).is_some()
+    }
+
+    /// Makes an instance go another way. Gives false if no group has it, or it cannot from where it is.
+    pub fn go(&mut self, instance: &str, way: Move, now_ms: u64) -> bool {
+        self.group_of(instance, now_ms).is_some_and(|group| group.go(instance, way, now_ms))
     }
 
     /// Adds an activity that ended an instance `age_ms` ago; `why` follows "At …" in its cause. Gives false if there is

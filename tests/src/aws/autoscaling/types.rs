@@ -15,6 +15,10 @@ pub struct Group {
     pub terminate_takes_ms: u64,
     /// From `Pending` to `InService`, in milliseconds.
     pub launch_takes_ms: u64,
+    /// From `Pending:Proceed` to `InService`, in milliseconds.
+    pub proceed_takes_ms: u64,
+    /// What its warm pool keeps instances as: `Stopped`, `Running` or `Hibernated`.
+    pub pool_state: String,
     /// How many instances there should be; none: as many as there are when the group is put into the stand-in.
     pub desired: Option<usize>,
     /// Where instances are launched.
@@ -83,13 +87,29 @@ pub enum Transition {
     Terminating,
 }
 
+/// What a person or another service may do with an instance, beside ending it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Move {
+    /// It has just been launched for the group: `Pending`.
+    Launch,
+    /// It has just been launched for the warm pool: `Warmed:Pending`.
+    Warm,
+    /// From the warm pool into service: `Pending`.
+    Serve,
+    /// `EnterStandby`.
+    EnterStandby,
+    /// `ExitStandby`: `Pending`.
+    ExitStandby,
+}
+
 /// `LifecycleActionResult`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HookResult {
     /// Go on.
     Continue,
-    /// A launching instance is terminated; a terminating one goes on.
+    /// A launching instance is terminated; a terminating one goes on, past all other hooks.
     Abandon,
 }
 
@@ -133,6 +153,8 @@ impl Default for Group {
             replace_after_ms: 1_000,
             terminate_takes_ms: 1_000,
             launch_takes_ms: 1_000,
+            proceed_takes_ms: 0,
+            pool_state: "Stopped".to_owned(),
             desired: None,
             availability_zones: vec![format!("{}a", crate::aws::DEFAULT_REGION)],
             suspended: BTreeSet::new(),

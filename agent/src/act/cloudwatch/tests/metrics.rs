@@ -9,6 +9,7 @@ pub fn sample() -> Sample {
         registered: true,
         connections: 4,
         restarts: 2,
+        refusing: false,
         held: None,
         ami_age_days: Some(12.5),
     }
@@ -49,11 +50,18 @@ fn a_held_instance_names_the_blame() {
 }
 
 #[test]
+fn a_refused_version_is_told_while_it_is_refused() {
+    let lines = lines(&Sample { refusing: true, ..sample() });
+    assert_eq!(lines[4], "cflared_secret_refused{Environment=prd,TunnelId=6ff42ae2} 1 Count");
+    assert_eq!(lines.len(), 6);
+}
+
+#[test]
 fn no_datapoint_is_nan_and_there_are_never_more_than_counted_with() {
     for age in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         assert_eq!(lines(&Sample { ami_age_days: Some(age), ..sample() }).len(), 4);
     }
-    assert_eq!(lines(&Sample { held: Some("config"), ..sample() }).len(), MOST);
+    assert_eq!(lines(&Sample { held: Some("config"), refusing: true, ..sample() }).len(), MOST);
 }
 
 #[test]

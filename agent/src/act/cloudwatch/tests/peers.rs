@@ -300,3 +300,43 @@ fn a_read_that_is_never_answered_is_given_up() {
         assert!(failure.text.contains("no answer in time"), "{}", failure.text);
     });
 }
+
+#[test]
+fn others_who_refuse_are_counted_over_the_last_five_whole_grains() {
+    run(async {
+        for (grains, others) in [
+            (&[][..], 0),
+            (&[(LAST, 1.0, 1.0)], 1),
+            (&[(LAST - 60, 2.0, 2.0), (LAST, 1.0, 1.0)], 2),
+            (&[(LAST - 240, 3.0, 3.0)], 3),
+            (&[(LAST - 300, 3.0, 3.0)], 0),
+            (&[(LAST + 60, 3.0, 3.0)], 0),
+        ] {
+            let http = server(move || whole(grains)).await;
+            let cloudwatch = start(&http.url, Saved::default());
+            assert_eq!(cloudwatch.peers().refusals(&of(), at(NOW)).await, Ok(others), "{grains:?}");
+            let [asked] = &http.asked()[..] else { panic!("one call") };
+            assert!(String::from_utf8_lossy(&asked.body).contains("cflared_secret_refused"));
+        }
+    });
+}
+
+#[test]
+fn our_own_refusal_is_taken_out_where_it_is_known() {
+    run(async {
+        let http = server(|| whole(&[(LAST, 1.0, 1.0)])).await;
+        for (refusing, others) in [(true, 0), (false, 1)] {
+            let cloudwatch = start(&http.url, Saved::default());
+            assert!(cloudwatch.sample(at(LAST + 60), Sample { refusing, ..sample() }));
+            cloudwatch.flush(at(LAST + 60)).await;
+            assert_eq!(cloudwatch.peers().refusals(&of(), at(NOW)).await, Ok(others));
+        }
+        // An agent before this one may have said it, or another instance: waiting is the careful side.
+        let mut resume = Saved::default();
+        resume.stamped.insert(LAST, LAST + 60);
+        assert_eq!(start(&http.url, resume).peers().refusals(&of(), at(NOW)).await, Ok(1));
+        let denied = server(|| error(403, "AccessDenied")).await;
+        let failure = start(&denied.url, Saved::default()).peers().refusals(&of(), at(NOW)).await.unwrap_err();
+        assert!(failure.text.contains("cflared_secret_refused"), "{}", failure.text);
+    });
+}

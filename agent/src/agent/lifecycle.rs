@@ -1,0 +1,86 @@
+//! The orders of arrival and departure: what is said of this instance's future, where its group has it, and the hooks.
+
+use super::Agent;
+use super::ending::{FLUSH, LAST_WRITES};
+use super::guard::{disabled, unnamed};
+use super::orders::{News, done, not_booted};
+use crate::act::autoscaling::Lifecycle;
+use cflared_verdict::{Failure, Hook, HookResult, Order, OrderId, Outcome};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::warn;
+
+/// How long a read may take; the rooms give up earlier themselves, and say why.
+const READ: Duration = Duration::from_secs(20);
+/// How long a hook may take, with what is to be done before: the pause for a log shipper, the flush, and two calls.
+const HOOK: Duration = Duration::from_secs(45);
+
+impl Agent {
+    pub(super) fn read_notices(&mut self, id: OrderId) {
+        let notices = self.notices.clone();
+        self.spawn(id, READ, Order::ReadNotices, async move {
+            Ok((Outcome::Notices(notices.read().await.map_err(Failure::from)?), News::None))
+        });
+    }
+
+    pub(super) fn read_place(&mut self, id: OrderId) {
+        let lifecycle = self.lifecycle();
+        self.spawn(id, READ, Order::ReadPlace, async move {
+            let (place, membership) = lifecycle?.place().await.map_err(Failure::from)?;
+            Ok((Outcome::Place(place), News::Membership(membership)))
+        });
+    }
+
+    pub(super) fn read_refusals(&mut self, id: OrderId) {
+        let order = Order::ReadRefusals;
+        let view = self.verdict.view(self.clock.mono());
+        let Some(host) = &self.host else {
+            return self.spawn(id, READ, order, async { Err(not_booted()) });
+        };
+        let of = host.dimensions(view.installed.as_ref().map(|installed| installed.tunnel.as_str()));
+        let (cloudwatch, wall) = (host.cloudwatch.as_ref().map(|cloudwatch| cloudwatch.peers()), self.clock.wall());
+        self.spawn(id, READ, order, async move {
+            let peers = cloudwatch.ok_or_else(|| disabled("cloudwatch", "it is not known what others refuse"))?;
+            let of = of.ok_or_else(unnamed)?;
+            Ok((Outcome::Refusals(peers.refusals(&of, wall).await?), News::None))
+        });
+    }
+
+    /// Who is about to end leaves its last datapoints first, and one that is given up its evidence too: the post-mortem must
+    /// survive the host.
+    pub(super) fn complete_hook(&mut self, id: OrderId, hook: Hook, result: HookResult) {
+        let order = Order::CompleteHook { hook, result };
+        let abandoned = result == HookResult::Abandon;
+        if abandoned && !self.dry_run {
+            self.log_evidence("the launch is about to be abandoned");
+        }
+        let pause = if abandoned { super::config::config(&self.settings).evidence_pause } else { Duration::ZERO };
+        let ends = abandoned || hook == Hook::Terminate;
+        let flushed = if ends { self.flush(true) } else { None };
+        let (saved, lifecycle) = (self.save(), self.lifecycle());
+        self.spawn(id, HOOK, order, async move {
+            let lifecycle = lifecycle?;
+            if let Some(flushed) = flushed
+                && tokio::time::timeout(FLUSH, flushed).await.is_err()
+            {
+                warn!(event = "last_datapoints_not_taken", "the last datapoints were not taken in time");
+            }
+            // A disk that does not take the state is no reason to keep the group waiting; the writer says what is wrong.
+            let _ = tokio::time::timeout(LAST_WRITES, saved).await;
+            tokio::time::sleep(pause).await;
+            lifecycle.complete(hook, result).await.map(done).map_err(Failure::from)
+        });
+    }
+
+    pub(super) fn heartbeat(&mut self, id: OrderId, hook: Hook) {
+        let lifecycle = self.lifecycle();
+        self.spawn(id, READ, Order::Heartbeat { hook }, async move {
+            lifecycle?.heartbeat(hook).await.map(done).map_err(Failure::from)
+        });
+    }
+
+    fn lifecycle(&self) -> Result<Arc<Lifecycle>, Failure> {
+        let host = self.host.as_ref().ok_or_else(not_booted)?;
+        host.lifecycle.clone().ok_or_else(|| disabled("autoscaling", "the instance's place in its group is not read"))
+    }
+}

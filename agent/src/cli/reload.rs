@@ -1,0 +1,89 @@
+//! `cflared-agent reload`: hand over now, and tell what came of it.
+
+use super::hold::{Running, running};
+use super::{Exit, complain, say};
+use crate::act::control::{AskError, Command, SOCKET, ask};
+use crate::agent::Clock;
+use crate::settings::Settings;
+use cflared_verdict::{Answer, Ended};
+use std::time::Duration;
+
+/// What `--help` says below the arguments.
+pub const HELP: &str = "\
+Reads the secret, and starts a second connector: of the newest version, or of the same one anew. When that is registered and
+has settled it takes over, and the first one is drained. The last line says what came of it. Whether this command is there to
+hear it makes no difference: it goes on after Ctrl-C and after --timeout.
+
+Exit status: 0 handed over, 1 refused (the first connector serves on; asking again does not help before something is
+mended), 75 failed or not over in time (asking again may help), 2 no agent runs.";
+
+/// What a hand-over may take beside the times of the settings: the read of the secret (20 s), the install (30 s), the look at
+/// memory and origins (10 s each), and some patience.
+const BESIDE: Duration = Duration::from_secs(80);
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How long to wait for the result [default: handover.register_timeout + handover.settle + 80s]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+pub fn main(settings: &Settings, args: &Args) -> Exit {
+    let handover = &settings.handover;
+    let timeout = args.timeout.unwrap_or(handover.register_timeout + handover.settle + BESIDE);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(format_args!("failed to start the runtime: {error}; the host is short of something"));
+            return Exit::TryAgain;
+        }
+    };
+    let path = settings.paths.runtime_dir.join(SOCKET);
+    let asked = runtime.block_on(async { tokio::time::timeout(timeout, ask(&path, Command::Reload)).await });
+    match asked {
+        Ok(Ok(answer)) => tell(&answer),
+        Ok(Err(error @ AskError::NoAgent { .. })) => no_agent(settings, &error),
+        Ok(Err(error)) => {
+            complain(error);
+            Exit::TryAgain
+        }
+        Err(_) => {
+            let waited = humantime::format_duration(timeout);
+            complain(format_args!("no result within {waited}; the hand-over goes on, see: cflared-agent status"));
+            Exit::TryAgain
+        }
+    }
+}
+
+fn tell(Answer { ended, text }: &Answer) -> Exit {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match ended {
+        Ended::Done => {
+            say(format_args!("{text}\n"));
+            Exit::Fine
+        }
+        Ended::Refused => {
+            complain(format_args!("refused: {text}"));
+            Exit::NotFine
+        }
+        Ended::Failed => {
+            complain(format_args!("failed: {text}"));
+            Exit::TryAgain
+        }
+    }
+}
+
+/// An agent without a socket may run all the same: a package upgrade leaves the running one as it is.
+fn no_agent(settings: &Settings, error: &AskError) -> Exit {
+    let next = match running(settings, Clock::start().wall()) {
+        Running::Yes(status) => format!(
+            "an agent runs (pid {}, version {}): it is older than this command, or could not listen; see: journalctl -u \
+             cflared-agent; systemctl restart cflared-agent",
+            status.agent.pid, status.agent.version
+        ),
+        Running::No => "no agent runs; see: systemctl status cflared-agent; journalctl -u cflared-agent".into(),
+        Running::Unknown(why) => why,
+    };
+    complain(format_args!("{error}; {next}"));
+    Exit::Unknown
+}
