@@ -16,7 +16,10 @@ OTHER = "i-00000000000000002"
 NOT_HERE = {"dns", "udp_blocked", "udp_blocked_pinned", "port_taken", "peers_dead", "peers_lost", "marked_at_once", "config_refused"}
 # Events of the agent that no fault of the library causes, or that need what a container has not.
 OTHERS = {"credentials_not_refreshed", "datapoints_not_taken", "last_datapoints_not_taken", "last_state_not_written", "last_status_late",
-          "runtime_not_started", "log_lines_lost", "connector_killed", "connector_exit_lost", "origins_not_tried", "old_bundles_not_removed", "dry_run_mark"}
+          "runtime_not_started", "log_lines_lost", "connector_killed", "connector_exit_lost", "origins_not_tried", "old_bundles_not_removed", "dry_run_mark",
+          "metadata_notice_unknown", "place_unknown", "new_binary", "new_binary_unfit", "hook_times_unknown", "own_metrics_served",
+          "own_metrics_not_served", "command_goes_on", "command_turned_away", "command_not_taken", "command_cut", "command_late",
+          "commands_not_taken", "commands_taken_again"}
 EDGE = {"edge_refused": ("refuse", "edge_refused"), "edge_black_hole": ("black-hole", "edge_timed_out"),
         "edge_hangs": ("hang", "registration_timed_out"), "edge_rejects": ("retry", "rejected"),
         "tunnel_gone": ("permanent", "tunnel_deleted")}
@@ -144,6 +147,8 @@ def supply_faults(host, journal):
     """What happens to the secret and to CloudWatch."""
     host.standins.put_secret(2)
     journal.wait("decision", "serves now")
+    host.sh("cflared-agent reload", check=False)
+    journal.wait("command")
     journal.wait("connector_stopped")
     bad = json.loads(payload(3))
     bad["config_yaml"] = bad["config_yaml"].replace("  - service: http_status:404\n", "")
@@ -169,10 +174,9 @@ def host_faults(host, journal):
     host.sh("systemctl stop cflared-agent; echo '{' >/run/cflared-agent/state.json; chown cflared-agent /run/cflared-agent/state.json")
     host.standins.imds("instance", {"id": OTHER})
     host.drop_in("[Service]\nEnvironment=CFLARED_AGENT_LOG=loud\nExecStart=\nExecStart=/usr/bin/cflared-agent run --dry-run\n")
-    host.configure(**SHORT, paths={"image_file": "/nowhere.json"}, lifecycle={"launch_hook": "arrival"})
+    host.configure(**SHORT, paths={"image_file": "/nowhere.json"})
     host.sh("systemctl start --no-block cflared-agent")
-    for event in ("state_not_taken_up", "installed_bundle_not_used", "log_level_ignored", "dry_run", "image_age_unknown",
-                  "setting_without_effect"):
+    for event in ("state_not_taken_up", "installed_bundle_not_used", "log_level_ignored", "dry_run", "image_age_unknown"):
         journal.wait(event)
     host.registered(120)
     host.sh("systemd-run --wait --uid=cflared-agent --property=StandardError=journal cflared-agent run", check=False)
