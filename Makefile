@@ -48,6 +48,7 @@ sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; and 
 	@began=$$(date +%s); \
 	cargo test --profile sim -p cflared-verdict --test sim many_lives -- --ignored --nocapture \
 		&& echo "$$(( $$(date +%s) - began )) s of wall time, with the build"
+	REHEARSALS=20 REHEARSAL_TABLE=write cargo test --profile sim -p cflared-verdict --test sim rehearsal
 	PROPTEST_CASES=20000 cargo test --profile sim -p cflared-verdict --test properties
 
 faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/faults.md

@@ -200,11 +200,13 @@ impl Agent {
     }
 
     fn commit(&mut self, id: OrderId, generation: Generation) {
-        let running: Vec<Generation> = self.connectors.values().map(|connector| connector.generation).collect();
+        let previous = self.verdict.view(self.clock.mono()).previous.map(|installed| installed.generation);
+        let running = self.connectors.values().map(|connector| connector.generation);
+        let needed: Vec<Generation> = running.chain(previous).collect();
         self.on_disk(id, Order::Commit { generation }, move |store| {
             store.commit(generation)?;
             // What could not be removed now is removed after the next commit.
-            if let Err(error) = store.prune(&running) {
+            if let Err(error) = store.prune(&needed) {
                 warn!(%error, event = "old_bundles_not_removed", "old bundles not removed");
             }
             Ok(())

@@ -94,7 +94,7 @@ impl Supply {
     pub fn failed(&mut self, now: Mono, failure: Failure, urgent: bool, poll: Duration, jitter: &mut Jitter) -> bool {
         let wait = Duration::from_secs(1 << self.failures.min(6)).min(LONGEST_WAIT);
         self.failures = self.failures.saturating_add(1);
-        self.next_read = now + jitter.around(if urgent { wait.min(poll) } else { poll });
+        self.next_read = now + jitter.within(if urgent { wait.min(poll) } else { poll });
         let news = self.trouble.as_ref().is_none_or(|before| *before != failure);
         self.trouble = Some(failure);
         news
@@ -126,7 +126,7 @@ impl Verdict {
         self.read_hold_tag(now);
         if !self.is_urgent() && self.is_held(now) {
             // A new version would be handed over to. It is read when the hold ends.
-            self.supply.next_read = now + self.jitter.around(self.config.poll_interval);
+            self.supply.next_read = now + self.jitter.within(self.config.poll_interval);
         } else {
             self.read_secret(now);
         }
@@ -142,8 +142,17 @@ impl Verdict {
         self.runs.serving().is_none_or(|(_, run)| run.connections() == 0)
     }
 
+    /// Whether the installed bundle was started a moment ago, and nothing speaks against it: it is given its time, or every
+    /// restart of the agent would bring a newer version into use that nobody has tried, with no way back.
+    fn is_starting(&self, now: Mono) -> bool {
+        self.runs.serving().is_some_and(|(_, run)| {
+            let young = now < run.ordered + self.config.register_timeout;
+            young && !run.registered_once && run.fault_of_bundle().is_none()
+        })
+    }
+
     pub(crate) fn secret_read(&mut self, now: Mono, read: SecretRead) {
-        self.supply.next_read = now + self.jitter.around(self.config.poll_interval);
+        self.supply.next_read = now + self.jitter.within(self.config.poll_interval);
         self.supply.trouble = None;
         let asked = self.reloads.is_active();
         let version = match read {
@@ -169,6 +178,8 @@ impl Verdict {
         if self.handover.is_some() || self.book.is_open(|order| matches!(order, Order::Install { .. })) {
             // That began while it was read. It is read again after it.
             self.supply.next_read = now;
+        } else if !asked && self.is_starting(now) {
+            self.supply.next_read = now + self.config.settle;
         } else if asked || self.is_urgent() {
             self.turn = None;
             self.note(now, DecisionKind::Action, format!("install secret version {version}"), "the secret has it");

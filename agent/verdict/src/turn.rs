@@ -63,7 +63,9 @@ impl Verdict {
             Err(_) => 1,
         };
         let one = self.config.register_timeout + self.config.settle;
-        let wait = if rank == 0 { Duration::ZERO } else { self.config.probation + one * rank };
+        // The first may read the secret a whole poll after this one, and what it makes of the change is read late.
+        let first = self.config.poll_interval * 11 / 10 + self.config.probation + self.config.peers_wait;
+        let wait = if rank == 0 { Duration::ZERO } else { first + one * rank };
         (turn.at, turn.follows) = (Some(now + wait), rank > 0);
         if rank > 0 {
             let evidence = match place {

@@ -36,6 +36,8 @@ pub struct View {
     pub mark: Mark,
     /// The bundle in use.
     pub installed: Option<Installed>,
+    /// The bundle that comes back if the one in use is lost within its probation.
+    pub previous: Option<Installed>,
     /// The connectors, oldest first.
     pub runs: Vec<(RunId, Run)>,
     /// The last decisions, oldest first.
@@ -64,6 +66,7 @@ impl Verdict {
             guard: self.guard.said().map(String::from),
             mark: self.ladder.mark.clone(),
             installed: self.supply.installed.clone(),
+            previous: self.probation.as_ref().map(|probation| probation.previous.clone()),
             runs: self.runs.iter().map(|(id, run)| (id, run.clone())).collect(),
             journal: self.journal.kept().cloned().collect(),
         }

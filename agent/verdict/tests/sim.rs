@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may fail, and tells what broke
 
 mod fleet;
+mod rehearsal;
 
 use cflared_verdict::Health;
 use fleet::episode::{Drawn, Tally, live};

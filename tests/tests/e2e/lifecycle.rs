@@ -15,10 +15,10 @@ const REFRESH: &str = "an instance was taken out of service in response to an in
 /// Longer than any of these tests.
 const LONG: Duration = Duration::from_secs(600);
 /// A heartbeat is due after 15 s of it.
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 
 /// An instance whose group has both hooks, and whose settings name them.
-async fn with_hooks(launch_timeout: Duration) -> anyhow::Result<(World, Host)> {
+pub async fn with_hooks(launch_timeout: Duration) -> anyhow::Result<(World, Host)> {
     let mut world = World::new().await?;
     let host = hooked(&mut world, launch_timeout).await?;
     Ok((world, host))
@@ -41,7 +41,7 @@ async fn hooked(world: &mut World, launch_timeout: Duration) -> anyhow::Result<H
 }
 
 /// Makes it go another way, and its metadata service say so.
-fn moved(world: &World, host: &Host, way: Move) {
+pub fn moved(world: &World, host: &Host, way: Move) {
     let target = match way {
         Move::Launch | Move::Serve | Move::ExitStandby => "InService",
         Move::Warm => "Warmed:Stopped",
@@ -71,7 +71,7 @@ fn one(hook: &str, result: &str) -> Vec<(String, String, Option<u16>)> {
     vec![(hook.to_owned(), result.to_owned(), Some(200))]
 }
 
-fn state(world: &World, host: &Host) -> String {
+pub fn state(world: &World, host: &Host) -> String {
     world.aws.lifecycle_state(&host.id).unwrap_or_else(|| "gone".to_owned())
 }
 

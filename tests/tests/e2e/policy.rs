@@ -1,9 +1,12 @@
 //! The agent's life with exactly the permissions of `packaging/aws/iam/agent.json`, and with one less.
 
+use crate::lifecycle::{SOON, moved, state, with_hooks};
 use crate::support::{each, short_outage};
+use cflared_tests::aws::autoscaling::Move;
 use cflared_tests::aws::{Group, Health, Policy};
 use cflared_tests::documents::Documents;
 use cflared_tests::edge::Conduct;
+use cflared_tests::http::requests::Request;
 use cflared_tests::world::{Agent, GROUP, Host, World, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -19,8 +22,12 @@ enum Stage {
     Condemned,
     /// The tunnel is back, and the mark is taken back.
     Recovered,
+    /// The group waits at the launch hook, and is kept waiting by a hold.
+    KeptWaiting,
+    /// The group goes on.
+    LetIn,
 }
-use Stage::{Condemned, Recovered, Registered, Reporting};
+use Stage::{Condemned, KeptWaiting, LetIn, Recovered, Registered, Reporting};
 
 /// Where a life ends without a permission.
 const NEEDED: [(&str, Stage); 8] = [
@@ -33,7 +40,13 @@ const NEEDED: [(&str, Stage); 8] = [
     ("autoscaling:DescribeScalingActivities", Condemned),
     ("autoscaling:SetInstanceHealth", Condemned),
 ];
-/// The statements for the hooks, which an agent needs when the settings name some.
+/// Where a life with hooks ends without a permission that only they need.
+const NEEDED_FOR_HOOKS: [(&str, Stage); 3] = [
+    ("autoscaling:DescribeLifecycleHooks", KeptWaiting),
+    ("autoscaling:RecordLifecycleActionHeartbeat", KeptWaiting),
+    ("autoscaling:CompleteLifecycleAction", LetIn),
+];
+/// The statements for them.
 const OF_HOOKS: [&str; 2] = ["LifecycleHooks", "LifecycleHooksRead"];
 
 fn document() -> anyhow::Result<Value> {
@@ -143,6 +156,40 @@ async fn without_any_one_action_a_life_ends_and_the_agent_names_it() -> anyhow::
         let ended = live(&world, &mut host).await?;
         assert_eq!(ended, Err(Ended { stage, lacks: action.into() }));
         assert!(world.aws.marks().is_empty(), "{:?}", world.aws.marks());
+        Ok(())
+    })
+    .await
+}
+
+/// An arrival at a launch hook.
+async fn arrive(world: &World, host: &Host) -> anyhow::Result<Result<(), Ended>> {
+    moved(world, host, Move::Launch);
+    anyhow::ensure!(host.run(["hold", "1h"]).await?.status.success());
+    let agent = host.start()?;
+    let beaten = |request: &Request| request.status == Some(200);
+    let kept = || world.aws.requests().of("RecordLifecycleActionHeartbeat").iter().any(beaten);
+    if let Err(ended) = reach(&agent, KeptWaiting, kept).await? {
+        return Ok(Err(ended));
+    }
+    anyhow::ensure!(state(world, host) == "Pending:Wait" && host.run(["hold", "off"]).await?.status.success());
+    reach(&agent, LetIn, || state(world, host) == "InService").await
+}
+
+#[tokio::test]
+async fn the_policy_is_enough_for_an_arrival_and_without_any_one_action_for_hooks_it_ends() -> anyhow::Result<()> {
+    let granted = document()?["Statement"].as_array().unwrap().clone().into_iter();
+    let for_hooks = granted.filter(|each| OF_HOOKS.iter().any(|sid| each["Sid"] == *sid));
+    let granted: BTreeSet<String> = for_hooks.flat_map(|each| actions(&each)).collect();
+    assert_eq!(NEEDED_FOR_HOOKS.map(|(action, _)| action.to_owned()).into_iter().collect::<BTreeSet<_>>(), granted);
+    let lives = NEEDED_FOR_HOOKS.map(Some).into_iter().chain([None]);
+    each(lives.collect::<Vec<_>>(), async |missing| {
+        let (world, host) = with_hooks(SOON).await?;
+        let (policy, end) = match missing {
+            None => (serde_json::from_value(document()?)?, Ok(())),
+            Some((action, stage)) => (without(document()?, action)?, Err(Ended { stage, lacks: action.into() })),
+        };
+        world.aws.enforce(Some(policy));
+        assert_eq!(arrive(&world, &host).await?, end);
         Ok(())
     })
     .await

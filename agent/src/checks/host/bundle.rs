@@ -1,21 +1,15 @@
 //! What is installed in the config directory, and whether it is what should be.
 
 use super::Facts;
-use crate::act::status::Entry;
 use crate::bundle::{Meta, Service, Store, Unusable};
 use crate::checks::catalogue::{self, Check, host as checks};
 use crate::checks::{Found, Report};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// How deep files are looked for: `generations/<n>/<file>`.
 const DEPTH: usize = 3;
-/// What the agent refused this long ago explains what is so now.
-const LATELY: Duration = Duration::from_secs(3600);
-/// How long what it set about may take.
-const TURN: Duration = Duration::from_secs(15 * 60);
 /// How many files are looked at: three generations have nine.
 const MOST: usize = 1000;
 
@@ -217,18 +211,14 @@ pub fn versions(facts: &Facts) -> Found {
     let poll = facts.settings.secret.poll_interval;
     let read_lately = status.secret.read_at.is_some_and(|at| at.age(facts.now) < poll + poll / 2);
     let unseen = status.secret.version.as_deref() != Some(current);
-    let refusal = status.journal.iter().rev().find(|one| one.kind == "refusal" && one.at.age(facts.now) < LATELY);
-    // A new version is installed in turns among the group's instances.
-    let planned = |one: &&Entry| one.kind == "action" && one.what.contains(current) && one.at.age(facts.now) < TURN;
-    let planned = status.journal.iter().rev().find(planned);
-    match (&status.trouble, refusal, planned) {
-        (Some(trouble), ..) => Found::fail(told).and(trouble),
-        (None, Some(refusal), _) => {
-            Found::fail(told).and(format!("the agent's last refusal: {}: {}", refusal.what, refusal.evidence))
+    let (refused, trouble) = (status.refusing.as_deref() == Some(current), status.trouble.as_deref());
+    match &status.changing {
+        _ if refused => {
+            Found::fail(told).and(format!("the agent refuses it: {}", trouble.unwrap_or("see its journal")))
         }
-        (None, None, Some(planned)) => {
-            Found::warn(told).and(format!("the agent goes about it: {}: {}", planned.what, planned.evidence))
-        }
+        // A group's instances take turns, and a successor has to settle.
+        Some(changing) => Found::warn(told).and(format!("the agent goes about it: {}", changing.what)),
+        _ if trouble.is_some() => Found::fail(told).and(trouble.unwrap_or_default()),
         _ if status.connectors.iter().any(|one| one.secret_version == current) => {
             Found::warn(told).and("a hand-over is under way")
         }

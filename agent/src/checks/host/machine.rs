@@ -77,8 +77,8 @@ impl Machine {
 
 fn room(path: &Path) -> Option<Room> {
     let found = statvfs(path).ok()?;
-    let inodes = (found.files() > 0).then(|| u64::from(found.files_available()));
-    Some(Room { path: path.into(), free: u64::from(found.blocks_available()) * found.fragment_size(), inodes })
+    let inodes = (found.files() > 0).then(|| found.files_available());
+    Some(Room { path: path.into(), free: found.blocks_available() * found.fragment_size(), inodes })
 }
 
 fn memory() -> Memory {

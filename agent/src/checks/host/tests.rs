@@ -55,6 +55,8 @@ fn well_status() -> Status {
         blame: None,
         guard: None,
         trouble: None,
+        changing: None,
+        refusing: None,
         connectors: vec![status::Connector {
             run: 1,
             generation: 3,
@@ -68,6 +70,7 @@ fn well_status() -> Status {
             ha_connections: Some(4),
             restarts: 0,
             last_exit: None,
+            edges: vec![],
         }],
         installed: Some(status::Installed { generation: 3, version: "v3".into() }),
         secret: status::Secret { version: Some("v3".into()), read_at: Some(ago(60)), last_error: None },
@@ -218,11 +221,6 @@ fn unit(facts: &mut Facts) -> &mut Unit {
 
 fn edge(facts: &mut Facts) -> &mut Edge {
     facts.edge.as_mut().unwrap()
-}
-
-/// What the agent decided a minute ago.
-fn decided(kind: &str, what: &str) -> status::Entry {
-    status::Entry { at: ago(60), kind: kind.into(), what: what.into(), evidence: "so it was".into(), blame: None }
 }
 
 /// AWS refused in those words.
@@ -501,7 +499,8 @@ static FAULTS: &[Fault] = &[
         "a version that the agent gave up for now",
         |facts| {
             cloud(facts).secret = Some(Ok(Ok(Current { version: VersionId("v4".into()), rules: Ok(()) })));
-            status(facts).journal = vec![decided("refusal", "the successor did not register in time")];
+            status(facts).refusing = Some("v4".into());
+            status(facts).trouble = Some("the successor did not register in time".into());
         },
         &["versions"],
         "the secret's current version is v4; v3 is installed; v3 runs",
@@ -673,7 +672,8 @@ static DOUBTS: &[Doubt] = &[
         |facts| {
             cloud(facts).secret = Some(Ok(Ok(Current { version: VersionId("v4".into()), rules: Ok(()) })));
             status(facts).secret.version = Some("v4".into());
-            status(facts).journal = vec![decided("action", "install secret version v4 in 305 s")];
+            let what = "secret version v4 is installed when its turn comes".into();
+            status(facts).changing = Some(status::Changing { what, until: None });
         },
         "versions",
         Outcome::Warn,

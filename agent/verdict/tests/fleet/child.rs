@@ -1,6 +1,7 @@
 //! cloudflared: how it registers, loses its registration, exits and is replaced, as the real one was seen to.
 
 use super::fault::{Kind, Obstacle};
+use super::secret::Flaw;
 use super::trace::Entry;
 use super::{Ev, Fleet, Ms, S};
 use cflared_verdict::{Complaint, Event, Ready, RunFact, RunId};
@@ -19,6 +20,10 @@ pub struct Child {
     pub frozen: bool,
     /// It tries no more.
     pub stuck: bool,
+    /// The edge answers it no more, whatever it tries.
+    faded: bool,
+    /// When it was registered last, if it is not any more.
+    pub lost: Option<Ms>,
     /// Its next step; earlier plans are void.
     pub plan: u64,
     /// How often it has backed off since it was registered.
@@ -44,15 +49,28 @@ pub enum Step {
     Silence,
     /// Notices that its connections are dead.
     Lose,
+    /// Its version shows what is wrong with it.
+    Fade,
     Exit,
     Spawn,
 }
 
 impl Child {
     fn new(version: u32) -> Self {
-        let (life, spawned) = (Life::Pause, 0);
-        let (registered, ever, frozen, stuck) = (None, false, false, false);
-        Self { version, life, spawned, registered, ever, frozen, stuck, plan: 0, tries: 0, unstable: 0 }
+        Self {
+            version,
+            life: Life::Pause,
+            spawned: 0,
+            registered: None,
+            ever: false,
+            frozen: false,
+            stuck: false,
+            faded: false,
+            lost: None,
+            plan: 0,
+            tries: 0,
+            unstable: 0,
+        }
     }
 
     pub fn up(&self) -> bool {
@@ -66,6 +84,17 @@ impl Child {
             _ if self.frozen => Ready::Unanswered { why: "timed out".into() },
             Some(since) => Ready::Yes { connections: u32::try_from((now - since) / S + 1).map_or(4, |n| n.min(4)) },
             None => Ready::No,
+        }
+    }
+
+    /// Whether clients get through it.
+    pub fn carries(&self) -> bool {
+        self.registered.is_some() && !self.frozen
+    }
+
+    fn lose(&mut self, now: Ms) {
+        if self.registered.take().is_some() {
+            self.lost = Some(now);
         }
     }
 
@@ -84,7 +113,7 @@ impl Fleet {
     /// Its living child is stopped and another one started, at once if there is none.
     pub fn restart_connector(&mut self, i: usize, run: RunId) {
         if let Some(child) = self.instances[i].children.get_mut(&run) {
-            child.registered = None;
+            child.lose(self.now);
             child.life = Life::Pause;
             self.plan(i, run, self.now, Step::Spawn);
         }
@@ -113,6 +142,7 @@ impl Fleet {
             },
             Step::Silence => self.rejected(i, run, Complaint::EdgeSilent, S),
             Step::Lose => self.lose(i, run),
+            Step::Fade => self.fade(i, run),
             Step::Exit => self.exit(i, run),
         }
         self.stirred(i);
@@ -121,9 +151,11 @@ impl Fleet {
     fn spawn(&mut self, i: usize, run: RunId) {
         let now = self.now;
         let Some(child) = self.instances[i].children.get_mut(&run) else { return };
-        let fresh = Child { life: Life::Up, spawned: now, unstable: child.unstable, ..Child::new(child.version) };
-        *child = fresh;
-        let version = child.version;
+        let (version, unstable, lost) = (child.version, child.unstable, child.lost);
+        *child = Child { life: Life::Up, spawned: now, unstable, lost, ..Child::new(version) };
+        if self.obstacle(i, version) == Some(Obstacle::Binary) {
+            return self.not_spawned(i, run);
+        }
         self.plans += 1;
         let pid = u32::try_from(self.plans % 1_000_000).unwrap_or(1) + 1;
         self.note(i, Entry::Spawned(run));
@@ -150,6 +182,12 @@ impl Fleet {
         }
     }
 
+    fn not_spawned(&mut self, i: usize, run: RunId) {
+        let respawn_in = Duration::from_millis(self.pause(i, run, 0));
+        let why = "cloudflared: no such file".to_string();
+        self.tell(i, Event::Run(run, RunFact::NotSpawned { why, respawn_in }));
+    }
+
     fn complain(&mut self, i: usize, run: RunId, complaint: Complaint) {
         self.note(i, Entry::Complained(complaint));
         if self.plant.drops_complaints() {
@@ -159,10 +197,13 @@ impl Fleet {
     }
 
     fn dial(&mut self, i: usize, run: RunId) {
-        let Some(version) = self.instances[i].children.get(&run).map(|child| child.version) else { return };
+        let Some(child) = self.instances[i].children.get(&run) else { return };
+        let (version, faded) = (child.version, child.faded);
         match self.obstacle(i, version) {
+            None if faded => self.plan(i, run, self.now + 5 * S, Step::Silence),
             None => {
-                let takes = self.instances[i].rng.between(S, 5 * S);
+                let slow = if self.secret.flaw(version) == Some(Flaw::Slow) { 65 * S } else { 0 };
+                let takes = slow + self.instances[i].rng.between(S, 5 * S);
                 self.plan(i, run, self.now + takes, Step::Register);
             }
             Some(Obstacle::Dns) => self.unreachable(i, run, Complaint::DnsFailed),
@@ -175,7 +216,7 @@ impl Fleet {
             Some(Obstacle::Unauthorized) => self.rejected(i, run, Complaint::Unauthorized, 10 * S),
             // What befell it meanwhile ends it, or hangs it.
             Some(Obstacle::Freeze) => self.freeze(i, run),
-            Some(Obstacle::Config | Obstacle::Port | Obstacle::Crash) => {
+            Some(Obstacle::Binary | Obstacle::Config | Obstacle::Port | Obstacle::Crash) => {
                 self.plan(i, run, self.now + S, Step::Exit);
             }
         }
@@ -205,8 +246,13 @@ impl Fleet {
     fn register(&mut self, i: usize, run: RunId) {
         let now = self.now;
         let Some(child) = self.instances[i].children.get_mut(&run) else { return };
-        (child.registered, child.ever, child.tries) = (Some(now), true, 0);
+        (child.registered, child.lost, child.ever, child.tries) = (Some(now), None, true, 0);
+        let version = child.version;
         self.note(i, Entry::Registered(run));
+        if self.secret.flaw(version) == Some(Flaw::Fades) {
+            let lasts = self.instances[i].rng.between(20 * S, 120 * S);
+            self.plan(i, run, now + lasts, Step::Fade);
+        }
     }
 
     fn lose(&mut self, i: usize, run: RunId) {
@@ -218,9 +264,16 @@ impl Fleet {
         self.drop_connections(i, run);
     }
 
+    fn fade(&mut self, i: usize, run: RunId) {
+        if let Some(child) = self.instances[i].children.get_mut(&run) {
+            child.faded = true;
+            self.drop_connections(i, run);
+        }
+    }
+
     fn drop_connections(&mut self, i: usize, run: RunId) {
         if let Some(child) = self.instances[i].children.get_mut(&run) {
-            child.registered = None;
+            child.lose(self.now);
             self.note(i, Entry::Lost(run));
             self.plan(i, run, self.now + S, Step::Try);
             self.stirred(i);
@@ -244,11 +297,21 @@ impl Fleet {
     }
 
     fn exit(&mut self, i: usize, run: RunId) {
+        let Some(child) = self.instances[i].children.get(&run) else { return };
+        let ran = self.now - child.spawned;
+        self.note(i, Entry::Exited(run));
+        let respawn_in = self.pause(i, run, ran);
+        let (after, respawn_in) = (Duration::from_millis(ran), Duration::from_millis(respawn_in));
+        self.tell(i, Event::Run(run, RunFact::Exited { how: "exit status: 1".into(), after, respawn_in }));
+    }
+
+    /// The child is no more; says when the next one is executed.
+    fn pause(&mut self, i: usize, run: RunId, ran: Ms) -> Ms {
         let now = self.now;
         let instance = &mut self.instances[i];
-        let Some(child) = instance.children.get_mut(&run) else { return };
-        let ran = now - child.spawned;
-        (child.life, child.registered, child.frozen) = (Life::Pause, None, false);
+        let Some(child) = instance.children.get_mut(&run) else { return 0 };
+        child.lose(now);
+        (child.life, child.frozen) = (Life::Pause, false);
         let respawn_in = if ran >= 30 * S {
             child.unstable = 0;
             0
@@ -257,10 +320,8 @@ impl Fleet {
             child.unstable += 1;
             delay + instance.rng.between(0, delay)
         };
-        self.note(i, Entry::Exited(run));
         self.plan(i, run, now + respawn_in, Step::Spawn);
-        let (after, respawn_in) = (Duration::from_millis(ran), Duration::from_millis(respawn_in));
-        self.tell(i, Event::Run(run, RunFact::Exited { how: "exit status: 1".into(), after, respawn_in }));
+        respawn_in
     }
 
     /// What stands in the instance's way may have changed.

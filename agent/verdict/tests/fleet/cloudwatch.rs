@@ -9,9 +9,30 @@ use super::{Fleet, MIN, Ms, S};
 use cflared_verdict::{Failure, FailureKind, PeerGrain, Peers};
 use std::time::Duration;
 
+/// How many of the last minutes are asked for what others refuse.
+const REFUSALS: u64 = 5;
+
 impl Fleet {
     /// What the others reported, minute by minute, as far as it can be read by now.
     pub fn read_peers(&mut self, i: usize, since: Duration) -> Result<Peers, Failure> {
+        self.can_read(i)?;
+        let since = u64::try_from(since.as_millis()).unwrap_or(Ms::MAX / 4);
+        let first = self.now.saturating_sub(since + MIN) / MIN + 1;
+        let grains = (first..=self.now / MIN).rev().filter_map(|minute| self.grain(i, minute)).collect();
+        Ok(Peers { grains })
+    }
+
+    /// How many others refused a version of the secret at the end of one of the last minutes, as far as it can be read.
+    pub fn read_refusals(&self, i: usize) -> Result<u32, Failure> {
+        self.can_read(i)?;
+        let last = self.now / MIN;
+        let others = self.living.iter().chain(&self.buried).filter(|other| **other != i);
+        let refuses =
+            |other: &&usize| (last.saturating_sub(REFUSALS - 1)..=last).any(|minute| self.refusal(**other, minute));
+        Ok(u32::try_from(others.filter(refuses).count()).unwrap_or(u32::MAX))
+    }
+
+    fn can_read(&self, i: usize) -> Result<(), Failure> {
         let fail = |kind| Err(Failure::new(kind, "the metrics were not read"));
         if !self.reaches_aws(i) || self.struck(i, |kind| *kind == Kind::CloudWatch) {
             return fail(FailureKind::Unreachable);
@@ -22,10 +43,7 @@ impl Fleet {
         if self.struck(i, |kind| *kind == Kind::ClockSkewed) {
             return fail(FailureKind::Host);
         }
-        let since = u64::try_from(since.as_millis()).unwrap_or(Ms::MAX / 4);
-        let first = self.now.saturating_sub(since + MIN) / MIN + 1;
-        let grains = (first..=self.now / MIN).rev().filter_map(|minute| self.grain(i, minute)).collect();
-        Ok(Peers { grains })
+        Ok(())
     }
 
     fn grain(&self, i: usize, minute: u64) -> Option<PeerGrain> {
@@ -46,9 +64,20 @@ impl Fleet {
         let end = minute * MIN;
         let at = self.instances[i].reported.iter().rev().find(|(since, _)| *since <= end)?;
         let value = at.1?;
+        self.visible(i, minute).then_some(value)
+    }
+
+    /// Whether the instance refused a version at the end of that minute, if that can be read by now.
+    fn refusal(&self, i: usize, minute: u64) -> bool {
+        let at = self.instances[i].refused.iter().rev().find(|(since, _)| *since <= minute * MIN);
+        at.is_some_and(|(_, refused)| *refused) && self.visible(i, minute)
+    }
+
+    /// Whether what the instance reported of that minute can be read by now.
+    fn visible(&self, i: usize, minute: u64) -> bool {
         let chance = |what| hash(&[self.seed, i as u64, minute, what]);
         if chance(3) % 1000 < self.loss_per_mille {
-            return None;
+            return false;
         }
         let jitter = hash(&[self.seed, i as u64, 4]) % (15 * S);
         let delay = match chance(5) % 100 {
@@ -56,8 +85,8 @@ impl Fleet {
             70..95 => 30 * S + chance(6) % (60 * S),
             _ => 90 * S + chance(6) % (90 * S),
         };
-        let pushed = self.pushed_after(i, end + jitter);
-        (pushed + delay <= self.now).then_some(value)
+        let pushed = self.pushed_after(i, minute * MIN + jitter);
+        pushed + delay <= self.now
     }
 
     /// What cannot be pushed waits until it can be.

@@ -3,6 +3,7 @@
 use super::fault::{Cut, EdgeMode, Fault, ImageFault, Kind, Scope};
 use super::plant::Plant;
 use super::rng::{Rng, hash};
+use super::secret::Flaw;
 use super::{DAY, Fleet, HOUR, Jump, MIN, Ms, S};
 use std::collections::BTreeMap;
 
@@ -83,7 +84,7 @@ pub fn live(seed: u64, drawn: Drawn) -> Tally {
         70..97 => 4,
         _ => 100,
     });
-    let mut fleet = Fleet::steady(seed, size);
+    let mut fleet = if rng.chance(40) { Fleet::hooked(seed, size) } else { Fleet::steady(seed, size) };
     (fleet.plant, fleet.jump) = (drawn.plant, drawn.jump);
     let mut tally = Tally { instance_ms: u128::from(fleet.now) * size as u128, ..Tally::default() };
     // A life with a hundred instances costs as much as many others.
@@ -158,6 +159,7 @@ fn episode(fleet: &mut Fleet, rng: &mut Rng, start: Ms, tally: &mut Tally) {
     fleet.repair();
     fleet.run_until(end + MENDS);
     fleet.everybody_is_registered();
+    fleet.everybody_is_answered();
 }
 
 fn name(fault: &Fault) -> String {
@@ -191,7 +193,7 @@ fn draw(fleet: &Fleet, rng: &mut Rng, start: Ms) -> Vec<Fault> {
     let dropped = Fault::new(Kind::Dropped, if rng.chance(50) { Scope::All } else { one }, start + S, start + 2 * S);
     let stagger = rng.between(0, 20 * S);
     let (there, away) = (spread(rng, 15 * S, 3 * MIN), spread(rng, 15 * S, 3 * MIN));
-    match rng.between(0, 32) {
+    match rng.between(0, 40) {
         0..3 => vec![fault(Kind::Network(cut), one)],
         3 => vec![lasting(Kind::Network(Cut::Edge), one)],
         4 => vec![fault(Kind::Frozen, one)],
@@ -209,9 +211,9 @@ fn draw(fleet: &Fleet, rng: &mut Rng, start: Ms) -> Vec<Fault> {
         15 => vec![lasting(Kind::Network(Cut::Edge), one).flapping(there, away)],
         16..18 => vec![fault(Kind::Rotated, Scope::All), dropped],
         18 => vec![fault(Kind::TunnelDeleted, Scope::All), dropped],
-        19 => vec![fault(Kind::BadConfig { seen_by_rules: rng.chance(50) }, Scope::All), dropped],
+        19 => vec![fault(Kind::Published(Some(*rng.pick(&Flaw::ALL))), Scope::All), dropped],
         20 => {
-            let image = *rng.pick(&[ImageFault::Crashes, ImageFault::NoNetwork]);
+            let image = *rng.pick(&ImageFault::ALL);
             let trigger = *rng.pick(&[Kind::HostDies, Kind::Scaling, Kind::Refresh, Kind::CrashLoop]);
             vec![lasting(Kind::BadImage(image), Scope::All), Fault::new(trigger, one, start + S, long)]
         }
@@ -225,6 +227,15 @@ fn draw(fleet: &Fleet, rng: &mut Rng, start: Ms) -> Vec<Fault> {
         28 => vec![lasting(Kind::Scaling, Scope::All)],
         29 => vec![Fault::new(Kind::HostDies, one, start, start + 5 * MIN)],
         30 => vec![Fault::new(Kind::AgentKilled, one, start, start + MIN)],
+        31..35 => vec![lasting(Kind::Published(Some(*rng.pick(&Flaw::ALL))), Scope::All)],
+        35 => vec![lasting(Kind::Published(None), Scope::All)],
+        36 => vec![lasting(Kind::Published(None), Scope::All), lasting(Kind::MemoryShort, one)],
+        37 => vec![lasting(Kind::Reformatted, Scope::All)],
+        38 => {
+            let version = lasting(Kind::Published(rng.chance(50).then_some(*rng.pick(&Flaw::ALL))), Scope::All);
+            let asked = start + spread(rng, 1, 20 * MIN);
+            vec![version, Fault::new(Kind::Reload, one, asked, asked + S)]
+        }
         _ => vec![fault(Kind::SecretsAway, Scope::All), Fault::new(Kind::AgentKilled, one, start + S, start + MIN)],
     }
 }

@@ -29,12 +29,20 @@ pub enum Kind {
     Rotated,
     /// The tunnel is deleted.
     TunnelDeleted,
-    /// The published version cannot be used: a bundle rule fails, or only cloudflared sees it.
-    BadConfig {
-        seen_by_rules: bool,
-    },
+    /// A new version of the secret is published; one that is flawed is taken back when the fault is over.
+    Published(Option<Flaw>),
+    /// A version is published that means the same to the connector.
+    Reformatted,
+    /// Somebody asks for a hand-over.
+    Reload,
+    /// There is no room for a second connector.
+    MemoryShort,
     /// Whatever is launched while it lasts has this fault for good.
     BadImage(ImageFault),
+    /// cloudflared cannot be executed.
+    NoBinary,
+    /// The agent does not come up.
+    AgentCrashes,
     /// An origin of the ingress rules does not answer.
     Origin,
     /// CloudWatch takes and answers nothing.
@@ -72,6 +80,22 @@ pub enum Kind {
 pub enum ImageFault {
     Crashes,
     NoNetwork,
+    NoBinary,
+    AgentCrashes,
+}
+
+impl ImageFault {
+    pub const ALL: [Self; 4] = [Self::Crashes, Self::NoNetwork, Self::NoBinary, Self::AgentCrashes];
+
+    /// What strikes an instance of such an image.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Crashes => Kind::CrashLoop,
+            Self::NoNetwork => Kind::Network(Cut::Edge),
+            Self::NoBinary => Kind::NoBinary,
+            Self::AgentCrashes => Kind::AgentCrashes,
+        }
+    }
 }
 
 /// What of the network is cut.
@@ -170,6 +194,7 @@ impl Fault {
 /// What stands in the way of a registration, as it truly is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Obstacle {
+    Binary,
     Config,
     Port,
     Crash,
@@ -216,6 +241,7 @@ impl Fleet {
             .filter(|fault| fault.strikes(i, zone, self.now))
             .filter_map(|fault| match fault.kind {
                 Kind::Frozen => Some(Obstacle::Freeze),
+                Kind::NoBinary => Some(Obstacle::Binary),
                 Kind::CrashLoop => Some(Obstacle::Crash),
                 Kind::PortTaken => Some(Obstacle::Port),
                 Kind::Network(Cut::Dns) => Some(Obstacle::Dns),

@@ -1,6 +1,7 @@
 //! The Auto Scaling group: grace, health checks, replacements, refreshes.
 
-use super::fault::{Fault, ImageFault, Kind, Scope};
+use super::fault::{Fault, Kind, Scope};
+use super::hooks::Hooks;
 use super::rng::hash;
 use super::trace::Entry;
 use super::{Ev, Fleet, Ms, S};
@@ -23,9 +24,18 @@ pub struct AutoScaling {
     pub activities: VecDeque<Activity>,
     /// What a read may still show: every state of the last seconds.
     shown: VecDeque<(Ms, Vec<cflared_verdict::Member>)>,
+    /// The hooks at which it waits.
+    pub hooks: Option<Hooks>,
+    /// How many instances were given up before they were in service.
+    pub abandoned: u32,
     /// The instances that a refresh has still to replace.
     refreshing: Vec<usize>,
+    /// When the refresh got on last.
+    progress: Ms,
 }
+
+/// A refresh that does not get on for so long has failed.
+const PATIENCE: Ms = 3600 * S;
 
 /// An instance as the group has it.
 #[derive(Debug, Clone)]
@@ -38,6 +48,10 @@ pub struct Member {
     pub marked: Option<Ms>,
     /// Its replacement was begun.
     pub leaving: bool,
+    /// When the group waits for it no longer, if it does.
+    pub waits_until: Ms,
+    /// When it ceased to wait for it.
+    pub waited: Option<Ms>,
 }
 
 /// A replacement.
@@ -70,6 +84,10 @@ pub enum Later {
     ShutDown(usize),
     Terminated(usize),
     InService(usize),
+    /// The instance runs, and is waited for.
+    Wait(usize),
+    /// Nobody answered at a hook.
+    OutOfPatience(usize),
     /// Launches what is missing.
     Fill,
     /// Goes on with the refresh.
@@ -86,7 +104,10 @@ impl AutoScaling {
             launch_first,
             activities: VecDeque::new(),
             shown: VecDeque::new(),
+            hooks: None,
+            abandoned: 0,
             refreshing: Vec::new(),
+            progress: 0,
         }
     }
 
@@ -94,7 +115,7 @@ impl AutoScaling {
         self.members.iter().find(|member| member.i == i)
     }
 
-    fn member_mut(&mut self, i: usize) -> Option<&mut Member> {
+    pub fn member_mut(&mut self, i: usize) -> Option<&mut Member> {
         self.members.iter_mut().find(|member| member.i == i)
     }
 
@@ -124,12 +145,20 @@ impl Fleet {
     /// An instance is in the group, as it is at the start of a model.
     pub fn enlist(&mut self, i: usize, lifecycle: &'static str) {
         let now = self.now;
-        let member = Member { i, lifecycle, healthy: true, in_service_since: now, marked: None, leaving: false };
-        self.group.members.push(member);
+        self.group.members.push(Member {
+            i,
+            lifecycle,
+            healthy: true,
+            in_service_since: now,
+            marked: None,
+            leaving: false,
+            waits_until: Ms::MAX,
+            waited: None,
+        });
         self.group_changed();
     }
 
-    fn group_changed(&mut self) {
+    pub fn group_changed(&mut self) {
         let member = |member: &Member| cflared_verdict::Member {
             id: self.instances[member.i].id.clone(),
             lifecycle: member.lifecycle.into(),
@@ -217,6 +246,8 @@ impl Fleet {
                 self.fill();
             }
             Later::InService(i) => self.in_service(i),
+            Later::Wait(i) => self.wait_at(i, "Pending:Wait"),
+            Later::OutOfPatience(i) => self.out_of_patience(i),
             Later::Fill => self.fill(),
             Later::Refresh => self.refresh_step(),
             Later::FoundDead(i) => {
@@ -263,13 +294,20 @@ impl Fleet {
     }
 
     fn shut_down(&mut self, i: usize) {
-        let (drained, ended) = (self.rng.between(5 * S, 20 * S), self.rng.between(30 * S, 60 * S));
-        if let Some(member) = self.group.member_mut(i) {
-            member.lifecycle = "Terminating";
-            self.group_changed();
-            self.later(self.now + drained, Later::ShutDown(i));
-            self.later(self.now + ended, Later::Terminated(i));
+        let Some(member) = self.group.member_mut(i) else { return };
+        member.lifecycle = "Terminating";
+        self.group_changed();
+        match self.hooks() {
+            Some(_) => self.wait_at(i, "Terminating:Wait"),
+            None => self.end(i),
         }
+    }
+
+    /// Nothing keeps the instance any more.
+    pub fn end(&mut self, i: usize) {
+        let (drained, ended) = (self.rng.between(5 * S, 20 * S), self.rng.between(30 * S, 60 * S));
+        self.later(self.now + drained, Later::ShutDown(i));
+        self.later(self.now + ended, Later::Terminated(i));
     }
 
     /// Launches what is missing.
@@ -287,7 +325,10 @@ impl Fleet {
         let i = self.launch();
         self.enlist(i, "Pending");
         let takes = self.rng.between(60 * S, 120 * S);
-        self.later(self.now + takes, Later::InService(i));
+        match self.hooks() {
+            Some(_) => self.later(self.now + takes / 8, Later::Wait(i)),
+            None => self.later(self.now + takes, Later::InService(i)),
+        }
         self.fill();
     }
 
@@ -304,22 +345,20 @@ impl Fleet {
             _ => None,
         });
         if let Some(image) = image {
-            let kind = match image {
-                ImageFault::Crashes => Kind::CrashLoop,
-                ImageFault::NoNetwork => Kind::Network(super::fault::Cut::Edge),
-            };
-            self.add_fault(Fault::new(kind, Scope::One(i), self.now, Ms::MAX / 2));
+            self.add_fault(Fault::new(image.kind(), Scope::One(i), self.now, Ms::MAX / 2));
         }
         i
     }
 
     fn in_service(&mut self, i: usize) {
         let now = self.now;
-        let Some(member) = self.group.member_mut(i).filter(|member| member.lifecycle == "Pending") else { return };
+        let arrives = |member: &&mut Member| matches!(member.lifecycle, "Pending" | "Pending:Proceed");
+        let Some(member) = self.group.member_mut(i).filter(arrives) else { return };
         (member.lifecycle, member.in_service_since) = ("InService", now);
+        self.group.progress = now;
         self.group_changed();
         // What it was launched for goes now, if it is still there.
-        let waiting = |member: &&Member| member.leaving && member.lifecycle != "Terminating";
+        let waiting = |member: &&Member| member.leaving && !member.lifecycle.starts_with("Terminating");
         if self.group.launch_first
             && let Some(old) = self.group.members.iter().find(waiting).map(|member| member.i)
         {
@@ -330,6 +369,7 @@ impl Fleet {
     /// A refresh begins: every instance there is will be replaced.
     pub fn refresh(&mut self) {
         self.group.refreshing = self.group.members.iter().map(|member| member.i).collect();
+        self.group.progress = self.now;
         self.refresh_step();
     }
 
@@ -337,6 +377,9 @@ impl Fleet {
         if !self.refreshing() {
             self.group.refreshing.clear();
             return;
+        }
+        if self.hooks().is_some() && self.now - self.group.progress > PATIENCE {
+            return self.refresh_failed();
         }
         if self.group.settled() && !self.suspended("Launch") && !self.suspended("Terminate") {
             let old: Vec<usize> = self.group.members.iter().map(|member| member.i).collect();
@@ -347,6 +390,25 @@ impl Fleet {
             }
         }
         self.later(self.now + 30 * S, Later::Refresh);
+    }
+
+    /// What it launched goes, what was to go stays, and the image before is launched again.
+    fn refresh_failed(&mut self) {
+        self.note_world("the refresh failed");
+        self.group.refreshing.clear();
+        for member in self.group.members.iter_mut().filter(|member| member.lifecycle == "InService") {
+            member.leaving = false;
+        }
+        let arriving = |member: &&Member| member.lifecycle.starts_with("Pending");
+        let arriving: Vec<usize> = self.group.members.iter().filter(arriving).map(|member| member.i).collect();
+        for i in arriving {
+            self.enter(i, "Terminating", Ms::MAX);
+            self.end(i);
+        }
+        for fault in self.faults.iter_mut().filter(|fault| matches!(fault.kind, Kind::BadImage(_))) {
+            fault.until = fault.until.min(self.now);
+        }
+        self.refreshed();
     }
 
     fn refreshed(&mut self) {

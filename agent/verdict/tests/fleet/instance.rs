@@ -1,7 +1,9 @@
 //! One instance: a real verdict, and the agent around it.
 
 use super::child::Child;
+use super::fault::Kind;
 use super::rng::{Rng, hash};
+use super::secret::number;
 use super::trace::Entry;
 use super::{Ev, Fleet, Ms, S};
 use cflared_verdict::{
@@ -38,6 +40,10 @@ pub struct Instance {
     pub current: Option<Generation>,
     /// What its datapoints say from when on; `None`: it sends none. Oldest first.
     pub reported: Vec<(Ms, Option<bool>)>,
+    /// The version that it refuses, and since when.
+    pub refusing: Option<(Ms, VersionId)>,
+    /// From when on it reports that it refuses a version, or that it refuses none. Oldest first.
+    pub refused: Vec<(Ms, bool)>,
     /// Since when and until when somebody holds by the command.
     pub held: Option<(Ms, Ms)>,
     /// Since when its last look was good; `None`: it was not.
@@ -65,6 +71,8 @@ impl Instance {
             bundles: BTreeMap::new(),
             current: None,
             reported: Vec::new(),
+            refusing: None,
+            refused: Vec::new(),
             held: None,
             good_since: None,
             rng: Rng::new(seed),
@@ -79,16 +87,30 @@ impl Instance {
 
     /// The connector that serves clients, as it truly is.
     pub fn registered(&self) -> bool {
-        self.children.values().any(|child| child.registered.is_some() && !child.frozen)
+        self.children.values().any(Child::carries)
     }
 
     fn report(&mut self, now: Ms, value: Option<bool>) {
-        if self.reported.last().is_none_or(|(_, last)| *last != value) {
-            self.reported.push((now, value));
-        }
-        while self.reported.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) > 3600 * S) {
-            self.reported.remove(0);
-        }
+        record(&mut self.reported, now, value);
+    }
+
+    fn refuses(&mut self, now: Ms, version: Option<VersionId>) {
+        record(&mut self.refused, now, version.is_some());
+        let before = self.refusing.take();
+        self.refusing = version.map(|version| match before {
+            Some((since, before)) if before == version => (since, version),
+            _ => (now, version),
+        });
+    }
+}
+
+/// What is reported from now on, if that is news; an hour is kept.
+fn record<T: PartialEq>(reported: &mut Vec<(Ms, T)>, now: Ms, value: T) {
+    if reported.last().is_none_or(|(_, last)| *last != value) {
+        reported.push((now, value));
+    }
+    while reported.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) > 3600 * S) {
+        reported.remove(0);
     }
 }
 
@@ -131,6 +153,7 @@ impl Fleet {
         (instance.wake, instance.next_look, instance.good_since) = (None, None, None);
         instance.agent += 1;
         instance.report(now, None);
+        instance.refuses(now, None);
         self.watch.agent_down(i);
     }
 
@@ -139,14 +162,16 @@ impl Fleet {
         if self.instances[i].gone || self.instances[i].agent != agent || self.instances[i].verdict.is_some() {
             return;
         }
-        if self.struck(i, |kind| *kind == super::fault::Kind::ImdsAway) {
+        if self.struck(i, |kind| matches!(kind, Kind::ImdsAway | Kind::AgentCrashes)) {
             return self.at(self.now + 5 * S, Ev::AgentUp(i, agent));
         }
         let now = self.now;
+        let hooks = self.group.hooks.is_some();
+        let config = Config { launch_hook: hooks, terminate_hook: hooks, ..Config::default() };
         let instance = &mut self.instances[i];
         let seed = hash(&[instance.seed, u64::from(agent)]);
         let carried = std::mem::take(&mut instance.carried);
-        instance.verdict = Some(Verdict::new(Config::default(), seed, carried, instance.mono(now)));
+        instance.verdict = Some(Verdict::new(config, seed, carried, instance.mono(now)));
         instance.report(now, Some(false));
         let installed = instance.current.map(|current| instance.bundles[&current].clone());
         self.note(i, Entry::AgentStarted);
@@ -171,6 +196,11 @@ impl Fleet {
             decisions.push(decision);
         }
         let (wake, health) = (verdict.wake_at(mono), verdict.health());
+        // A refusal begins with a decision, and ends with or without one.
+        if !decisions.is_empty() || instance.refusing.is_some() {
+            let refusing = verdict.view(mono).refusing;
+            instance.refuses(now, refusing);
+        }
         let booted = instance.booted;
         let changed = health != instance.health;
         instance.health = health;
@@ -218,7 +248,7 @@ impl Fleet {
         let now = self.now;
         self.instances[i].next_look = None;
         let runs: Vec<RunId> = self.instances[i].children.keys().copied().collect();
-        let foreign = self.struck(i, |kind| *kind == super::fault::Kind::PortTaken);
+        let foreign = self.struck(i, |kind| *kind == Kind::PortTaken);
         let mut good = false;
         for run in runs {
             let Some(child) = self.instances[i].children.get(&run) else { continue };
@@ -253,6 +283,12 @@ impl Fleet {
             && instance.health == Health::Registered
             && instance.good_since.is_some_and(|since| self.now - since > REMEMBERED)
             && instance.children.values().all(|child| child.steady(self.now))
+    }
+
+    /// The version of the bundle that `current` names.
+    pub fn version(&self, i: usize) -> Option<u32> {
+        let instance = &self.instances[i];
+        instance.current.map(|current| number(&instance.bundles[&current].version.0))
     }
 
     /// Something about the instance's connectors changed, so looks are needed again.

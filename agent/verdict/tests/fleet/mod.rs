@@ -11,6 +11,7 @@ pub mod cloudwatch;
 pub mod episode;
 pub mod fault;
 pub mod group;
+pub mod hooks;
 pub mod instance;
 pub mod orders;
 pub mod plant;
@@ -19,14 +20,15 @@ pub mod secret;
 pub mod trace;
 pub mod watch;
 
-use cflared_verdict::{Event, Health, Hold, Holder, OrderId, RunId};
+use cflared_verdict::{Event, Health, Hold, Holder, OrderId, Request, RunId};
 use child::Step;
 use fault::{Fault, Kind, Scope};
 use group::{AutoScaling, Later};
+use hooks::Hooks;
 use instance::Instance;
 use plant::Plant;
 use rng::{Rng, hash};
-use secret::{Flaw, Secret};
+use secret::Secret;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use trace::{Entry, Trace};
@@ -133,11 +135,23 @@ impl Fleet {
 
     /// The same after half an hour, when everybody has been registered for long.
     pub fn steady(seed: u64, size: usize) -> Self {
+        Self::new(seed, size).settled()
+    }
+
+    /// The same with hooks; a replacement comes before what it replaces goes.
+    pub fn hooked(seed: u64, size: usize) -> Self {
         let mut fleet = Self::new(seed, size);
+        fleet.group.launch_first = true;
+        fleet.group.hooks = Some(Hooks { timeout: 5 * MIN });
+        fleet.settled()
+    }
+
+    fn settled(mut self) -> Self {
+        let (seed, fleet) = (self.seed, &mut self);
         fleet.run_until(30 * MIN);
         let registered = fleet.living.iter().all(|i| fleet.instances[*i].registered());
         assert!(registered, "seed {seed}: not registered after half an hour\n{fleet}");
-        fleet
+        self
     }
 
     /// The numbers of the instances in the group, by their ids: the lowest first.
@@ -180,6 +194,7 @@ impl Fleet {
             let Some(Reverse((when, what))) = self.queue.pop() else { break };
             self.now = when;
             self.happen(what);
+            self.enough_are_registered();
         }
         self.now = end;
     }
@@ -206,8 +221,8 @@ impl Fleet {
             self.note_world(format!("{:?}", self.faults[number]));
             return match kind {
                 Kind::Rotated => self.secret.rotate(),
-                Kind::BadConfig { seen_by_rules: true } => self.secret.publish(Some(Flaw::SeenByRules)),
-                Kind::BadConfig { seen_by_rules: false } => self.secret.publish(Some(Flaw::SeenByCloudflared)),
+                Kind::Published(flaw) => self.secret.publish(flaw),
+                Kind::Reformatted => self.secret.restore(),
                 Kind::Refresh => self.refresh(),
                 Kind::Scaling => self.scale(true),
                 _ => {}
@@ -227,6 +242,7 @@ impl Fleet {
                 self.instances[i].held = Some((self.now, self.faults[number].until));
                 self.hold_again(i);
             }
+            Kind::Reload => self.reload(i),
             Kind::Standby => self.standby(i, true),
             Kind::HostDies => self.host_dies(i),
             kind => self.strike(i, kind),
@@ -237,13 +253,22 @@ impl Fleet {
         let Fault { kind, scope, .. } = self.faults[number];
         self.note_world(format!("over: {kind:?} {scope:?}"));
         match kind {
-            Kind::Rotated | Kind::BadConfig { .. } => self.secret.publish(None),
+            Kind::Rotated | Kind::Published(Some(_)) => self.secret.restore(),
             Kind::Scaling => self.scale(false),
             Kind::Standby => {
                 let all: Vec<usize> = self.living.clone();
                 all.into_iter().for_each(|i| self.standby(i, false));
             }
             _ => {}
+        }
+    }
+
+    /// Somebody on the host asks for a hand-over.
+    fn reload(&mut self, i: usize) {
+        if self.instances[i].verdict.is_some() {
+            let request = self.watch.asks(i, self.instances[i].agent);
+            self.note(i, Entry::World(format!("{request:?}: hand over")));
+            self.tell(i, Event::Operator(Request::Reload(request)));
         }
     }
 
@@ -280,14 +305,16 @@ impl Fleet {
     /// Whether nothing is under way, so that time may jump to the next fault.
     pub fn quiet(&self) -> bool {
         self.group.settled()
-            && self.living.iter().all(|i| self.calm(*i))
+            && self.living.iter().all(|i| self.calm(*i) && self.version(*i) == Some(self.secret.published()))
             && self.faults.iter().all(|fault| fault.until <= self.now)
     }
 
     /// Goes to `end`; at once if nothing is under way, for then only polls that find nothing new lie before it.
     pub fn pass_until(&mut self, end: Ms) {
+        // What happens every minute is not looked at in step with it: a poll would be under way each time.
+        const STEP: Ms = MIN + 7 * S;
         while self.now < end && !(self.jump == Jump::Quiet && self.quiet()) {
-            self.run_until(end.min(self.now + MIN));
+            self.run_until(end.min(self.now + STEP));
         }
         if self.now < end {
             self.leap(end);

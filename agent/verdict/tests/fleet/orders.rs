@@ -1,12 +1,13 @@
 //! How orders are carried out: how long it takes, and what comes of it.
 
 use super::fault::{Cut, EdgeMode, Kind};
+use super::plant::Plant;
 use super::secret::{Flaw, number};
 use super::trace::Entry;
 use super::{Ev, Fleet, Ms, S};
 use cflared_verdict::{
-    Event, Failure, FailureKind, Generation, Memory, Notices, Order, OrderId, OriginProbe, Outcome, Place, Probe,
-    Probes, Reach, SecretRead, VersionId,
+    Event, Failure, FailureKind, Generation, Memory, Order, OrderId, OriginProbe, Outcome, Probe, Probes, Reach,
+    SecretRead, VersionId,
 };
 
 type Result = std::result::Result<Outcome, Failure>;
@@ -43,20 +44,16 @@ impl Fleet {
             Order::Drain { .. } => rng.between(20, 2 * S),
             Order::Probe { .. } if network => rng.between(5 * S, 10 * S),
             Order::Probe { .. } => rng.between(50, S),
-            Order::ReadHoldTag if imds => rng.between(2 * S, 6 * S),
-            Order::ReadHoldTag => rng.between(5, 50),
+            Order::ReadHoldTag | Order::ReadNotices if imds => rng.between(2 * S, 6 * S),
+            Order::ReadHoldTag | Order::ReadNotices => rng.between(5, 50),
+            Order::MeasureMemory { .. } | Order::Answer { .. } => rng.between(5, 50),
             _ if !aws => rng.between(8 * S, 10 * S),
             Order::ReadGroup => rng.between(200, 2 * S) + delay,
             Order::ReadPeers { .. } => rng.between(100, 2 * S),
             Order::MarkUnhealthy | Order::MarkHealthy => rng.between(200, 4 * S),
-            Order::CompareOrigins { .. }
-            | Order::MeasureMemory { .. }
-            | Order::ReadNotices
-            | Order::ReadPlace
-            | Order::ReadRefusals
-            | Order::CompleteHook { .. }
-            | Order::Heartbeat { .. }
-            | Order::Answer { .. } => rng.between(10, S),
+            Order::CompareOrigins { .. } => rng.between(50, 10 * S),
+            Order::ReadPlace | Order::ReadRefusals => rng.between(100, 2 * S),
+            Order::CompleteHook { .. } | Order::Heartbeat { .. } => rng.between(100, 2 * S),
         }
     }
 
@@ -87,12 +84,7 @@ impl Fleet {
     fn carry_out(&mut self, i: usize, order: &Order) -> Result {
         match order {
             Order::ReadSecret { known } => self.read_secret(i, known.as_ref()),
-            Order::Install { version } => {
-                if self.secret.flaw(number(&version.0)) == Some(Flaw::SeenByRules) {
-                    return Err(Failure::new(FailureKind::Invalid, "the last ingress rule is no catch-all"));
-                }
-                Ok(Outcome::Installed(self.installed(i, version.clone())))
-            }
+            Order::Install { version } => self.install(i, version),
             Order::Start { run, generation, .. } => {
                 let version = number(&self.instances[i].bundles[generation].version.0);
                 self.start_connector(i, *run, version);
@@ -128,13 +120,47 @@ impl Fleet {
                 self.plant.peers(result).map(Outcome::Peers)
             }
             Order::ReadHoldTag => self.read_hold_tag(i),
-            Order::CompareOrigins { .. } => Ok(Outcome::OriginsLost(vec![])),
-            Order::MeasureMemory { .. } => Ok(Outcome::Memory(Memory { available: 600 << 20, connector: 60 << 20 })),
-            Order::ReadNotices => Ok(Outcome::Notices(Notices::default())),
-            Order::ReadPlace => Ok(Outcome::Place(Place { lifecycle: "InService".into(), ..Place::default() })),
-            Order::ReadRefusals => Ok(Outcome::Refusals(0)),
-            Order::CompleteHook { .. } | Order::Heartbeat { .. } | Order::Answer { .. } => Ok(Outcome::Done),
+            Order::CompareOrigins { new, .. } => self.compare_origins(i, *new),
+            Order::MeasureMemory { .. } => {
+                let short = self.plant == Plant::NoRoom || self.struck(i, |kind| *kind == Kind::MemoryShort);
+                let available = if short { 80 << 20 } else { 600 << 20 };
+                Ok(Outcome::Memory(Memory { available, connector: 60 << 20 }))
+            }
+            Order::ReadNotices if self.struck(i, |kind| *kind == Kind::ImdsAway) => {
+                Err(Failure::new(FailureKind::Unreachable, "the notices were not read"))
+            }
+            Order::ReadNotices => Ok(Outcome::Notices(self.notices(i))),
+            Order::ReadPlace => {
+                let lag = self.instances[i].rng.between(0, 3 * S);
+                let place = self.place(i, lag);
+                self.plant.place(place).map(Outcome::Place)
+            }
+            Order::ReadRefusals => self.plant.refusals(self.read_refusals(i)).map(Outcome::Refusals),
+            Order::CompleteHook { hook, result } => self.complete_hook(i, *hook, *result).map(|()| Outcome::Done),
+            Order::Heartbeat { hook } => self.heartbeat(i, *hook).map(|()| Outcome::Done),
+            Order::Answer { .. } => Ok(Outcome::Done),
         }
+    }
+
+    fn install(&mut self, i: usize, version: &VersionId) -> Result {
+        let new = number(&version.0);
+        if self.secret.flaw(new) == Some(Flaw::SeenByRules) {
+            return Err(Failure::new(FailureKind::Invalid, "the last ingress rule is no catch-all"));
+        }
+        let equivalent = self.version(i).is_some_and(|current| self.secret.equivalent(current, new));
+        let installed = self.installed(i, version.clone());
+        Ok(if equivalent { Outcome::Equivalent(installed) } else { Outcome::Installed(installed) })
+    }
+
+    fn compare_origins(&mut self, i: usize, new: Generation) -> Result {
+        // A resolver fails now and then.
+        if self.instances[i].rng.chance(1) {
+            return Err(Failure::new(FailureKind::Unreachable, "the origins were not compared"));
+        }
+        let new = number(&self.instances[i].bundles[&new].version.0);
+        let dead = self.secret.flaw(new) == Some(Flaw::DeadOrigin) && self.plant != Plant::NoOrigins;
+        let lost = dead.then(|| "db.example.com: tcp://10.0.0.9:3306 does not answer; the old one does".to_string());
+        Ok(Outcome::OriginsLost(lost.into_iter().collect()))
     }
 
     fn read_secret(&self, i: usize, known: Option<&VersionId>) -> Result {

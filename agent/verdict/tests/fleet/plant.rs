@@ -2,7 +2,7 @@
 
 use super::rng::Rng;
 use super::{Ms, S};
-use cflared_verdict::{Failure, Group, Member, PeerGrain, Peers};
+use cflared_verdict::{Failure, Group, Member, PeerGrain, Peers, Place};
 use std::time::Duration;
 
 /// What is done to the facts before the verdict gets them.
@@ -20,6 +20,14 @@ pub enum Plant {
     Jitter,
     /// Replacements by a refresh count as if health had been their cause.
     RefreshesCount,
+    /// Everybody is told to go first, and that nobody refuses anything.
+    NoTurns,
+    /// The group waits for nobody.
+    NoHook,
+    /// Nobody finds that an origin would be lost.
+    NoOrigins,
+    /// Everybody is told that there is no room for a second connector.
+    NoRoom,
 }
 
 impl Plant {
@@ -49,6 +57,16 @@ impl Plant {
             (Self::GuardOff, _) | (Self::UnreadableIsGo, Err(_)) => Ok(alive()),
             (_, result) => result,
         }
+    }
+}
+
+impl Plant {
+    pub fn place(self, result: Result<Place, Failure>) -> Result<Place, Failure> {
+        if self == Self::NoTurns { result.map(|place| Place { rank: 0, ..place }) } else { result }
+    }
+
+    pub fn refusals(self, result: Result<u32, Failure>) -> Result<u32, Failure> {
+        if self == Self::NoTurns { Ok(0) } else { result }
     }
 }
 

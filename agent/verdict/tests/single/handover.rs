@@ -35,6 +35,44 @@ fn answers(world: &World) -> Vec<(u64, Ended, String)> {
     world.given.iter().filter_map(|(_, order)| answer(order)).collect()
 }
 
+/// What a new agent does with a newer version while the bundle that it found has not registered yet.
+mod start {
+    use super::*;
+
+    /// A host that starts `v0` while the secret has `v1`, after so many seconds.
+    fn started(seconds: u64, prepare: impl FnOnce(&mut World)) -> World {
+        let mut world = World::booted(Some(installed(1, "v0")));
+        world.ready_of.insert("v0", Ready::No);
+        prepare(&mut world);
+        world.run(seconds);
+        world
+    }
+
+    #[test]
+    fn what_it_found_is_given_its_time_and_the_newer_version_takes_its_turn() {
+        let mut world = started(30, |_| {});
+        assert_eq!(world.count(is_install), 0);
+        world.ready_of.clear();
+        world.run(60);
+        assert_eq!(world.count(|order| matches!(order, Order::CompareOrigins { .. })), 1);
+        assert_eq!(serves(&world), "v1");
+    }
+
+    #[test]
+    fn what_does_not_register_is_replaced() {
+        let world = started(90, |_| {});
+        assert!((60..=75).contains(&world.when(is_install).unwrap()), "{:?}", world.when(is_install));
+        assert_eq!(serves(&world), "v1");
+    }
+
+    #[test]
+    fn what_the_edge_refuses_is_replaced_at_once() {
+        let world = started(15, |world| world.complain_of("v0", Complaint::Unauthorized));
+        assert_eq!(world.count(is_install), 1);
+        assert_eq!(serves(&world), "v1");
+    }
+}
+
 /// A world whose secret has a new version that was read.
 fn with_new_version(prepare: impl FnOnce(&mut World)) -> World {
     let mut world = World::registered();
@@ -245,15 +283,15 @@ mod turns {
     #[test]
     fn the_first_goes_at_once_and_the_others_when_it_has_proven_itself() {
         assert_eq!(waited(|world| world.place = rank(0)), Some(0));
-        assert_eq!(waited(|world| world.place = rank(1)), Some(370));
-        assert_eq!(waited(|world| world.place = rank(2)), Some(440));
+        assert_eq!(waited(|world| world.place = rank(1)), Some(880));
+        assert_eq!(waited(|world| world.place = rank(2)), Some(950));
     }
 
     #[test]
     fn without_a_group_there_is_nobody_to_wait_for_and_an_unknown_rank_is_not_the_first() {
         assert_eq!(waited(|world| world.place = Err(FailureKind::Missing)), Some(0));
         assert_eq!(waited(|world| world.place = Err(FailureKind::Disabled)), Some(0));
-        assert_eq!(waited(|world| world.place = Err(FailureKind::Denied)), Some(370));
+        assert_eq!(waited(|world| world.place = Err(FailureKind::Denied)), Some(880));
     }
 
     #[test]

@@ -15,6 +15,9 @@ impl Fleet {
     /// By the true cause: credentials, a configuration or an origin, or nothing at all.
     fn nothing_is_condemned_for_what_it_cannot_mend(&mut self, i: usize) {
         if !self.recently(i, LINGERS, |kind| is_local(kind) || is_edge(kind)) && !self.hangs(i) {
+            if self.cannot_know_better(i) {
+                return;
+            }
             let shared = self.recently(i, HOUR, is_shared);
             let what = if shared { "credentials, configuration or origin" } else { "nothing is wrong with it" };
             self.watch.fail("no condemnation for credentials, config or origin", self.now, i, what);

@@ -1,8 +1,10 @@
 //! The invariants. Each is a function of its own, and judges by what is true in the model, not by what the verdict believes.
 //!
-//! Here is what they remember and ask of the world; `orders` are those at each order, `marks` those at a mark and at what the
+//! Here is what they remember and ask of the world; `orders` are those at each order, `changes` those of
+//! hand-overs, requests and hooks, `marks` those at a mark and at what the
 //! group does about it, `due` what must have happened by a time.
 
+mod changes;
 mod due;
 mod marks;
 mod orders;
@@ -11,7 +13,7 @@ use super::fault::{Fault, Kind};
 use super::trace::Entry;
 use super::{DAY, Fleet, HOUR, MIN, Ms, S};
 use cflared_verdict::{Order, OrderId, Reason};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A cause that is over decides for so long at most: evidence lasts that long.
 const LINGERS: Ms = 180 * S;
@@ -49,6 +51,21 @@ pub struct Watch {
     /// Replacements by our marks, oldest first.
     replaced: Vec<OurMark>,
     of: BTreeMap<usize, Seen>,
+    /// The hand-overs that somebody asked for.
+    asked: Vec<Asked>,
+    /// How many connectors must be registered, if that is looked at, and how few were.
+    pub required: Option<usize>,
+    pub lowest: usize,
+    /// Which instances installed which version in turn.
+    pub installed: BTreeSet<(u32, usize)>,
+}
+
+/// A hand-over that somebody asked for.
+#[derive(Debug)]
+struct Asked {
+    i: usize,
+    agent: u32,
+    answered: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +156,7 @@ impl Watch {
 }
 
 fn is_process(kind: &Kind) -> bool {
-    matches!(kind, Kind::Frozen | Kind::FrozenOnce | Kind::CrashLoop | Kind::PortTaken)
+    matches!(kind, Kind::Frozen | Kind::FrozenOnce | Kind::CrashLoop | Kind::PortTaken | Kind::NoBinary)
 }
 
 fn is_local(kind: &Kind) -> bool {
@@ -151,7 +168,7 @@ fn is_edge(kind: &Kind) -> bool {
 }
 
 fn is_shared(kind: &Kind) -> bool {
-    matches!(kind, Kind::Rotated | Kind::TunnelDeleted | Kind::BadConfig { .. } | Kind::Origin)
+    matches!(kind, Kind::Rotated | Kind::TunnelDeleted | Kind::Published(Some(_)) | Kind::Origin)
 }
 
 impl Fleet {

@@ -29,7 +29,7 @@ impl Fleet {
                 self.no_restart_more_often_than_the_policy(i, *reason);
                 self.no_restart_of_what_is_registered(i);
             }
-            _ => {}
+            _ => self.change_is_sound(i, order),
         }
     }
 
