@@ -5,7 +5,7 @@ use std::time::Duration;
 /// What the settings say, as far as the verdict needs it. All durations are of the clock of [`Mono`](crate::Mono).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// How often the secret is read while all is well; jittered by a tenth.
+    /// How often the secret is read while all is well, at the latest; spread over its last fifth.
     pub poll_interval: Duration,
     /// For how long after the first start in this boot nothing is condemned.
     pub startup_grace: Duration,

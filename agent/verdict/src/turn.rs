@@ -64,7 +64,7 @@ impl Verdict {
         };
         let one = self.config.register_timeout + self.config.settle;
         // The first may read the secret a whole poll after this one, and what it makes of the change is read late.
-        let first = self.config.poll_interval * 11 / 10 + self.config.probation + self.config.peers_wait;
+        let first = self.config.poll_interval + self.config.probation + self.config.peers_wait;
         let wait = if rank == 0 { Duration::ZERO } else { first + one * rank };
         (turn.at, turn.follows) = (Some(now + wait), rank > 0);
         if rank > 0 {

@@ -266,10 +266,10 @@ async fn an_instance_leaves_through_its_hook_and_stays_until_it_is_ended() -> an
     assert_eq!(world.edge.registered_now(TUNNEL).connections, 0, "it is drained first");
     // The last datapoint that was taken by then says so.
     let datapoints = world.aws.datapoints();
-    let before = datapoints.iter().filter(|point| {
+    let mut before = datapoints.iter().filter(|point| {
         point.metric == "cflared_replica_count_per_tunnel" && point.received_at_ms * 1000 <= asked[0].began_us
     });
-    assert_eq!(before.last().map(|point| point.value), Some(0.0), "{:?}", world.aws.minute_sums());
+    assert_eq!(before.next_back().map(|point| point.value), Some(0.0), "{:?}", world.aws.minute_sums());
     agent.wait_health("draining").await?;
     looked_again(&host).await?;
     assert_eq!((agent.health().as_str(), agent.ended()), ("draining", None));

@@ -33,7 +33,7 @@ fn connections_are_known_from_their_registration_to_their_end() {
     hear(&shared, &registered(1, "ord04"));
     hear(&shared, &registered(u64::MAX, "far"));
     assert_eq!(locations(&shared), [(1, "ord04".into()), (3, "iad01".into())]);
-    shared.forget_connector();
+    shared.new_child(None);
     assert_eq!(locations(&shared), []);
 }
 

@@ -283,22 +283,22 @@ mod turns {
     #[test]
     fn the_first_goes_at_once_and_the_others_when_it_has_proven_itself() {
         assert_eq!(waited(|world| world.place = rank(0)), Some(0));
-        assert_eq!(waited(|world| world.place = rank(1)), Some(880));
-        assert_eq!(waited(|world| world.place = rank(2)), Some(950));
+        assert_eq!(waited(|world| world.place = rank(1)), Some(850));
+        assert_eq!(waited(|world| world.place = rank(2)), Some(920));
     }
 
     #[test]
     fn without_a_group_there_is_nobody_to_wait_for_and_an_unknown_rank_is_not_the_first() {
         assert_eq!(waited(|world| world.place = Err(FailureKind::Missing)), Some(0));
         assert_eq!(waited(|world| world.place = Err(FailureKind::Disabled)), Some(0));
-        assert_eq!(waited(|world| world.place = Err(FailureKind::Denied)), Some(880));
+        assert_eq!(waited(|world| world.place = Err(FailureKind::Denied)), Some(850));
     }
 
     #[test]
     fn while_another_one_refuses_a_version_nobody_follows() {
         assert_eq!(waited(|world| (world.place, world.refusals) = (rank(1), Ok(1))), None);
         let unreadable = |world: &mut World| (world.place, world.refusals) = (rank(1), Err(FailureKind::Throttled));
-        assert_eq!(waited(unreadable), Some(370 + 5 * 60), "what cannot be read does not keep an old secret for ever");
+        assert_eq!(waited(unreadable), Some(850 + 5 * 60), "what cannot be read does not keep an old secret for ever");
     }
 
     #[test]

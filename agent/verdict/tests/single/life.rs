@@ -325,7 +325,8 @@ mod rotation {
         let starts = world.count(|order| matches!(order, Order::Start { .. }));
         assert!((2..=3).contains(&starts), "ever more seldom: {starts}");
         assert_eq!(world.count(|order| matches!(order, Order::Commit { .. })), 0);
-        assert_eq!(world.count(|order| matches!(order, Order::Discard { .. })), starts);
+        let discards = world.count(|order| matches!(order, Order::Discard { .. }));
+        assert!(starts - discards <= 1, "one may be on trial");
         assert!(world.transitions().is_empty());
         world.ready_of.clear();
         world.run(1800);
