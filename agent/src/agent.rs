@@ -191,10 +191,13 @@ impl Agent {
         let runtime_dir = &settings.paths.runtime_dir;
         let loaded = State::load(&runtime_dir.join(STATE_FILE), state::boot_id(), now);
         if let Some(warning) = loaded.warning {
-            warn!(warning, "state not taken up");
+            warn!(warning, event = "state_not_taken_up", "state not taken up");
         }
         if dry_run {
-            warn!("dry run: this instance is never marked unhealthy, it is only said when it would be");
+            warn!(
+                event = "dry_run",
+                "dry run: this instance is never marked unhealthy, it is only said when it would be"
+            );
         }
         let writer = Arc::new(Writer::start(runtime_dir, notifier).map_err(host("start the writer's thread"))?);
         let carried = serde_json::from_value(loaded.state.carried.clone()).unwrap_or_else(|_| Carried::default());
@@ -260,7 +263,7 @@ impl Agent {
     }
 
     fn stop(&mut self) {
-        info!("told to stop");
+        info!(event = "told_to_stop", "told to stop");
         self.writer.notify(Notice::Stopping);
         self.tell(Event::Operator(Request::Stop));
     }

@@ -2,9 +2,12 @@
 //! the policies in `packaging/aws` allow.
 #![allow(clippy::unwrap_used)] // a test may fail
 
+mod sources;
+
+use sources::{page, sources};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const SERVICES: [&str; 4] = ["secretsmanager:", "kms:", "cloudwatch:", "autoscaling:"];
 
@@ -12,26 +15,21 @@ const SERVICES: [&str; 4] = ["secretsmanager:", "kms:", "cloudwatch:", "autoscal
 fn permissions(text: &str) -> BTreeSet<String> {
     let starts = SERVICES.iter().flat_map(|service| text.match_indices(service).map(|(at, _)| (at, service.len())));
     let named = starts.filter_map(|(at, service)| {
-        let action: String = text[at + service..].chars().take_while(char::is_ascii_alphanumeric).collect();
-        action.starts_with(|c: char| c.is_ascii_uppercase()).then(|| text[at..at + service].to_owned() + &action)
+        let word = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+        let action: String = text[at + service..].chars().take_while(word).collect();
+        // `autoscaling:EC2_INSTANCE_LAUNCHING` is a transition.
+        let is_one = action.starts_with(|c: char| c.is_ascii_uppercase()) && !action.contains('_');
+        is_one.then(|| text[at..at + service].to_owned() + &action)
     });
     named.collect()
 }
 
-fn sources(path: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-    let files = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
-    files.filter(|path| !path.iter().any(|part| part == "tests" || part == "tests.rs")).collect()
-}
-
 #[test]
 fn the_docs_list_every_permission_that_is_used_and_no_other() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let docs = fs::read_to_string(root.join("../docs/architecture.md")).unwrap();
+    let docs = page("architecture.md");
     let section = docs.split("## Permissions").nth(1).unwrap().split("\n## ").next().unwrap();
     let listed: String = section.lines().filter(|line| line.starts_with("| `")).collect();
-    let used =
-        sources(&root.join("src")).iter().flat_map(|path| permissions(&fs::read_to_string(path).unwrap())).collect();
+    let used = sources().iter().flat_map(|text| permissions(text)).collect();
     assert_eq!(permissions(&listed), used);
     assert!(used.len() >= 9, "{used:?}");
 }
@@ -39,8 +37,7 @@ fn the_docs_list_every_permission_that_is_used_and_no_other() {
 #[test]
 fn the_policies_allow_what_is_used_and_no_more() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let used: BTreeSet<_> =
-        sources(&root.join("src")).iter().flat_map(|path| permissions(&fs::read_to_string(path).unwrap())).collect();
+    let used: BTreeSet<_> = sources().iter().flat_map(|text| permissions(text)).collect();
     let policies = ["agent", "agent-kms"].map(|name| root.join(format!("../packaging/aws/iam/{name}.json")));
     let allowed: BTreeSet<_> = policies.iter().flat_map(|path| actions(&fs::read_to_string(path).unwrap())).collect();
     assert_eq!(allowed, used);

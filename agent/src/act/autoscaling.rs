@@ -180,7 +180,7 @@ impl AutoScaling {
         let _one_at_a_time = self.marking.lock().await;
         if self.dry_run {
             let (instance, health) = (self.instance.clone(), health.spelled());
-            warn!(%instance, health, "dry run: the instance would be marked now");
+            warn!(%instance, health, event = "dry_run_mark", "dry run: the instance would be marked now");
             return Err(Error::DryRun { instance, health });
         }
         self.set(health).await?;

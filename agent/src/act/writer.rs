@@ -267,10 +267,12 @@ impl Thread {
             Some(cause) => {
                 failing.failures += 1;
                 if failing.current.as_ref() != Some(cause) {
-                    warn!(%cause, failures = failing.failures, "cannot do host work");
+                    warn!(%cause, failures = failing.failures, event = "host_work_failing", "cannot do host work");
                 }
             }
-            None if failing.current.is_some() => info!(?work, failures = failing.failures, "host work is done again"),
+            None if failing.current.is_some() => {
+                info!(?work, failures = failing.failures, event = "host_work_done_again", "host work is done again")
+            }
             None => {}
         }
         failing.current = failure;

@@ -83,7 +83,11 @@ impl Binary {
             Seen::Version(_, Err(error)) => {
                 let cause = error.to_string();
                 if self.trouble.as_ref() != Some(&cause) {
-                    warn!(cause, "there is another file of cloudflared, and it is not fit to run");
+                    warn!(
+                        cause,
+                        event = "new_binary_unfit",
+                        "there is another file of cloudflared, and it is not fit to run"
+                    );
                 }
                 self.trouble = Some(cause);
                 None
@@ -115,7 +119,7 @@ impl Agent {
         let executed = serving.and_then(|run| self.connectors.get(run)).and_then(|one| one.handle.seen().executed);
         if let Some(version) = self.binary.take(seen, executed) {
             let path = self.settings.connector.binary.display();
-            info!(%path, %version, "there is another file of cloudflared than the connector runs");
+            info!(%path, %version, event = "new_binary", "there is another file of cloudflared than the connector runs");
             self.tell(Event::NewBinary { version: version.to_string() });
         }
     }

@@ -55,15 +55,15 @@ pub async fn boot(
         Found::Whole(installed) => Some(installed),
         Found::Nothing => None,
         Found::Unusable { generation, why } => {
-            warn!(?generation, %why, "installed bundle not used");
+            warn!(?generation, %why, event = "installed_bundle_not_used", "installed bundle not used");
             None
         }
     };
     if let Err(why) = &image_built {
-        info!(file = %settings.paths.image_file.display(), why, "the image's age is not known");
+        info!(file = %settings.paths.image_file.display(), why, event = "image_age_unknown", "the image's age is not known");
     }
     let known = environment.as_ref().map_or("not known yet", Environment::as_str);
-    info!(instance = %instance.id, region = %instance.region, environment = known, "identified");
+    info!(instance = %instance.id, region = %instance.region, environment = known, event = "identified", "identified");
     Ok(Booted { instance, environment, notices, store, installed, image_built: image_built.ok() })
 }
 
@@ -140,14 +140,18 @@ async fn learn(
     let (instance, notices) = known.expect("it is never broken off");
     // What is installed is to start all the same.
     let notices = notices.unwrap_or_else(|cause| {
-        warn!(cause, "it is not known whether this instance is to serve, so it does; it is asked again");
+        warn!(
+            cause,
+            event = "place_unknown",
+            "it is not known whether this instance is to serve, so it does; it is asked again"
+        );
         Notices::default()
     });
     (instance, environment.ok(), notices)
 }
 
 fn report(trouble: &mpsc::UnboundedSender<String>, text: String) {
-    warn!(cause = text, "boot goes on trying");
+    warn!(cause = text, event = "boot_retrying", "boot goes on trying");
     // Nobody listens any more: the agent is about to end.
     let _ = trouble.send(text);
 }

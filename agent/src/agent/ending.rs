@@ -17,7 +17,7 @@ impl Agent {
         if let Some(flushed) = self.flush(for_good)
             && tokio::time::timeout(FLUSH, flushed).await.is_err()
         {
-            warn!("the last datapoints were not taken in time");
+            warn!(event = "last_datapoints_not_taken", "the last datapoints were not taken in time");
         }
         self.requests.close().await;
         let now = self.clock.mono();
@@ -35,9 +35,11 @@ impl Agent {
             stopped
         };
         match tokio::time::timeout(LAST_WRITES, last).await {
-            Ok(Ok(())) => info!("stopped"),
-            Ok(Err(error)) => warn!(%error, "stopped, and the last state was not written"),
-            Err(_) => warn!("stopped, and the last status was not written in time"),
+            Ok(Ok(())) => info!(event = "agent_stopped", "stopped"),
+            Ok(Err(error)) => {
+                warn!(%error, event = "last_state_not_written", "stopped, and the last state was not written")
+            }
+            Err(_) => warn!(event = "last_status_late", "stopped, and the last status was not written in time"),
         }
     }
 }

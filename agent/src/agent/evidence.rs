@@ -18,10 +18,10 @@ impl Agent {
     /// Writes the whole status and the connectors' last lines to the log.
     pub(super) fn log_evidence(&self, occasion: &str) {
         let status = serde_json::to_string(&self.status(self.clock.mono())).unwrap_or_default();
-        error!(status, "{occasion}: the evidence");
+        error!(status, event = "evidence", "{occasion}: the evidence");
         for (run, connector) in &self.connectors {
             for line in connector.handle.seen().last_lines {
-                error!(%run, line, "{occasion}: its last lines");
+                error!(%run, line, event = "evidence_lines", "{occasion}: its last lines");
             }
         }
     }
@@ -33,11 +33,11 @@ pub(super) fn announce(decision: &Decision) {
     let Decision { kind, what, blame, evidence, .. } = decision;
     let (kind, blame) = (kind_name(*kind), blame.map(Blame::name));
     match decision.kind {
-        DecisionKind::Finding => info!(kind, what, evidence, blame, "blame"),
-        DecisionKind::Transition => info!(kind, what, evidence, blame, "health"),
-        DecisionKind::Action => warn!(kind, what, evidence, blame, "decision"),
-        DecisionKind::Delay => warn!(kind, what, evidence, blame, "delay"),
-        DecisionKind::Refusal => error!(kind, what, evidence, blame, "refusal"),
+        DecisionKind::Finding => info!(kind, what, evidence, blame, event = "blame", "blame"),
+        DecisionKind::Transition => info!(kind, what, evidence, blame, event = "health", "health"),
+        DecisionKind::Action => warn!(kind, what, evidence, blame, event = "decision", "decision"),
+        DecisionKind::Delay => warn!(kind, what, evidence, blame, event = "delay", "delay"),
+        DecisionKind::Refusal => error!(kind, what, evidence, blame, event = "refusal", "refusal"),
     }
 }
 

@@ -207,7 +207,7 @@ impl Agent {
             store.commit(generation)?;
             // What could not be removed now is removed after the next commit.
             if let Err(error) = store.prune(&needed) {
-                warn!(%error, "old bundles not removed");
+                warn!(%error, event = "old_bundles_not_removed", "old bundles not removed");
             }
             Ok(())
         });
@@ -251,7 +251,7 @@ impl Agent {
 
 /// The edge is tried whatever the rules are.
 fn without_origins(error: &dyn std::fmt::Display) -> Vec<Service> {
-    warn!(%error, "origins not tried");
+    warn!(%error, event = "origins_not_tried", "origins not tried");
     vec![]
 }
 

@@ -22,7 +22,7 @@ pub fn main(settings: Settings, args: &Args) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(%error, "failed to start the runtime");
+            tracing::error!(%error, event = "runtime_not_started", "failed to start the runtime");
             return Exit::TryAgain;
         }
     };
@@ -32,7 +32,7 @@ pub fn main(settings: Settings, args: &Args) -> Exit {
     match result {
         Ok(()) => Exit::Fine,
         Err(error) => {
-            tracing::error!("{error}");
+            tracing::error!(event = "run_failed", "{error}");
             match error {
                 agent::Error::Endpoint(_) | agent::Error::Metadata(_) | agent::Error::Proxy(_) => Exit::Config,
                 agent::Error::Busy(_) | agent::Error::Observe(_) | agent::Error::Host { .. } => Exit::TryAgain,

@@ -90,7 +90,7 @@ impl Owner {
     fn not_spawned(&mut self, error: &SpawnError) -> Next {
         let (run, why) = (self.spec.run, error.to_string());
         let respawn_in = self.respawn.after(Duration::ZERO);
-        warn!(%run, why, ?respawn_in, "connector not started");
+        warn!(%run, why, ?respawn_in, event = "connector_not_started", "connector not started");
         for restarting in self.restarting.drain(..) {
             // Whoever asked may have stopped waiting.
             let _ = restarting.send(Err(RestartError::NotSpawned { why: why.clone() }));
@@ -102,7 +102,7 @@ impl Owner {
     /// Stays with a child from its first to its last moment.
     async fn attend(&mut self, mut process: Process, file: Option<Stamp>) -> Next {
         let (run, pid, spawned) = (self.spec.run, process.pid(), now());
-        info!(%run, pid, "connector started");
+        info!(%run, pid, event = "connector_started", "connector started");
         self.seen.new_child(file);
         let mut outputs = self.relay(&mut process);
         for restarting in self.restarting.drain(..) {
@@ -117,13 +117,13 @@ impl Owner {
         let next = match order {
             None => return self.exited(process, now() - spawned, outputs).await,
             Some(Some(Order::Restart(done))) => {
-                info!(%run, pid, "connector restarting");
+                info!(%run, pid, event = "connector_restarting", "connector restarting");
                 self.restarting.push(done);
                 stop(run, process, RESTART_GRACE.min(self.spec.grace)).await;
                 Next::Spawn { after: Duration::ZERO }
             }
             Some(Some(Order::Drain)) => {
-                info!(%run, pid, "connector draining");
+                info!(%run, pid, event = "connector_draining", "connector draining");
                 stop(run, process, self.spec.grace + EXIT_MARGIN).await;
                 Next::End
             }
@@ -145,7 +145,7 @@ impl Owner {
         };
         last_lines(&mut outputs).await;
         let respawn_in = self.respawn.after(after);
-        warn!(%run, how, ?after, ?respawn_in, "connector exited");
+        warn!(%run, how, ?after, ?respawn_in, event = "connector_exited", "connector exited");
         self.tell(RunFact::Exited { how, after, respawn_in });
         Next::Spawn { after: respawn_in }
     }
@@ -196,11 +196,13 @@ async fn stop(run: RunId, mut process: Process, grace: Duration) {
     process.terminate();
     let asked = now();
     if timeout(grace, process.exited()).await.is_err() {
-        warn!(%run, ?grace, "connector did not stop when told to: killed");
+        warn!(%run, ?grace, event = "connector_killed", "connector did not stop when told to: killed");
     }
     match process.reap().await {
-        Ok(status) => info!(%run, how = %status, after = ?(now() - asked), "connector stopped"),
-        Err(error) => warn!(%run, %error, "connector stopped, its exit status was lost"),
+        Ok(status) => {
+            info!(%run, how = %status, after = ?(now() - asked), event = "connector_stopped", "connector stopped")
+        }
+        Err(error) => warn!(%run, %error, event = "connector_exit_lost", "connector stopped, its exit status was lost"),
     }
 }
 

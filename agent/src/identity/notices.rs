@@ -93,7 +93,12 @@ impl NoticeReader {
         let text = shown(text);
         let mut unknown = self.0.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         if unknown.get(path) != Some(&text) {
-            warn!(path, text, "the metadata service says something that this version does not know; it is ignored");
+            warn!(
+                path,
+                text,
+                event = "metadata_notice_unknown",
+                "the metadata service says something that this version does not know; it is ignored"
+            );
             unknown.insert(path, text);
         }
     }

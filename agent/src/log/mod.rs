@@ -87,7 +87,7 @@ pub fn init(format: LogFormat) -> Result<Log, Error> {
     let front = Front { levels: levels.unwrap_or_default(), queue, context: context.clone() };
     tracing::subscriber::set_global_default(front).map_err(|_| Error::Twice)?;
     if let Err(error) = levels {
-        warn!(value = setting, "{LEVEL} is not used: {error}");
+        warn!(value = setting, event = "log_level_ignored", "{LEVEL} is not used: {error}");
     }
     Ok(Log { guard, context })
 }

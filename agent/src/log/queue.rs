@@ -147,6 +147,7 @@ impl Writer {
 fn lines_lost(count: u64, context: Arc<Context>) -> Record {
     let mut record = Record::new(Level::WARN, module_path!(), context);
     record.message = format!("{count} log lines lost");
+    record.fields.push(("event", Value::Text("log_lines_lost".into())));
     record.fields.push(("lost", Value::Unsigned(count)));
     record
 }

@@ -31,6 +31,10 @@ pub enum Blame {
 }
 
 impl Blame {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Process, Self::HostNetwork, Self::Edge, Self::Credentials, Self::Config, Self::Origin, Self::Unknown];
+
     /// Whether replacing the instance can help: a new one would get the same credentials, configuration and origins.
     pub fn may_condemn(self) -> bool {
         !matches!(self, Self::Credentials | Self::Config | Self::Origin)

@@ -20,9 +20,9 @@ const WELL: &str = "LoadState=loaded\nActiveState=active\nSubState=running\nUnit
 const NO_OTHER: &str = "\nLoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\n";
 
 /// A host on which all is well, with an origin and a systemd that says so.
-struct Patient {
-    world: World,
-    host: Host,
+pub struct Patient {
+    pub world: World,
+    pub host: Host,
     origin: MySql,
 }
 
@@ -44,7 +44,7 @@ impl Patient {
     }
 
     /// The same, with an agent whose tunnel is up.
-    async fn with_agent() -> anyhow::Result<(Self, Agent)> {
+    pub async fn with_agent() -> anyhow::Result<(Self, Agent)> {
         let patient = Self::new().await?;
         let mut agent = patient.host.start()?;
         registered_pid(&mut agent, None).await?;
@@ -62,7 +62,7 @@ impl Patient {
     }
 
     /// Runs doctor, and holds it against what is true of every run.
-    async fn doctor(&self) -> anyhow::Result<Told> {
+    pub async fn doctor(&self) -> anyhow::Result<Told> {
         let before = files(&self.host.config_dir());
         let output = self.host.run(["doctor"]).await?;
         println!("{}", said(&output));
@@ -100,8 +100,8 @@ impl Patient {
 }
 
 /// What doctor said.
-struct Told {
-    text: String,
+pub struct Told {
+    pub text: String,
     exit: Option<i32>,
 }
 

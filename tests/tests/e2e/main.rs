@@ -11,6 +11,7 @@ mod connector;
 mod datapoints;
 mod doctor;
 mod fleet;
+mod golden;
 mod hold;
 mod identity;
 mod image;

@@ -19,16 +19,16 @@ const SECRET: &str = "YSBwbGFudGVkIHNlY3JldCBvZiAzMiBieXRlcyEhISE=";
 /// A key of the form that IAM gives to users, and of no user.
 const KEY_ID: &str = "AKIAABCDEFGHIJKLMNOP";
 
-fn credentials() -> String {
+pub fn credentials() -> String {
     format!(r#"{{"AccountTag":"0","TunnelSecret":"{SECRET}","TunnelID":"6ff42ae2-765d-4adf-8112-31c55c1551ef"}}"#)
 }
 
 /// An unpacked image.
-struct Tree(TempDir);
+pub struct Tree(TempDir);
 
 impl Tree {
     /// A whole one.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let tree = Self(tempfile::Builder::new().prefix("cflared-image-").tempdir().unwrap());
         tree.file("usr/bin/cflared-agent", program(None), 0o755);
         tree.file("usr/bin/cloudflared", program(None), 0o755);
@@ -69,7 +69,7 @@ impl Tree {
     }
 
     /// `image.json` with a change.
-    fn image(&self, change: impl FnOnce(&mut Value)) {
+    pub fn image(&self, change: impl FnOnce(&mut Value)) {
         let now = humantime::format_rfc3339_seconds(SystemTime::now() - Duration::from_secs(60)).to_string();
         let month = format!("{}.{}.1", &now[..4], now[5..7].trim_start_matches('0'));
         let mut image = serde_json::json!({"image": "cflared 1.0.0", "built_at": now, "agent_version": "0.1.0",
@@ -87,7 +87,7 @@ impl Tree {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn file(&self, name: &str, text: impl AsRef<[u8]>, mode: u32) {
+    pub fn file(&self, name: &str, text: impl AsRef<[u8]>, mode: u32) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
@@ -119,7 +119,7 @@ impl Tree {
     }
 
     /// The text, with the directory's name and the time of the test taken out.
-    fn text(&self, args: &[&str]) -> String {
+    pub fn text(&self, args: &[&str]) -> String {
         said(&self.validate(args)).replace(self.0.path().to_str().unwrap(), "DIR")
     }
 }

@@ -229,7 +229,7 @@ where
             None => {
                 let recovered = self.view.borrow().last_error.is_some();
                 if recovered {
-                    info!("datapoints reach CloudWatch again");
+                    info!(event = "datapoints_pushed_again", "datapoints reach CloudWatch again");
                 }
                 self.show(|view| {
                     view.last_push_at = Some(Timestamp::from(UNIX_EPOCH + at));
@@ -266,7 +266,7 @@ where
     fn failed(&self, error: String) {
         let known = self.view.borrow().last_error.as_ref() == Some(&error);
         if !known {
-            warn!(%error, "datapoints do not reach CloudWatch");
+            warn!(%error, event = "datapoints_not_pushed", "datapoints do not reach CloudWatch");
         }
         self.show(|view| view.last_error = Some(error));
     }

@@ -29,7 +29,7 @@ pub async fn serve(listener: UnixListener, ask: mpsc::UnboundedSender<Asked>, mu
                 Ok((stream, _)) if clients.len() < CLIENTS => drop(clients.spawn(attend(stream, ask.clone()))),
                 Ok((stream, _)) => turn_away(&stream, Ended::Failed, "so many ask already that no more are heard; ask again later"),
                 Err(error) => {
-                    warn!(%error, "no client of the control socket taken");
+                    warn!(%error, event = "command_not_taken", "no client of the control socket taken");
                     tokio::time::sleep(ACCEPT_AGAIN).await;
                 }
             },
@@ -43,20 +43,27 @@ async fn attend(mut stream: UnixStream, ask: mpsc::UnboundedSender<Asked>) {
     let uid = match stream.peer_cred() {
         Ok(peer) if [0, geteuid().as_raw()].contains(&peer.uid()) => peer.uid(),
         Ok(peer) => {
-            warn!(uid = peer.uid(), "a user who may not ask was turned away");
+            warn!(uid = peer.uid(), event = "command_turned_away", "a user who may not ask was turned away");
             let why = "only root and the agent's user may ask; run this as root: sudo cflared-agent reload";
             return turn_away(&stream, Ended::Refused, why);
         }
-        Err(error) => return debug!(%error, "a client of the control socket is gone"),
+        Err(error) => return debug!(%error, event = "command_cut", "a client of the control socket is gone"),
     };
     let answer = match tokio::time::timeout(LINE, read_line(&mut stream)).await {
-        Err(_) => return debug!("a client of the control socket did not ask in time"),
+        Err(_) => return debug!(event = "command_late", "a client of the control socket did not ask in time"),
         Ok(read) => match read.and_then(|line| question(&line)) {
             Ok(command) => {
-                info!(uid, ?command, "asked for");
+                info!(uid, ?command, event = "command", "asked for");
                 match wait(&mut stream, &ask, command).await {
                     Some(answer) => answer,
-                    None => return info!(uid, ?command, "who asked is gone; what was asked for goes on"),
+                    None => {
+                        return info!(
+                            uid,
+                            ?command,
+                            event = "command_goes_on",
+                            "who asked is gone; what was asked for goes on"
+                        );
+                    }
                 }
             }
             Err(why) => Answer {

@@ -52,13 +52,13 @@ async fn bind(listen: SocketAddr) -> TcpListener {
     loop {
         match TcpListener::bind(listen).await {
             Ok(listener) => {
-                info!(%listen, event = "metrics_served", "metrics are served");
+                info!(%listen, event = "own_metrics_served", "metrics are served");
                 return listener;
             }
             Err(error) => {
                 let error = error.to_string();
                 if failed.as_ref() != Some(&error) {
-                    warn!(%listen, error, event = "metrics_not_served", "metrics are not served; tried again every 5 s");
+                    warn!(%listen, error, event = "own_metrics_not_served", "metrics are not served; tried again every 5 s");
                     failed = Some(error);
                 }
                 sleep(AGAIN).await;

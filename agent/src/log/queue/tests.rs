@@ -30,7 +30,7 @@ fn what_finds_no_room_is_counted_and_told_when_there_is_room_again() {
     let (mut written, mut told) = (0, 0);
     while written + told < 3000 {
         let line = lines.next().unwrap();
-        match line.split_once(" log lines lost lost=") {
+        match line.split_once(" log lines lost event=log_lines_lost lost=") {
             Some((_, count)) => told += count.parse::<u64>().unwrap(),
             None => written += 1,
         }
