@@ -24,7 +24,7 @@ enum Step {
     Held(Option<u64>),
     Lifted,
     /// What the world says from now on when it is asked.
-    World(Answers),
+    World(Box<Answers>),
     /// Reports the open order of that place (modulo their number) as done or failed.
     Report(usize, Option<FailureKind>),
     /// Reports an order that was never given, or was reported before.
@@ -146,7 +146,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1u32..4, prop::sample::select(&Complaint::ALL[..])).prop_map(|(run, complaint)| Step::Complained(run, complaint)),
         1 => prop::option::of(1u64..1000).prop_map(Step::Held),
         1 => Just(Step::Lifted),
-        3 => answers().prop_map(Step::World),
+        3 => answers().prop_map(Box::new).prop_map(Step::World),
         12 => (0usize..8, failure()).prop_map(|(place, failure)| Step::Report(place, failure)),
         1 => (0u64..50).prop_map(Step::Stale),
         1 => Just(Step::Reborn),
@@ -235,7 +235,7 @@ impl Life {
             }
             Step::Lifted => Event::Hold { by: Holder::Operator, hold: None },
             Step::World(answers) => {
-                self.answers = answers;
+                self.answers = *answers;
                 Event::Wake
             }
             Step::Report(_, _) if self.open.is_empty() => Event::Wake,
