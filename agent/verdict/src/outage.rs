@@ -66,6 +66,11 @@ impl Outage {
         self.since.map(|since| since + after)
     }
 
+    /// Since when it has been bad without a break.
+    pub fn lost_since(&self) -> Option<Mono> {
+        self.changes.back().filter(|(_, good)| !good).map(|&(at, _)| at)
+    }
+
     /// Since when it has been good without a break.
     pub fn good_since(&self) -> Option<Mono> {
         self.good_since

@@ -47,7 +47,8 @@ impl Verdict {
     fn return_due(&self) -> Option<Mono> {
         let (probation, (_, run)) = (self.probation.as_ref()?, self.runs.serving()?);
         let lost = match probation.registered {
-            Some(_) => self.outage.reaches(self.config.settle)?,
+            // An edge that comes and goes is no reason: it is lost when it stays lost.
+            Some(_) => self.outage.lost_since()? + self.config.settle,
             None => run.ordered + self.config.register_timeout,
         };
         Some(lost.max(probation.next_try))

@@ -185,6 +185,7 @@ impl Run {
                 None => "cloudflared is being started".into(),
             },
             (None, Some(pid)) => format!("cloudflared (pid {pid}) has not been looked at yet"),
+            (Some(Ready::Yes { connections: 1 }), _) => "/ready: 1 connection".into(),
             (Some(Ready::Yes { connections }), _) => format!("/ready: {connections} connections"),
             (Some(Ready::No), _) => format!("/ready: not registered with the edge{contradiction}"),
             (Some(Ready::Unanswered { why }), _) => format!("/ready does not answer: {why}"),

@@ -79,7 +79,7 @@ fn status(state: &str, why: &str, changes: Value) -> Value {
         "secret": {"version": "8f2c1d34", "read_at": ago(62)},
         "cloudwatch": {"last_push_at": ago(61), "waiting": 0, "lost": 0, "dropped": 0},
         "autoscaling": {"group": "cflared-prd", "lifecycle": "InService", "marked": false},
-        "journal": [{"at": ago(75), "kind": "transition", "what": "starting → registered", "evidence": "/ready: 1 connections"}],
+        "journal": [{"at": ago(75), "kind": "transition", "what": "starting → registered", "evidence": "/ready: 1 connection"}],
     });
     for (key, value) in changes.as_object().into_iter().flatten() {
         status[key] = value.clone();

@@ -34,7 +34,8 @@ async fn goes_on(agent: &mut Agent, edge: &Edge, from: Instant) -> anyhow::Resul
     edge.outage().await?;
     let cut = Instant::now();
     agent.wait_status("the outage", |status| status["connectors"][0]["connections"] == 0).await?;
-    assert!(cut.elapsed() < Duration::from_millis(1500), "{:?}", cut.elapsed());
+    // An agent that waits for its log would never tell.
+    assert!(cut.elapsed() < Duration::from_secs(5), "{:?}", cut.elapsed());
     edge.set(Conduct::Accept).await?;
     agent.wait_health("registered").await?;
     let silence = longest_silence(agent, from);

@@ -1,0 +1,23 @@
+"""Where the unit's memory has no room for a second connector, a hand-over stops the first one first, and says so."""
+
+from harness.waiting import eventually, expect
+
+TIER = "nspawn"
+
+
+def run(host):
+    host.configure(handover={"settle": "2s"})
+    host.standins.start()
+    host.boot()
+    first = host.registered()
+    used = int(host.show("MemoryCurrent"))
+    # A second connector is given what the first takes, and 48 MiB.
+    host.sh(f"systemctl set-property --runtime cflared-agent MemoryMax={used + (24 << 20)}")
+    said = host.out("cflared-agent reload", timeout=180)
+    expect("serves now" in said, said)
+    second = host.registered(but=first["pid"])
+    eventually("the old one is gone", 90, lambda: host.cloudflareds() == [second["pid"]])
+    told = [entry["what"] for entry in host.status()["journal"]]
+    expect("no room for two connectors" in told, str(told))
+    expect(host.show("NRestarts") == "0", "the agent was restarted")
+    return f"{used >> 20} MiB in use and 24 MiB left: one after the other"
