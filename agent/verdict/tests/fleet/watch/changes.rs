@@ -78,7 +78,8 @@ impl Fleet {
         let seen = |since: Ms| now - since > UNSEEN;
         let serves =
             self.instances[i].children.values().any(|child| child.carries() && child.registered.is_some_and(seen));
-        let tried = self.instances[i].refusing.as_ref().is_some_and(|(_, refused)| number(&refused.0) == version);
+        let refused = self.instances[i].refusing.as_ref().is_some_and(|(_, refused)| number(&refused.0) == version);
+        let tried = refused || self.watch.installed.contains(&(version, i));
         // Who carries nothing, or was asked to, does not wait; nor does who tries again what it refused itself.
         if asked || !serves || tried {
             return;
@@ -103,7 +104,8 @@ impl Fleet {
     /// A version under which an origin would be lost never comes into use where another one serves.
     fn no_origin_is_lost(&mut self, i: usize, version: u32) {
         let serves = self.version(i).is_some_and(|current| self.secret.flaw(current).is_none());
-        let carries = self.instances[i].children.len() > 1;
+        // One that comes back when the newer one is lost takes nothing over from it.
+        let carries = self.instances[i].children.values().filter(|child| child.carries()).count() > 1;
         if self.secret.flaw(version) == Some(Flaw::DeadOrigin) && serves && carries {
             self.watch.fail("no origin is lost by a hand-over", self.now, i, format!("v{version}"));
         }
