@@ -11,7 +11,7 @@ pub const SCHEMA: u32 = 1;
 /// The file's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
-    /// [`SCHEMA`].
+    /// `SCHEMA`.
     pub schema: u32,
     /// The number of the directory that the file is in.
     pub generation: Generation,

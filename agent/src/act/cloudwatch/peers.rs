@@ -81,7 +81,7 @@ impl PeerReader {
         Ok(Peers { grains })
     }
 
-    /// How many others reported in one of the last [`REMEMBERED`] whole grains that they refuse a version of the secret: the
+    /// How many others reported in one of the last five whole grains that they refuse a version of the secret: the
     /// most of any. `wall` is as for [`PeerReader::read`].
     ///
     /// What this instance reported is taken out as far as it is known: a report of an agent before this one counts as

@@ -1,6 +1,6 @@
 //! The agent's own metrics, in the text form of Prometheus, for whoever asks on loopback.
 //!
-//! The loop only leaves the newest numbers here. Asking costs the loop nothing but the making of a page: see [`server`]
+//! The loop only leaves the newest numbers here. Asking costs the loop nothing but the making of a page: see `server`
 //! for how little a client can do.
 
 mod families;
