@@ -1,4 +1,4 @@
-"""Faults of the library are in the journal by their events, each with its fields, as docs/events.md says; and no key.
+"""Faults of the library are in the journal by their events, each with its fields, as docs/events.md says; and no key."""
 
 import json
 import re
