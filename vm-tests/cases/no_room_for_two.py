@@ -2,20 +2,20 @@
 
 from harness.waiting import eventually, expect
 
-TIER = "nspawn"
+TIER = "qemu"
 
 
 def run(host):
     host.configure(handover={"settle": "2s"})
     host.standins.start()
     host.boot()
-    first = host.registered()
+    first = host.registered(180)
     used = int(host.show("MemoryCurrent"))
     # A second connector is given what the first takes, and 48 MiB.
     host.sh(f"systemctl set-property --runtime cflared-agent MemoryMax={used + (24 << 20)}")
     said = host.out("cflared-agent reload", timeout=180)
     expect("serves now" in said, said)
-    second = host.registered(but=first["pid"])
+    second = host.registered(180, but=first["pid"])
     eventually("the old one is gone", 90, lambda: host.cloudflareds() == [second["pid"]])
     told = [entry["what"] for entry in host.status()["journal"]]
     expect("no room for two connectors" in told, str(told))
