@@ -6,7 +6,6 @@ TIER = "qemu"
 
 
 def run(host):
-    host.configure(handover={"settle": "2s"})
     host.standins.start()
     host.boot()
     first = host.registered(180)
