@@ -16,7 +16,9 @@ def run(host):
     journald = host.pid_here(host.out("pgrep -x systemd-journal"))
     os.kill(journald, signal.SIGSTOP)
     try:
-        host.standins.edge("order", {"scope": {}, "order": {"do": "print", "line": "nobody reads this\n" * 20000}})
+        # Each line is another one, or they would be counted and not written.
+        lines = "\n".join(f"nobody reads line {number}" for number in range(20000))
+        host.standins.edge("order", {"scope": {}, "order": {"do": "print", "line": lines}})
         lost = host.status_where("lines are lost", lambda status: status["counters"]["log_lines_lost"] > 100)
         host.standins.put_secret(2)
         host.registered(120, but=connector["pid"])

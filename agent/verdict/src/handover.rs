@@ -165,8 +165,15 @@ impl Verdict {
                     memory.available >> 20,
                     memory.connector >> 20
                 );
+                let installed = handover.installed.clone();
+                let returns = handover.why == Why::Return;
                 self.note(now, DecisionKind::Action, "no room for two connectors", evidence);
-                self.begin_probation(now, &run);
+                if returns {
+                    self.supply.installed = Some(installed);
+                    self.returned(now, &run);
+                } else {
+                    self.begin_probation(now, &run);
+                }
                 self.drain(old);
             }
             // What cannot be measured is no reason to take the tunnel down.

@@ -23,6 +23,9 @@ impl Verdict {
         if other && old.registered_once {
             let previous = old.installed.clone();
             self.probation = Some(Probation { previous, registered: None, next_try: now });
+        } else if other && let Some(probation) = &mut self.probation {
+            // What came in between never worked: the way back stays the same, and the time begins anew.
+            (probation.registered, probation.next_try) = (None, now);
         }
     }
 
@@ -71,11 +74,11 @@ impl Verdict {
         self.hand_over(now, previous, Why::Return);
     }
 
-    /// The bundle before serves again: the one that `lost` is refused for good only if it was its own fault.
+    /// The bundle before serves again: the one that was `lost` is refused for good only if it was its own fault.
     pub(crate) fn returned(&mut self, now: Mono, lost: &Run) {
         self.probation = None;
         let (version, why) = (lost.installed.version.clone(), lost.evidence());
-        let text = |why: &str| format!("it was lost within its probation, and the version before works: {why}");
+        let text = |why: &str| format!("it was lost within its probation, so the version before serves again: {why}");
         match lost.fault_of_bundle() {
             Some(words) => self.refuse_version(now, version, text(&format!("cloudflared says: {words}"))),
             None => self.put_off(now, version, text(&why)),

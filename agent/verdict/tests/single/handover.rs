@@ -213,6 +213,41 @@ mod probation {
     }
 
     #[test]
+    fn lost_where_there_is_no_room_for_two_it_is_put_off_too_and_the_bundle_before_is_no_step_on_the_way_back_to_it() {
+        let mut world = with_new_version(|_| {});
+        world.available = 80;
+        world.ready_of.insert("v2", Ready::No);
+        world.run(30);
+        assert_eq!(serves(&world), "v1");
+        assert!(world.verdict.view(world.now).refusing.is_some());
+        assert_eq!(world.verdict.view(world.now).previous, None);
+        world.run(200);
+        assert_eq!((serves(&world).as_str(), world.count(is_install)), ("v1", 1), "it is not taken again at once");
+        assert_eq!(world.verdict.health(), Health::Registered);
+    }
+
+    #[test]
+    fn what_never_registered_is_no_way_back_and_the_time_of_what_follows_it_is_its_own() {
+        let mut world = with_new_version(|_| {});
+        world.run(100);
+        world.ready = Ready::No;
+        for version in ["v3", "v4"] {
+            world.secret = Some(version);
+            let begun = world.second();
+            while serves(&world) != version {
+                world.run(5);
+                assert!(world.second() - begun < 1000, "{version} is not taken: {:#?}", world.decisions);
+            }
+        }
+        world.ready = FOUR;
+        world.run(20);
+        let previous = world.verdict.view(world.now).previous.expect("it is on probation");
+        assert_eq!((serves(&world).as_str(), previous.version.0.as_str()), ("v4", "v2"));
+        let until = world.verdict.view(world.now).changing_until.expect("its time runs");
+        assert!(until.since(world.now) > Duration::from_secs(240), "{until:?} at {:?}", world.now);
+    }
+
+    #[test]
     fn lost_by_its_credentials_it_is_refused_for_good() {
         let mut world = with_new_version(|_| {});
         world.ready_of.insert("v2", Ready::No);
