@@ -3,9 +3,11 @@
 use super::Agent;
 use super::orders::{News, not_booted};
 use crate::act::autoscaling::{Health, Membership};
+use crate::act::cloudwatch::{Dimensions, PeerReader};
 use crate::act::hold;
 use cflared_verdict::{Failure, FailureKind, Order, OrderId, Outcome};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// How long a read for the guard may take; the room gives up after 10 s itself, and says why.
 const READ: Duration = Duration::from_secs(20);
@@ -30,18 +32,20 @@ impl Agent {
     }
 
     pub(super) fn read_peers(&mut self, id: OrderId, since: Duration) {
-        let order = Order::ReadPeers { since };
-        let view = self.verdict.view(self.clock.mono());
-        let Some(host) = &self.host else {
-            return self.spawn(id, READ, order, async { Err(not_booted()) });
-        };
-        let of = host.dimensions(view.installed.as_ref().map(|installed| installed.tunnel.as_str()));
-        let (cloudwatch, wall) = (host.cloudwatch.as_ref().map(|cloudwatch| cloudwatch.peers()), self.clock.wall());
-        self.spawn(id, READ, order, async move {
-            let peers = cloudwatch.ok_or_else(|| disabled("cloudwatch", "the peers are not known"))?;
-            let of = of.ok_or_else(unnamed)?;
+        let reader = self.peer_reader("the peers are not known");
+        self.spawn(id, READ, Order::ReadPeers { since }, async move {
+            let (peers, of, wall) = reader?;
             Ok((Outcome::Peers(peers.read(&of, since, wall).await?), News::None))
         });
+    }
+
+    /// What reads the other instances' reports, whose they are, and the time of day.
+    pub(super) fn peer_reader(&self, so: &str) -> Result<(PeerReader, Arc<Dimensions>, SystemTime), Failure> {
+        let host = self.host.as_ref().ok_or_else(not_booted)?;
+        let cloudwatch = host.cloudwatch.as_ref().ok_or_else(|| disabled("cloudwatch", so))?;
+        let view = self.verdict.view(self.clock.mono());
+        let of = host.dimensions(view.installed.as_ref().map(|installed| installed.tunnel.as_str()));
+        Ok((cloudwatch.peers(), of.ok_or_else(unnamed)?, self.clock.wall()))
     }
 
     pub(super) fn read_hold_tag(&mut self, id: OrderId) {
@@ -70,7 +74,7 @@ pub(super) fn disabled(section: &str, so: &str) -> Failure {
     Failure::new(FailureKind::Disabled, text)
 }
 
-pub(super) fn unnamed() -> Failure {
+fn unnamed() -> Failure {
     let text =
         "failed to ask for the peers: the environment or the tunnel is not known yet; see the tag and the secret";
     Failure::new(FailureKind::Missing, text)

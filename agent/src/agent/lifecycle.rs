@@ -2,7 +2,7 @@
 
 use super::Agent;
 use super::ending::{FLUSH, LAST_WRITES};
-use super::guard::{disabled, unnamed};
+use super::guard::disabled;
 use super::orders::{News, done, not_booted};
 use crate::act::autoscaling::Lifecycle;
 use cflared_verdict::{Failure, Hook, HookResult, Order, OrderId, Outcome};
@@ -32,16 +32,9 @@ impl Agent {
     }
 
     pub(super) fn read_refusals(&mut self, id: OrderId) {
-        let order = Order::ReadRefusals;
-        let view = self.verdict.view(self.clock.mono());
-        let Some(host) = &self.host else {
-            return self.spawn(id, READ, order, async { Err(not_booted()) });
-        };
-        let of = host.dimensions(view.installed.as_ref().map(|installed| installed.tunnel.as_str()));
-        let (cloudwatch, wall) = (host.cloudwatch.as_ref().map(|cloudwatch| cloudwatch.peers()), self.clock.wall());
-        self.spawn(id, READ, order, async move {
-            let peers = cloudwatch.ok_or_else(|| disabled("cloudwatch", "it is not known what others refuse"))?;
-            let of = of.ok_or_else(unnamed)?;
+        let reader = self.peer_reader("it is not known what others refuse");
+        self.spawn(id, READ, Order::ReadRefusals, async move {
+            let (peers, of, wall) = reader?;
             Ok((Outcome::Refusals(peers.refusals(&of, wall).await?), News::None))
         });
     }
