@@ -54,7 +54,7 @@ pub struct Config {
     pub register_timeout: Duration,
     /// How long it must have held them before its predecessor is drained.
     pub settle: Duration,
-    /// For how long after its first registration a new bundle is on probation: lost in it, the one before comes back.
+    /// For how long a new bundle has to be registered without a break to prove itself: lost in it, the one before comes back.
     pub probation: Duration,
     /// Whether a new file of cloudflared is handed over to.
     pub on_new_binary: bool,

@@ -296,7 +296,10 @@ impl Verdict {
             && let Some(run) = self.runs.get_mut(id)
         {
             // It goes on from the files that it was started with.
-            run.installed.version = installed.version.clone();
+            let before = std::mem::replace(&mut run.installed.version, installed.version.clone());
+            if self.proven.as_ref() == Some(&before) {
+                self.proven = Some(installed.version.clone());
+            }
         }
         self.supply.installed = Some(installed);
         true

@@ -53,6 +53,9 @@ pub enum Mark {
         retry_at: Mono,
         /// It is for another instance, which goes at the same time, and not because the tunnel is back.
         yielding: bool,
+        /// How often it was tried.
+        #[serde(default)]
+        times: u32,
     },
     /// It must not be made, or could not be.
     Refused {
@@ -76,8 +79,11 @@ impl Mark {
     }
 }
 
-/// The second restart of an outage comes so long after the first one.
+/// The second restart of an outage comes so long after the first one; and so far apart are the tries to take a mark back after
+/// the first few.
 pub(crate) const LATER: Duration = Duration::from_secs(300);
+/// So many tries to take a mark back follow each other quickly: the group may be about to act on it.
+const OFTEN: u32 = 8;
 
 impl Ladder {
     /// Whether it was restarted a short while ago.
@@ -126,7 +132,10 @@ impl Verdict {
             self.step_hold_tag(now);
         }
         self.step_restart(now);
-        if self.reached(now, self.config.condemn_after) && now >= self.condemnable_from() {
+        if self.return_comes_first(now) {
+            // What is known by now may be old when it has been tried.
+            self.guard.drop_question();
+        } else if self.reached(now, self.config.condemn_after) && now >= self.condemnable_from() {
             self.condemn(now);
         }
     }
@@ -204,12 +213,13 @@ impl Verdict {
         }
     }
 
-    /// Takes our mark back, again and again until the group shows it.
+    /// Takes our mark back, again and again until the group shows it, which it may not do for hours: it has begun to replace
+    /// this instance, and cannot launch another.
     fn lift(&mut self, now: Mono, why: &str) {
-        let yielding = match self.ladder.mark {
+        let (yielding, times) = match self.ladder.mark {
             Mark::Lifting { retry_at, .. } if now < retry_at => return,
-            Mark::Lifting { yielding, .. } => yielding,
-            _ => false,
+            Mark::Lifting { yielding, times, .. } => (yielding, times),
+            _ => (false, 0),
         };
         if self.marking() {
             return;
@@ -217,7 +227,8 @@ impl Verdict {
         if !matches!(self.ladder.mark, Mark::Lifting { .. }) {
             self.note(now, DecisionKind::Action, "take the mark back", why);
         }
-        self.ladder.mark = Mark::Lifting { retry_at: now + self.config.ask_again, yielding };
+        let again = if times < OFTEN { self.config.ask_again } else { LATER };
+        self.ladder.mark = Mark::Lifting { retry_at: now + again, yielding, times: times.saturating_add(1) };
         self.book.give(Order::MarkHealthy);
     }
 

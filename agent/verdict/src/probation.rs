@@ -4,41 +4,56 @@ use crate::handover::Why;
 use crate::{DecisionKind, Installed, Mono, Order, Run, Verdict};
 use serde::{Deserialize, Serialize};
 
-/// A bundle that serves and has not proven itself.
+/// A bundle that serves, or is to serve, and has not proven itself on this instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Probation {
-    /// The bundle that worked before it.
-    pub previous: Installed,
-    /// When it was first registered: its time counts from here.
+    /// The bundle that worked before it; none if this is the first.
+    pub previous: Option<Installed>,
+    /// When it was first registered.
     pub registered: Option<Mono>,
     /// When a return may be tried next.
     pub next_try: Mono,
+    /// Whether one was tried since the bundle was registered last.
+    #[serde(default)]
+    pub tried: bool,
 }
 
 impl Verdict {
-    /// What takes over from `old` has to prove itself, if that one worked and was another bundle.
+    /// What takes over from `old` has to prove itself, if it is another bundle.
     pub(crate) fn begin_probation(&mut self, now: Mono, old: &Run) {
         let new = self.handover.as_ref().map(|handover| &handover.installed).or(self.supply.installed.as_ref());
-        let other = new.is_some_and(|new| new.generation != old.installed.generation);
-        if other && old.registered_once {
-            let previous = old.installed.clone();
-            self.probation = Some(Probation { previous, registered: None, next_try: now });
-        } else if other && let Some(probation) = &mut self.probation {
-            // What came in between never worked: the way back stays the same, and the time begins anew.
-            (probation.registered, probation.next_try) = (None, now);
+        if new.is_some_and(|new| new.generation != old.installed.generation) {
+            // What never worked is no way back: the one before it stays that.
+            let before = self.probation.take().and_then(|probation| probation.previous);
+            let worked = old.registered_once || self.is_proven(&old.installed);
+            let previous = if worked { Some(old.installed.clone()) } else { before };
+            self.probation = Some(Probation { previous, registered: None, next_try: now, tried: false });
         }
+    }
+
+    /// The first bundle of a boot has to prove itself too.
+    pub(crate) fn begin_first_probation(&mut self, now: Mono, installed: &Installed) {
+        if self.probation.is_none() && !self.is_proven(installed) {
+            self.probation = Some(Probation { previous: None, registered: None, next_try: now, tried: false });
+        }
+    }
+
+    fn is_proven(&self, installed: &Installed) -> bool {
+        self.proven.as_ref() == Some(&installed.version)
     }
 
     pub(crate) fn step_probation(&mut self, now: Mono) {
         let Some((_, run)) = self.runs.serving() else { return };
-        let (connections, generation) = (run.connections(), run.installed.generation);
+        let (connections, installed) = (run.connections(), run.installed.clone());
         let Some(probation) = &mut self.probation else { return };
-        if generation == probation.previous.generation {
+        if probation.previous.as_ref().is_some_and(|previous| previous.generation == installed.generation) {
             self.probation = None;
         } else if connections > 0 {
-            let since = *probation.registered.get_or_insert(now);
-            if now.since(since) >= self.config.probation {
-                self.probation = None;
+            // It came back by itself. Lost again, the way back is the first thing to try again.
+            probation.tried = false;
+            probation.registered.get_or_insert(now);
+            if self.probation_ends().is_some_and(|end| now >= end) {
+                (self.probation, self.proven) = (None, Some(installed.version));
                 self.supply.proven();
             }
         } else if self.return_due().is_some_and(|due| now >= due) && self.may_return(now) {
@@ -46,9 +61,16 @@ impl Verdict {
         }
     }
 
+    /// When it has been registered for long enough without a break; `None` while it is not registered.
+    pub(crate) fn probation_ends(&self) -> Option<Mono> {
+        let registered = self.probation.as_ref()?.registered?;
+        Some(registered.max(self.outage.good_since()?) + self.config.probation)
+    }
+
     /// When the bundle on probation counts as lost, and the one before may be tried.
     fn return_due(&self) -> Option<Mono> {
         let (probation, (_, run)) = (self.probation.as_ref()?, self.runs.serving()?);
+        probation.previous.as_ref()?;
         let lost = match probation.registered {
             // An edge that comes and goes is no reason: it is lost when it stays lost.
             Some(_) => self.outage.lost_since()? + self.config.settle,
@@ -64,10 +86,17 @@ impl Verdict {
         !busy && !self.is_held(now) && !edge_out
     }
 
+    /// Whether the way back is being tried, or has yet to be: nothing is condemned for what that may mend.
+    pub(crate) fn return_comes_first(&self, now: Mono) -> bool {
+        let returning = self.handover.as_ref().is_some_and(|handover| handover.why == Why::Return);
+        let untried = self.probation.as_ref().is_some_and(|probation| probation.previous.is_some() && !probation.tried);
+        returning || (untried && self.may_return(now))
+    }
+
     fn try_return(&mut self, now: Mono) {
-        let Some(probation) = &mut self.probation else { return };
-        probation.next_try = now + self.config.register_timeout * 2;
-        let previous = probation.previous.clone();
+        let Some(Probation { previous: Some(previous), next_try, tried, .. }) = &mut self.probation else { return };
+        let previous = previous.clone();
+        (*next_try, *tried) = (now + self.config.register_timeout * 2, true);
         let what = format!("try the bundle before, secret version {}", previous.version);
         let evidence = format!("the new one was lost within its probation; {}", self.why(now));
         self.note(now, DecisionKind::Action, what, evidence);
@@ -87,7 +116,6 @@ impl Verdict {
 
     /// When a probation wants to be looked at.
     pub(crate) fn probation_moments(&self) -> impl Iterator<Item = Mono> {
-        let registered = self.probation.as_ref().and_then(|probation| probation.registered);
-        [registered.map(|since| since + self.config.probation), self.return_due()].into_iter().flatten()
+        [self.probation_ends(), self.return_due()].into_iter().flatten()
     }
 }

@@ -237,6 +237,7 @@ impl Verdict {
         let generation = installed.generation;
         if role == Role::Serving {
             self.supply.installed = Some(installed.clone());
+            self.begin_first_probation(now, &installed);
         }
         let (run, slot) = self.runs.add(now, installed, role);
         self.book.give(Order::Start { run, generation, slot });

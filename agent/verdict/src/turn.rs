@@ -11,11 +11,12 @@ pub(crate) struct Turn {
     pub change: Change,
     /// When it comes; `None`: the place in the group is being read.
     pub at: Option<Mono>,
-    /// Whether others go first, so that they are asked what they made of it.
-    follows: bool,
+    /// Whether others are asked first what they made of it.
+    asks: bool,
     /// What it waits for beyond its time.
     pub waits: Option<String>,
-    failures: u32,
+    /// So many more answers that cannot be read are waited out.
+    tries_left: u32,
 }
 
 /// What changes.
@@ -49,12 +50,13 @@ impl Verdict {
         if self.turn.as_ref().is_some_and(|turn| turn.change == change) {
             return;
         }
-        self.turn = Some(Turn { change, at: None, follows: false, waits: None, failures: 0 });
+        self.turn = Some(Turn { change, at: None, asks: true, waits: None, tries_left: 0 });
         self.read_place();
     }
 
     /// The place in the group is known, or not.
     pub(crate) fn turn_is(&mut self, now: Mono, place: &Result<Place, Failure>) {
+        let refused = self.supply.refused.as_ref().map(|refused| &refused.version);
         let Some(turn) = self.turn.as_mut().filter(|turn| turn.at.is_none()) else { return };
         let rank = match place {
             Ok(place) => place.rank,
@@ -66,7 +68,11 @@ impl Verdict {
         // The first may read the secret a whole poll after this one, and what it makes of the change is read late.
         let first = self.config.poll_interval + self.config.probation + self.config.peers_wait;
         let wait = if rank == 0 { Duration::ZERO } else { first + one * rank };
-        (turn.at, turn.follows) = (Some(now + wait), rank > 0);
+        // The first in the group may have come late, and others refuse the version already. If it refused that itself, it is
+        // the one that tries it again: somebody must.
+        let new_to_it = matches!(&turn.change, Change::Version(version) if Some(version) != refused);
+        (turn.at, turn.asks) = (Some(now + wait), rank > 0 || new_to_it);
+        turn.tries_left = if rank > 0 { ENOUGH_TRIES } else { 0 };
         if rank > 0 {
             let evidence = match place {
                 Ok(_) => format!("{rank} instances of the group go first"),
@@ -90,21 +96,31 @@ impl Verdict {
         if busy || (!urgent && self.is_held(now)) {
             return;
         }
-        if turn.follows && !urgent {
-            self.book.give(Order::ReadRefusals);
+        if turn.asks && !urgent {
+            self.ask_refusals();
         } else {
             self.go_ahead(now);
         }
     }
 
+    /// The answer is the guard's if it waits for it, else the turn's.
+    pub(crate) fn ask_refusals(&mut self) {
+        if !self.book.is_open(|order| *order == Order::ReadRefusals) {
+            self.book.give(Order::ReadRefusals);
+        }
+    }
+
     pub(crate) fn refusals_read(&mut self, now: Mono, result: Result<u32, Failure>) {
+        if self.guard_told_refusals(now, &result) {
+            return;
+        }
         let Some(turn) = &mut self.turn else { return };
         let waits = match result {
             Ok(0) | Err(Failure { kind: FailureKind::Disabled, .. }) => return self.go_ahead(now),
             Ok(_) => "another instance of the tunnel refuses a version of the secret".to_string(),
-            Err(_) if turn.failures >= ENOUGH_TRIES => return self.go_ahead(now),
+            Err(_) if turn.tries_left == 0 => return self.go_ahead(now),
             Err(failure) => {
-                turn.failures += 1;
+                turn.tries_left -= 1;
                 format!("whether another instance refuses it is not known: {}", failure.text)
             }
         };

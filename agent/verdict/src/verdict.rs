@@ -16,7 +16,9 @@ use crate::reload::Reloads;
 use crate::runs::{Role, Runs};
 use crate::supply::{Refused, Supply};
 use crate::turn::Turn;
-use crate::{Complaint, Config, Event, Failure, FailureKind, Finding, Mono, Order, OrderId, Outcome, Request, RunFact};
+use crate::{
+    Complaint, Config, Event, Failure, FailureKind, Finding, Mono, Order, OrderId, Outcome, Request, RunFact, VersionId,
+};
 use serde::{Deserialize, Serialize};
 
 /// What must survive a restart of the agent within one boot; to be saved before an order runs.
@@ -30,6 +32,8 @@ pub struct Carried {
     pub(crate) refused: Option<Refused>,
     #[serde(default)]
     pub(crate) probation: Option<Probation>,
+    #[serde(default)]
+    pub(crate) proven: Option<VersionId>,
 }
 
 /// Decides what is done about the tunnel of one instance.
@@ -47,6 +51,8 @@ pub struct Verdict {
     pub(crate) turn: Option<Turn>,
     pub(crate) handover: Option<Handover>,
     pub(crate) probation: Option<Probation>,
+    /// The version that passed its probation last.
+    pub(crate) proven: Option<VersionId>,
     pub(crate) reloads: Reloads,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) outage: Outage,
@@ -97,6 +103,7 @@ impl Verdict {
             turn: None,
             handover: None,
             probation: carried.probation,
+            proven: carried.proven,
             reloads: Reloads::default(),
             lifecycle: Lifecycle::default(),
             outage: carried.outage,
@@ -159,6 +166,7 @@ impl Verdict {
             journal: self.journal.clone(),
             refused: self.supply.refused.clone(),
             probation: self.probation.clone(),
+            proven: self.proven.clone(),
         }
     }
 

@@ -66,7 +66,7 @@ impl Verdict {
             guard: self.guard.said().map(String::from),
             mark: self.ladder.mark.clone(),
             installed: self.supply.installed.clone(),
-            previous: self.probation.as_ref().map(|probation| probation.previous.clone()),
+            previous: self.probation.as_ref().and_then(|probation| probation.previous.clone()),
             runs: self.runs.iter().map(|(id, run)| (id, run.clone())).collect(),
             journal: self.journal.kept().cloned().collect(),
         }
@@ -83,11 +83,11 @@ impl Verdict {
             return Some((format!("{} {when}{waits}", self.told_change()), turn.at));
         }
         let probation = self.probation.as_ref()?;
-        let before = &probation.previous.version;
+        let before = &probation.previous.as_ref()?.version;
         Some(match probation.registered {
-            Some(since) => {
-                let until = since + self.config.probation;
-                (format!("on probation: if it is lost, secret version {before} comes back"), Some(until))
+            Some(_) => {
+                let until = self.probation_ends();
+                (format!("on probation: if it is lost, secret version {before} comes back"), until)
             }
             None => (format!("on probation: if it does not register, secret version {before} comes back"), None),
         })

@@ -70,7 +70,8 @@ async fn a_reader_of_prometheus_sees_the_life_of_a_tunnel() -> anyhow::Result<()
     let address = listening(&mut host, &world);
     let mut agent = host.start()?;
     let first = registered_pid(&mut agent, None).await?;
-    let all = wait_sample(address, "cflared_agent_push_duration_seconds_count", |pushes| pushes >= 1.0).await?;
+    wait_sample(address, "cflared_agent_push_duration_seconds_count", |pushes| pushes >= 1.0).await?;
+    let all = wait_sample(address, "cflared_agent_scrape_duration_seconds_count", |looks| looks >= 3.0).await?;
     let version = agent.status()["agent"]["version"].as_str().unwrap_or_default().to_owned();
     for (name, expected) in [
         (format!("cflared_agent_build_info{{version={version}}}").as_str(), 1.0),
@@ -88,8 +89,8 @@ async fn a_reader_of_prometheus_sees_the_life_of_a_tunnel() -> anyhow::Result<()
     ] {
         assert_eq!(all[name], expected, "{name}: {all:#}");
     }
-    let looks = all["cflared_agent_scrape_duration_seconds_count"].as_f64().unwrap_or_default();
-    assert!(looks >= 3.0 && all["cflared_agent_scrape_duration_seconds_bucket{le=+Inf}"] == looks, "{all:#}");
+    let looks = &all["cflared_agent_scrape_duration_seconds_count"];
+    assert_eq!(&all["cflared_agent_scrape_duration_seconds_bucket{le=+Inf}"], looks, "{all:#}");
     assert!(!all.to_string().contains("cflared_agent_blame"), "nothing is wrong: {all:#}");
 
     world.edge.order(&Scope::default(), &Order::Crash);

@@ -46,6 +46,8 @@ enum Stage {
     Group,
     /// The others' reports are read.
     Peers { others: usize, rank: u32, canary: Result<(), String> },
+    /// What the others refuse is read.
+    Refusals { rank: u32 },
     /// It may be done at that time.
     Clear { at: Mono, ground: Ground },
     /// The group is read once more, because time has passed.
@@ -169,7 +171,10 @@ impl Verdict {
     }
 
     fn guard_is_busy(&self) -> bool {
-        self.marking() || self.book.is_open(|order| matches!(order, Order::ReadGroup | Order::ReadPeers { .. }))
+        self.marking()
+            || self
+                .book
+                .is_open(|order| matches!(order, Order::ReadGroup | Order::ReadPeers { .. } | Order::ReadRefusals))
     }
 
     pub(crate) fn group_read(&mut self, now: Mono, result: Result<Group, Failure>) {
@@ -242,6 +247,11 @@ impl Verdict {
         self.guard.others = Some((now, answer));
         self.step_blame(now);
         match answer {
+            // The edge answers from here, so it may be the version; and a replacement starts with the newest.
+            Others::Alive if self.probation.is_some() && !self.inquiry.edge_out(now, self.config.evidence_lasts) => {
+                self.guard.stage = Stage::Refusals { rank };
+                self.ask_refusals();
+            }
             Others::Alive => self.clear(now, rank, Ground::Others),
             Others::None => match canary {
                 Ok(()) => self.clear(now, rank, Ground::Canary),
@@ -249,6 +259,25 @@ impl Verdict {
             },
             Others::NotKnown => self.wait_for_peers(now),
         }
+    }
+
+    /// Whether the others refuse a version of the secret was read; false: the guard did not wait for it.
+    pub(crate) fn guard_told_refusals(&mut self, now: Mono, result: &Result<u32, Failure>) -> bool {
+        let Stage::Refusals { rank } = self.guard.stage else { return false };
+        self.guard.stage = Stage::Idle;
+        match result {
+            Ok(0) => self.clear(now, rank, Ground::Others),
+            Ok(_) => {
+                let why = "other instances refuse a version of the secret, and the one in use here has not proven itself: \
+                           a replacement would start with it too; publish a version that works";
+                self.refuse(now, why.into());
+            }
+            Err(failure) => {
+                let why = format!("whether others refuse the secret's version cannot be read: {}", failure.text);
+                self.refuse(now, why);
+            }
+        }
+        true
     }
 
     /// Asks for the others beside the question of condemning. Says whether they are asked.
@@ -326,7 +355,7 @@ impl Verdict {
         if let Some(other) = group.others().find(first) {
             let why = format!("{} goes at the same time, and goes first", other.id);
             self.note(now, DecisionKind::Action, "take the mark back", &why);
-            self.ladder.mark = Mark::Lifting { retry_at: now + self.config.ask_again, yielding: true };
+            self.ladder.mark = Mark::Lifting { retry_at: now + self.config.ask_again, yielding: true, times: 1 };
             self.book.give(Order::MarkHealthy);
         }
     }

@@ -90,6 +90,8 @@ pub enum Later {
     OutOfPatience(usize),
     /// Launches what is missing.
     Fill,
+    /// Lets go of what is too many.
+    Shrink,
     /// Goes on with the refresh.
     Refresh,
     /// The instance's host was found dead.
@@ -249,6 +251,7 @@ impl Fleet {
             Later::Wait(i) => self.wait_at(i, "Pending:Wait"),
             Later::OutOfPatience(i) => self.out_of_patience(i),
             Later::Fill => self.fill(),
+            Later::Shrink => self.shrink(),
             Later::Refresh => self.refresh_step(),
             Later::FoundDead(i) => {
                 if let Some(member) = self.group.member_mut(i).filter(|member| member.healthy) {
@@ -286,11 +289,12 @@ impl Fleet {
         while self.group.activities.front().is_some_and(|done| now - done.at > DAY) {
             self.group.activities.pop_front();
         }
-        let launch_first = self.group.launch_first && cause != Cause::Scaling;
         if let Some(member) = self.group.member_mut(i) {
             member.leaving = true;
         }
-        if launch_first { self.fill() } else { self.shut_down(i) }
+        // Its successor may be there already, as when the group has one more than it wants.
+        let wanted = self.staying() < self.group.desired;
+        if self.group.launch_first && wanted { self.fill() } else { self.shut_down(i) }
     }
 
     fn shut_down(&mut self, i: usize) {
@@ -310,9 +314,14 @@ impl Fleet {
         self.later(self.now + ended, Later::Terminated(i));
     }
 
+    /// How many are not on their way out.
+    fn staying(&self) -> usize {
+        self.group.members.iter().filter(|member| !member.leaving).count()
+    }
+
     /// Launches what is missing.
     fn fill(&mut self) {
-        let staying = self.group.members.iter().filter(|member| !member.leaving).count();
+        let staying = self.staying();
         let launch_first = self.group.launch_first;
         let there = self.group.members.iter().filter(|member| !(member.leaving && launch_first)).count();
         // A leaving instance holds its place until it is gone, unless its successor comes first.
@@ -396,8 +405,13 @@ impl Fleet {
     fn refresh_failed(&mut self) {
         self.note_world("the refresh failed");
         self.group.refreshing.clear();
+        let mut unhealthy = Vec::new();
         for member in self.group.members.iter_mut().filter(|member| member.lifecycle == "InService") {
             member.leaving = false;
+            unhealthy.extend((!member.healthy).then_some(member.i));
+        }
+        for i in unhealthy {
+            self.later(self.now + S, Later::Check(i));
         }
         let arriving = |member: &&Member| member.lifecycle.starts_with("Pending");
         let arriving: Vec<usize> = self.group.members.iter().filter(arriving).map(|member| member.i).collect();
@@ -425,9 +439,18 @@ impl Fleet {
             return self.fill();
         }
         self.group.desired -= 1;
+        self.shrink();
+    }
+
+    /// Lets go of what is too many, as soon as one is there that can go.
+    fn shrink(&mut self) {
+        if self.staying() <= self.group.desired {
+            return;
+        }
         let settled = |member: &&Member| member.lifecycle == "InService" && !member.leaving;
-        if let Some(i) = self.group.members.iter().rfind(settled).map(|member| member.i) {
-            self.replace(i, Cause::Scaling);
+        match self.group.members.iter().rfind(settled).map(|member| member.i) {
+            Some(i) => self.replace(i, Cause::Scaling),
+            None => self.later(self.now + 10 * S, Later::Shrink),
         }
     }
 

@@ -188,6 +188,26 @@ mod peers {
     }
 
     #[test]
+    fn what_would_start_with_a_version_that_others_refuse_replaces_nothing() {
+        for (refusals, words) in [(Ok(1), "publish a version that works"), (Err(FailureKind::Denied), "cannot be read")]
+        {
+            let mut world = World::booted(None);
+            world.run(200);
+            assert_eq!(world.verdict.health(), Health::Registered);
+            (world.ready, world.refusals) = (Ready::No, refusals);
+            world.run(600);
+            assert_eq!((world.count(is_mark), world.verdict.health()), (0, Health::Held), "{refusals:?}");
+            let said = world.verdict.view(world.now).guard.unwrap();
+            assert!(said.contains(words), "{said}");
+            world.refusals = Ok(0);
+            world.run(600);
+            assert_eq!(world.count(is_mark), 1, "{refusals:?} is over");
+            let proven = broken(135, |world| world.refusals = refusals);
+            assert_eq!(proven.count(is_mark), 1, "what has proven itself may start with it again: {refusals:?}");
+        }
+    }
+
+    #[test]
     fn a_fault_of_the_process_needs_no_peers() {
         let world = broken(135, |world| {
             world.ready = Ready::Unanswered { why: "timed out".into() };

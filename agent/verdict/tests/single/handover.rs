@@ -5,6 +5,7 @@ use cflared_verdict::{
     Answer, Complaint, Config, Ended, Event, FailureKind, Health, Hold, Holder, Order, Place, Ready, Request,
     RequestId, Verdict,
 };
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 fn is_start(order: &Order) -> bool {
@@ -334,6 +335,17 @@ mod turns {
         assert_eq!(waited(|world| (world.place, world.refusals) = (rank(1), Ok(1))), None);
         let unreadable = |world: &mut World| (world.place, world.refusals) = (rank(1), Err(FailureKind::Throttled));
         assert_eq!(waited(unreadable), Some(850 + 5 * 60), "what cannot be read does not keep an old secret for ever");
+    }
+
+    #[test]
+    fn the_first_waits_only_while_another_one_is_seen_to_refuse_what_it_has_not_tried_itself() {
+        assert_eq!(waited(|world| (world.place, world.refusals) = (rank(0), Ok(1))), None, "it came back into service");
+        assert_eq!(waited(|world| (world.place, world.refusals) = (rank(0), Err(FailureKind::Throttled))), Some(0));
+        let mut world = with_new_version(|world| _ = world.ready_of.insert("v2", Ready::No));
+        assert_eq!((serves(&world).as_str(), world.count(is_install)), ("v1", 1));
+        (world.ready_of, world.refusals) = (BTreeMap::new(), Ok(1));
+        world.run(1000);
+        assert_eq!(serves(&world), "v2", "or nobody of a group that put it off would ever try it again");
     }
 
     #[test]

@@ -305,6 +305,7 @@ mod rotation {
             orders,
             [
                 Order::ReadPlace,
+                Order::ReadRefusals,
                 Order::Install { version: VersionId("v2".into()) },
                 Order::CompareOrigins { old: installed(1, "v1").generation, new: generation },
                 Order::MeasureMemory { like: RunId(1) },

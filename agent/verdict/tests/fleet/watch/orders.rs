@@ -1,6 +1,7 @@
 //! What must hold when an order is given.
 
 use super::super::fault::Kind;
+use super::super::group::Member;
 use super::super::{Fleet, Ms, S};
 use super::{LINGERS, UNSEEN, is_process};
 use cflared_verdict::{Order, OrderId, Reason};
@@ -49,7 +50,9 @@ impl Fleet {
         if !fresh(group) {
             self.watch.fail(NAME, now, i, format!("the last read of the group: {group:?}"));
         }
-        let in_service = self.group.members.iter().filter(|member| member.lifecycle == "InService").count();
+        // One that came into service a moment ago is not to be seen yet.
+        let seen = |member: &&Member| member.lifecycle == "InService" && now - member.in_service_since > UNSEEN;
+        let in_service = self.group.members.iter().filter(seen).count();
         let needs_peers = in_service > 1 && !self.recently(i, LINGERS, is_process) && !self.hangs(i);
         if needs_peers && !fresh(peers) {
             self.watch.fail(NAME, now, i, format!("the last read of the peers: {peers:?}"));
