@@ -1,6 +1,7 @@
 //! What was found, and what that comes to.
 
 use super::catalogue::Check;
+use super::text::shortened;
 use crate::act::Timestamp;
 use std::time::SystemTime;
 
@@ -207,10 +208,7 @@ impl Report {
         let first = |wanted: Outcome| {
             let finding = self.findings.iter().find(|finding| finding.found.outcome == wanted);
             let (id, why) = finding.map_or(("", ""), |Finding { check, found }| (check.id, found.why()));
-            format!(
-                "{id}: {}",
-                why.chars().take(CAUSE).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
-            )
+            format!("{id}: {}", shortened(why, CAUSE))
         };
         // Of one, the name was told.
         let named = |ids: &[&str]| if ids.len() > 1 { format!(": {}", ids.join(", ")) } else { String::new() };

@@ -93,6 +93,19 @@ fn failures_come_first_and_the_short_text_fits_into_2500_characters() {
 }
 
 #[test]
+fn what_is_too_long_is_cut_between_words_and_without_half_of_what_a_service_said() {
+    for (text, most, expected) in [
+        ("it fits", 7, "it fits"),
+        ("it does not\nfit", 14, "it does not…"),
+        ("denied: it needs this (Exception: User: arn:x)", 40, "denied: it needs this…"),
+        ("denied (by all): it needs this", 24, "denied (by all): it…"),
+        ("a ééééééé", 6, "a ééé…"),
+    ] {
+        assert_eq!(text::shortened(text, most), expected);
+    }
+}
+
+#[test]
 fn colours_are_put_on_the_words_and_nothing_else() {
     let mut report = report();
     report.record(&catalogue::SSM_AGENT, Found::warn("it is \u{1b}[2J not there"));

@@ -92,9 +92,9 @@ impl Report {
             Outcome::Pass => "PASS",
         };
         let (shown, width) = if verbose { (usize::MAX, usize::MAX) } else { (SHOWN, WIDTH) };
-        let mut text = format!("\n{word} {}: {}\n", check.id, first(&printable(found.why()), width));
+        let mut text = format!("\n{word} {}: {}\n", check.id, shortened(found.why(), width));
         for evidence in found.evidence.iter().take(shown).skip(1) {
-            let _ = writeln!(text, "  {}", first(&printable(evidence), width));
+            let _ = writeln!(text, "  {}", shortened(evidence, width));
         }
         if found.evidence.len() > shown {
             let _ = writeln!(text, "  and {} more", found.evidence.len() - shown);
@@ -130,6 +130,21 @@ fn coloured(text: &str) -> String {
 /// What others wrote, on one line and without what moves a cursor.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The text on one line of so many characters. Cut between words, and before a bracket that would stay open: what a service
+/// itself said, which is the first to go.
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    let text = printable(text);
+    if chars(&text) <= most {
+        return text;
+    }
+    let mut kept = first(&text, most - 1);
+    let open = kept.rfind(" (").filter(|at| !kept[*at..].contains(')'));
+    if let Some(end) = open.or(kept.rfind(' ')).filter(|end| *end >= kept.len() / 2) {
+        kept.truncate(end);
+    }
+    kept + "…"
 }
 
 fn first(text: &str, most: usize) -> String {
