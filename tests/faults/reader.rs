@@ -122,6 +122,8 @@ pub enum What {
     OriginDown,
     /// The other instances report nothing.
     PeersDead,
+    /// The other instances refuse the newest version of the secret, and serve with the one before.
+    PeersRefuse,
     /// CloudWatch shows no datapoint.
     PeersLost,
     /// CloudWatch may not be read.

@@ -65,6 +65,7 @@ impl Stage {
             What::NewVersion | What::BadVersion => self.secret_changes(it.what == What::BadVersion),
             What::OriginDown => self.origin_fails().await?,
             What::PeersDead => self.others.set_reporting(false),
+            What::PeersRefuse => self.others.set_refusing(true),
             What::PeersLost => self.world.aws.set_visibility(Visibility { delay_ms: 0, lose: u32::MAX }),
             What::GroupSkewed => self.world.aws.set_clock_ahead(3600),
             What::NoGroup | What::This | What::Other | What::Suspended => self.group_changes(it)?,

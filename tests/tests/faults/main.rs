@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use std::{env, thread};
 
 /// What `make test` runs: each blame, each act, each kind of no, and the ways back.
-const PART: [&str; 24] = [
+const PART: [&str; 25] = [
     "network-refused",
     "network-100s",
     "network-back-after-the-mark",
@@ -42,6 +42,7 @@ const PART: [&str; 24] = [
     "config-bad-version",
     "origin-down",
     "guard-peers-denied",
+    "guard-peers-refuse",
     "guard-group-denied",
     "guard-suspended-launch",
     "guard-budget-day",

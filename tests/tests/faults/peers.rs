@@ -17,12 +17,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Others {
     registered: Arc<AtomicBool>,
     reporting: Arc<AtomicBool>,
+    refusing: Arc<AtomicBool>,
 }
 
 impl Others {
     /// So many, registered and reporting.
     pub fn new(count: u32, aws: SocketAddr) -> Self {
-        let others = Self { registered: Arc::new(AtomicBool::new(true)), reporting: Arc::new(AtomicBool::new(true)) };
+        let is = |so| Arc::new(AtomicBool::new(so));
+        let others = Self { registered: is(true), reporting: is(true), refusing: is(false) };
         if count > 0 {
             tokio::spawn(others.clone().report(count, client(aws)));
         }
@@ -37,6 +39,10 @@ impl Others {
         self.reporting.store(reporting, Ordering::Relaxed);
     }
 
+    pub fn set_refusing(&self, refusing: bool) {
+        self.refusing.store(refusing, Ordering::Relaxed);
+    }
+
     /// Reports the state at the end of each second, stamped with that second, as agents do.
     async fn report(self, count: u32, client: Client) {
         loop {
@@ -45,19 +51,23 @@ impl Others {
             if !self.reporting.load(Ordering::Relaxed) {
                 continue;
             }
-            let value = f64::from(u8::from(self.registered.load(Ordering::Relaxed)));
             let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
-            let datum = MetricDatum::builder()
-                .metric_name("cflared_replica_count_per_tunnel")
-                .dimensions(dimension("Environment", ENVIRONMENT))
-                .dimensions(dimension("TunnelId", TUNNEL))
-                .timestamp(DateTime::from_secs(i64::try_from(since.as_secs()).unwrap_or_default()))
-                .values(value)
-                .counts(f64::from(count))
-                .storage_resolution(1)
-                .build();
+            let datum = |metric: &str, so: bool| {
+                MetricDatum::builder()
+                    .metric_name(metric)
+                    .dimensions(dimension("Environment", ENVIRONMENT))
+                    .dimensions(dimension("TunnelId", TUNNEL))
+                    .timestamp(DateTime::from_secs(i64::try_from(since.as_secs()).unwrap_or_default()))
+                    .values(f64::from(u8::from(so)))
+                    .counts(f64::from(count))
+                    .storage_resolution(1)
+                    .build()
+            };
+            let registered = datum("cflared_replica_count_per_tunnel", self.registered.load(Ordering::Relaxed));
+            let refused = self.refusing.load(Ordering::Relaxed).then(|| datum("cflared_secret_refused", true));
+            let data = [registered].into_iter().chain(refused).collect();
             // A scenario may have CloudWatch refuse: then the others are as dumb as this one.
-            let _ = client.put_metric_data().namespace("Cflared").metric_data(datum).send().await;
+            let _ = client.put_metric_data().namespace("Cflared").set_metric_data(Some(data)).send().await;
         }
     }
 }

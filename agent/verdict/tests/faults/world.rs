@@ -223,7 +223,7 @@ impl<'a> World<'a> {
             Order::ReadHoldTag => Outcome::HoldTag(answers::hold_tag(present)?),
             Order::ReadPlace => Outcome::Place(answers::place(present, self.marked, self.rival)?),
             Order::ReadNotices => Outcome::Notices(Notices::default()),
-            Order::ReadRefusals => Outcome::Refusals(0),
+            Order::ReadRefusals => Outcome::Refusals(u32::from(present.is(What::PeersRefuse))),
             Order::CompareOrigins { .. } => Outcome::OriginsLost(vec![]),
             Order::MeasureMemory { .. } => Outcome::Memory(Memory { available: 600 << 20, connector: 60 << 20 }),
             _ => self.host_result(order),
