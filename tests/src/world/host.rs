@@ -107,7 +107,10 @@ impl Host {
     /// The settings cannot be written.
     pub fn command(&self) -> anyhow::Result<Command> {
         let settings = self.directory.path().join("agent.yml");
-        fs::write(&settings, serde_json::to_string_pretty(&self.settings)?)?;
+        // A command that was started a moment ago reads the old file or the new one, and never an empty one.
+        let new = settings.with_extension("new");
+        fs::write(&new, serde_json::to_string_pretty(&self.settings)?)?;
+        fs::rename(&new, &settings)?;
         let agent = self.program.clone().unwrap_or_else(agent_binary);
         let mut words = self.launcher.iter().map(std::ffi::OsStr::new).chain([agent.as_os_str()]);
         let mut command = Command::new(words.next().context("no program")?);
