@@ -86,8 +86,13 @@ impl Fleet {
             Order::ReadSecret { known } => self.read_secret(i, known.as_ref()),
             Order::Install { version } => self.install(i, version),
             Order::Start { run, generation, .. } => {
-                let version = number(&self.instances[i].bundles[generation].version.0);
-                self.start_connector(i, *run, version);
+                // One that was drained before it came up does not come up: a connector takes its orders one after the other.
+                let now = self.instances[i].mono(self.now);
+                let view = self.instances[i].verdict.as_ref().map(|verdict| verdict.view(now));
+                if view.is_some_and(|view| view.runs.iter().any(|(id, _)| id == run)) {
+                    let version = number(&self.instances[i].bundles[generation].version.0);
+                    self.start_connector(i, *run, version);
+                }
                 Ok(Outcome::Done)
             }
             Order::Restart { run, .. } => {
