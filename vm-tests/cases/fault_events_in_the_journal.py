@@ -15,8 +15,8 @@ OTHER = "i-00000000000000002"
 # The others are reasons of the guard: each is a `refusal` or a `delay` like the one that is planted, asked for minutes apart; with
 # real processes they run in `make faults`.
 NOT_HERE = {"dns", "udp_blocked", "udp_blocked_pinned", "port_taken", "config_refused", "peers_dead", "peers_lost", "peers_denied",
-            "peers_refuse", "marked_at_once", "mark_denied", "group_denied", "group_throttled", "group_unreachable", "group_skewed", "no_group", "this",
-            "other", "suspended", "refresh"}
+            "peers_refuse", "marked_at_once", "mark_denied", "group_denied", "group_throttled", "group_unreachable", "group_skewed",
+            "no_group", "this", "other", "suspended", "refresh"}
 # Events of the agent that no fault of the library causes, or that need what a container has not.
 OTHERS = {"credentials_not_refreshed", "datapoints_not_taken", "last_datapoints_not_taken", "last_state_not_written", "last_status_late",
           "runtime_not_started", "log_lines_lost", "connector_killed", "connector_exit_lost", "origins_not_tried", "old_bundles_not_removed", "dry_run_mark", "delay",

@@ -79,11 +79,11 @@ impl Mark {
     }
 }
 
-/// The second restart of an outage comes so long after the first one; and so far apart are the tries to take a mark back after
-/// the first few.
+/// The second restart of an outage comes so long after the first one.
 pub(crate) const LATER: Duration = Duration::from_secs(300);
-/// So many tries to take a mark back follow each other quickly: the group may be about to act on it.
-const OFTEN: u32 = 8;
+/// So many tries to take a mark back follow each other quickly, for the group may be about to act on it; the others are so far apart.
+const QUICK_LIFTS: u32 = 8;
+const SLOW_LIFT: Duration = Duration::from_secs(300);
 
 impl Ladder {
     /// Whether it was restarted a short while ago.
@@ -227,7 +227,7 @@ impl Verdict {
         if !matches!(self.ladder.mark, Mark::Lifting { .. }) {
             self.note(now, DecisionKind::Action, "take the mark back", why);
         }
-        let again = if times < OFTEN { self.config.ask_again } else { LATER };
+        let again = if times < QUICK_LIFTS { self.config.ask_again } else { SLOW_LIFT };
         self.ladder.mark = Mark::Lifting { retry_at: now + again, yielding, times: times.saturating_add(1) };
         self.book.give(Order::MarkHealthy);
     }

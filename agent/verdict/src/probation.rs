@@ -18,6 +18,12 @@ pub(crate) struct Probation {
     pub tried: bool,
 }
 
+impl Probation {
+    fn begins(now: Mono, previous: Option<Installed>) -> Self {
+        Self { previous, registered: None, next_try: now, tried: false }
+    }
+}
+
 impl Verdict {
     /// What takes over from `old` has to prove itself, if it is another bundle.
     pub(crate) fn begin_probation(&mut self, now: Mono, old: &Run) {
@@ -27,14 +33,14 @@ impl Verdict {
             let before = self.probation.take().and_then(|probation| probation.previous);
             let worked = old.registered_once || self.is_proven(&old.installed);
             let previous = if worked { Some(old.installed.clone()) } else { before };
-            self.probation = Some(Probation { previous, registered: None, next_try: now, tried: false });
+            self.probation = Some(Probation::begins(now, previous));
         }
     }
 
     /// The first bundle of a boot has to prove itself too.
     pub(crate) fn begin_first_probation(&mut self, now: Mono, installed: &Installed) {
         if self.probation.is_none() && !self.is_proven(installed) {
-            self.probation = Some(Probation { previous: None, registered: None, next_try: now, tried: false });
+            self.probation = Some(Probation::begins(now, None));
         }
     }
 

@@ -171,10 +171,8 @@ impl Verdict {
     }
 
     fn guard_is_busy(&self) -> bool {
-        self.marking()
-            || self
-                .book
-                .is_open(|order| matches!(order, Order::ReadGroup | Order::ReadPeers { .. } | Order::ReadRefusals))
+        let asks = |order: &Order| matches!(order, Order::ReadGroup | Order::ReadPeers { .. } | Order::ReadRefusals);
+        self.marking() || self.book.is_open(asks)
     }
 
     pub(crate) fn group_read(&mut self, now: Mono, result: Result<Group, Failure>) {

@@ -51,9 +51,9 @@ impl Fleet {
             self.watch.fail(NAME, now, i, format!("the last read of the group: {group:?}"));
         }
         // One that came into service a moment ago is not to be seen yet.
-        let seen = |member: &&Member| member.lifecycle == "InService" && now - member.in_service_since > UNSEEN;
-        let in_service = self.group.members.iter().filter(seen).count();
-        let needs_peers = in_service > 1 && !self.recently(i, LINGERS, is_process) && !self.hangs(i);
+        let seen = |member: &Member| member.lifecycle == "InService" && now - member.in_service_since > UNSEEN;
+        let others = self.group.members.iter().any(|member| member.i != i && seen(member));
+        let needs_peers = others && !self.recently(i, LINGERS, is_process) && !self.hangs(i);
         if needs_peers && !fresh(peers) {
             self.watch.fail(NAME, now, i, format!("the last read of the peers: {peers:?}"));
         }
