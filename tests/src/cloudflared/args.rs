@@ -89,15 +89,37 @@ pub struct Flags {
     /// An address of the edge (repeat it).
     #[arg(long)]
     pub edge: Vec<SocketAddr>,
-    /// `auto`, `quic` or `http2`: only printed.
-    #[arg(long, short = 'p', default_value = "auto")]
-    pub protocol: String,
+    /// `auto`, `quic` or `http2`; wins over the config's `protocol`.
+    #[arg(long, short = 'p')]
+    pub protocol: Option<String>,
     /// Skip the checks before the start.
     #[arg(long)]
     pub no_prechecks: bool,
-    /// The lowest level to log: debug, info, warn, error, fatal.
-    #[arg(long, default_value = "info")]
-    pub loglevel: String,
+    /// The lowest level to log: debug, info, warn, error, fatal; wins over the config's `loglevel`.
+    #[arg(long)]
+    pub loglevel: Option<String>,
+    /// How many doublings the waits between tries have; wins over the config's `retries`.
+    #[arg(long)]
+    pub retries: Option<u32>,
+    /// How many addresses of the edge are tried before `auto` falls back; wins over the config's
+    /// `max-edge-addr-retries`.
+    #[arg(long)]
+    pub max_edge_addr_retries: Option<u8>,
+    /// Who signs for the edge, instead of the system's roots.
+    #[arg(long)]
+    pub cacert: Option<PathBuf>,
+    /// `4`, `6` or `auto`.
+    #[arg(long)]
+    pub edge_ip_version: Option<String>,
+    /// The address to connect from.
+    #[arg(long)]
+    pub edge_bind_address: Option<String>,
+    /// The region of the edge to look up.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// A name for people.
+    #[arg(long)]
+    pub label: Option<String>,
     /// Stand-in only: a factor on all internal times (back-off, spacing of connections, time-outs, …). Time-outs stay
     /// at a second or more.
     #[arg(long, default_value_t = 1.0, hide = true, value_parser = scale)]

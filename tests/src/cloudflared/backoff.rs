@@ -3,15 +3,17 @@
 use crate::edge::ids;
 use std::time::Duration;
 
-/// Doublings after which a connection's waits stop growing: `Retrying connection in up to 1m4s`.
-const MOST_RETRIES: u32 = 5;
 /// The longest wait between rounds of all connections that are down.
 const LONGEST_ROUND: Duration = Duration::from_secs(64);
 const FIRST_ROUND: Duration = Duration::from_secs(20);
+/// More doublings than anybody waits for.
+const MOST_DOUBLINGS: u32 = 20;
 
 /// The back-off of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Backoff {
+    /// Doublings after which the waits stop growing: 5 unless it is given, `Retrying connection in up to 1m4s`.
+    most: u32,
     retries: u32,
     settled: bool,
 }
@@ -27,33 +29,46 @@ pub struct Retry {
 }
 
 impl Backoff {
+    /// A back-off whose waits stop growing after `most` doublings.
+    pub fn new(most: u32) -> Self {
+        Backoff { most: most.min(MOST_DOUBLINGS), retries: 0, settled: false }
+    }
+
     /// The connection was registered: the next failure starts over.
     pub fn settle(&mut self) {
-        *self = Backoff { retries: 0, settled: true };
+        (self.retries, self.settled) = (0, true);
     }
 
     /// One more failure.
     pub fn next(&mut self) -> Retry {
         let said = if std::mem::take(&mut self.settled) { 1 } else { 2 << self.retries };
-        self.retries = (self.retries + 1).min(MOST_RETRIES);
+        self.retries = (self.retries + 1).min(self.most);
         Retry { said: Duration::from_secs(said), limit: Duration::from_secs(1 << self.retries) }
     }
 }
 
 /// The back-off between rounds, in which all connections that are down are tried together.
-#[derive(Debug, Default)]
-pub struct Rounds(u32);
+#[derive(Debug)]
+pub struct Rounds {
+    most: u32,
+    retries: u32,
+}
 
 impl Rounds {
+    /// Rounds whose waits stop growing after `most` doublings.
+    pub fn new(most: u32) -> Self {
+        Rounds { most: most.min(MOST_DOUBLINGS), retries: 0 }
+    }
+
     /// Every connection is up: start over.
     pub fn settle(&mut self) {
-        self.0 = 0;
+        self.retries = 0;
     }
 
     /// The longest wait before the next round.
     pub fn next(&mut self) -> Duration {
-        let limit = (FIRST_ROUND * (1 << self.0)).min(LONGEST_ROUND);
-        self.0 = (self.0 + 1).min(MOST_RETRIES);
+        let limit = (FIRST_ROUND * (1 << self.retries)).min(LONGEST_ROUND);
+        self.retries = (self.retries + 1).min(self.most);
         limit
     }
 }

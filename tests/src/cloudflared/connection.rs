@@ -66,9 +66,9 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that was never tried.
-    pub fn new(index: usize) -> Self {
-        Connection { index, backoff: Backoff::default(), another_address: false, unauthorized: 0 }
+    /// A connection that was never tried, whose waits stop growing after `retries` doublings.
+    pub fn new(index: usize, retries: u32) -> Self {
+        Connection { index, backoff: Backoff::new(retries), another_address: false, unauthorized: 0 }
     }
 
     /// One attempt, for as long as it holds, and the wait after it.

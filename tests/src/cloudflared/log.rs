@@ -42,9 +42,11 @@ impl Writer {
 
 impl Log {
     /// Starts the thread.
-    pub fn start(flags: &Flags) -> (Log, Writer) {
+    ///
+    /// `lowest` is a level's name, of the command line or of the config file; what is none counts as info.
+    pub fn start(flags: &Flags, lowest: Option<&str>) -> (Log, Writer) {
         let (lines, queue) = channel();
-        let lowest = match flags.loglevel.as_str() {
+        let lowest = match lowest.unwrap_or_default() {
             "warn" => Level::Warn,
             "error" => Level::Error,
             "fatal" => Level::Fatal,

@@ -51,12 +51,16 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(flags: Flags, tunnel: Option<String>) -> ExitCode {
-    let (log, writer) = log::Log::start(&flags);
+    let config = match setup::read_config(&flags) {
+        Ok(config) => config,
+        Err(error) => return failed(&error),
+    };
+    let (log, writer) = log::Log::start(&flags, flags.loglevel.as_deref().or(config.loglevel.as_deref()));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("failed to start: {error}")),
     };
-    let status = runtime.block_on(run::run(flags, tunnel, log));
+    let status = runtime.block_on(run::run(flags, config, tunnel, log));
     // With it go the tasks, and with them the last senders of the log.
     drop(runtime);
     writer.finish();

@@ -2,7 +2,7 @@
 
 use super::args::Flags;
 use super::log::Log;
-use super::setup::{Setup, go_error};
+use super::setup::{Config, Setup, go_error};
 use super::state::{Shared, Stop};
 use super::{ingress, pages, preamble, supervisor};
 use crate::edge::ids;
@@ -20,8 +20,8 @@ const START_UP: Duration = Duration::from_millis(50);
 const QUIT: u8 = 2;
 
 /// Runs, and gives the exit status. What has to be said is written by then, or in the log's queue.
-pub async fn run(flags: Flags, tunnel: Option<String>, log: Log) -> ExitCode {
-    match start(flags, tunnel, &log).await {
+pub async fn run(flags: Flags, config: Config, tunnel: Option<String>, log: Log) -> ExitCode {
+    match start(flags, config, tunnel, &log).await {
         Ok(status) => ExitCode::from(status),
         Err(last_words) => {
             log.plain(&last_words);
@@ -30,9 +30,9 @@ pub async fn run(flags: Flags, tunnel: Option<String>, log: Log) -> ExitCode {
     }
 }
 
-async fn start(flags: Flags, tunnel: Option<String>, log: &Log) -> Result<u8, String> {
+async fn start(flags: Flags, config: Config, tunnel: Option<String>, log: &Log) -> Result<u8, String> {
     let signals = Signals::catch().map_err(|error| format!("failed to catch signals: {error}"))?;
-    let setup = Setup::read(flags, tunnel, log)?;
+    let setup = Setup::read(flags, config, tunnel, log)?;
     let connector = ids::uuid();
     preamble::before_the_rules(log, &setup, &connector);
     ingress::check(&setup.config.ingress).inspect_err(|error| log.error("Couldn't start tunnel", error))?;

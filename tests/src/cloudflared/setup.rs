@@ -16,6 +16,20 @@ pub struct Config {
     pub credentials_file: Option<PathBuf>,
     /// Where to serve metrics.
     pub metrics: Option<String>,
+    /// `auto`, `quic` or `http2`.
+    pub protocol: Option<String>,
+    /// The lowest level to log.
+    pub loglevel: Option<String>,
+    /// How many doublings the waits between tries have.
+    pub retries: Option<u32>,
+    /// How many addresses of the edge are tried before `auto` falls back.
+    pub max_edge_addr_retries: Option<u8>,
+    /// `4`, `6` or `auto`.
+    pub edge_ip_version: Option<String>,
+    /// The address to connect from.
+    pub edge_bind_address: Option<String>,
+    /// The region of the edge to look up.
+    pub region: Option<String>,
     /// The rules.
     pub ingress: Vec<Rule>,
 }
@@ -61,12 +75,11 @@ pub fn read_config(flags: &Flags) -> Result<Config, String> {
 }
 
 impl Setup {
-    /// Reads config and credentials.
+    /// Finds the tunnel and reads its credentials.
     ///
     /// # Errors
     /// The last words of a cloudflared that cannot start; lines before them are logged.
-    pub fn read(flags: Flags, argument: Option<String>, log: &Log) -> Result<Setup, String> {
-        let config = read_config(&flags)?;
+    pub fn read(flags: Flags, config: Config, argument: Option<String>, log: &Log) -> Result<Setup, String> {
         let named = argument.or_else(|| config.tunnel.clone()).ok_or(
             "\"cloudflared tunnel run\" requires the ID or name of the tunnel to run as the last command line argument \
              or in the configuration file.",
@@ -78,25 +91,35 @@ impl Setup {
         Ok(Setup { flags, config, credentials, named })
     }
 
-    /// The flags as cloudflared logs them: a Go map, sorted by key.
+    /// The flags as cloudflared logs them: a Go map, sorted by key. It holds what the config sets too.
     pub fn settings_line(&self) -> String {
-        let Flags { config, cred_file, metrics, no_autoupdate, output, edge, protocol, no_prechecks, .. } = &self.flags;
+        let Setup { flags, config, .. } = self;
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let edges = edge.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        let grace = self.flags.grace_period;
-        let protocol = Some(protocol.clone()).filter(|protocol| protocol != "auto");
+        let either = |flag: &Option<String>, config: &Option<String>| flag.clone().or_else(|| config.clone());
+        let edges = flags.edge.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let grace = flags.grace_period;
+        let protocol = either(&flags.protocol, &config.protocol);
+        let tries = flags.max_edge_addr_retries.or(config.max_edge_addr_retries);
         let pairs = [
-            ("config", path(config)),
-            ("cred-file", path(cred_file)),
-            ("credentials-file", path(&self.config.credentials_file)),
-            ("edge", (!edge.is_empty()).then(|| format!("[{edges}]"))),
+            ("cacert", path(&flags.cacert)),
+            ("config", path(&flags.config)),
+            ("cred-file", path(&flags.cred_file)),
+            ("credentials-file", path(&config.credentials_file)),
+            ("edge", (!flags.edge.is_empty()).then(|| format!("[{edges}]"))),
+            ("edge-bind-address", either(&flags.edge_bind_address, &config.edge_bind_address)),
+            ("edge-ip-version", either(&flags.edge_ip_version, &config.edge_ip_version)),
             ("grace-period", (grace.as_secs() != 30).then(|| super::backoff::go(grace))),
-            ("metrics", metrics.clone().or_else(|| self.config.metrics.clone())),
-            ("no-autoupdate", no_autoupdate.then(|| "true".into())),
-            ("no-prechecks", no_prechecks.then(|| "true".into())),
-            ("output", (output != "default").then(|| output.clone())),
+            ("label", flags.label.clone()),
+            ("loglevel", either(&flags.loglevel, &config.loglevel)),
+            ("max-edge-addr-retries", tries.map(|tries| tries.to_string())),
+            ("metrics", either(&flags.metrics, &config.metrics)),
+            ("no-autoupdate", flags.no_autoupdate.then(|| "true".into())),
+            ("no-prechecks", flags.no_prechecks.then(|| "true".into())),
+            ("output", (flags.output != "default").then(|| flags.output.clone())),
             ("p", protocol.clone()),
             ("protocol", protocol),
+            ("region", either(&flags.region, &config.region)),
+            ("retries", flags.retries.or(config.retries).map(|retries| retries.to_string())),
         ];
         let given = pairs.into_iter().filter_map(|(key, value)| Some(format!("{key}:{}", value?)));
         format!("Settings: map[{}]", given.collect::<Vec<_>>().join(" "))
@@ -104,7 +127,13 @@ impl Setup {
 
     /// The protocol that is logged: without a choice cloudflared begins with QUIC.
     pub fn protocol(&self) -> &str {
-        if self.flags.protocol == "auto" { "quic" } else { &self.flags.protocol }
+        let chosen = self.flags.protocol.as_deref().or(self.config.protocol.as_deref());
+        chosen.filter(|chosen| *chosen != "auto").unwrap_or("quic")
+    }
+
+    /// After how many doublings the waits between tries stop growing.
+    pub fn retries(&self) -> u32 {
+        self.flags.retries.or(self.config.retries).unwrap_or(5)
     }
 }
 

@@ -52,7 +52,7 @@ impl Supervisor<'_> {
     /// Makes the first connection. An edge that cannot be reached is tried for ever, and so is `Unauthorized`, until it
     /// shows as a closed connection; any other failure is final. False when the process stops before.
     async fn first(&mut self) -> Result<bool, String> {
-        self.start(Connection::new(0));
+        self.start(Connection::new(0, self.shared.setup.retries()));
         while let Some(news) = self.receive.recv().await {
             let (connection, ended) = match news {
                 News::Registered => return Ok(true),
@@ -80,7 +80,7 @@ impl Supervisor<'_> {
     async fn keep(&mut self) {
         let mut next = 1;
         let mut next_at = Instant::now();
-        let mut rounds = Rounds::default();
+        let mut rounds = Rounds::new(self.shared.setup.retries());
         let mut round_at = None;
         loop {
             let far = Instant::now() + Duration::from_secs(3600);
@@ -100,7 +100,7 @@ impl Supervisor<'_> {
                     }
                 },
                 () = sleep_until(next_at), if next < self.wanted => {
-                    self.start(Connection::new(next));
+                    self.start(Connection::new(next, self.shared.setup.retries()));
                     next += 1;
                     next_at += self.shared.scaled(SPACING);
                 }

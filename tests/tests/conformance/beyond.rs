@@ -27,6 +27,30 @@ async fn it_has_a_version_and_refuses_unknown_flags() {
 }
 
 #[tokio::test]
+async fn the_config_can_silence_it_and_the_command_line_wins() {
+    let world = World::new().await;
+    world.write(
+        "quiet.yml",
+        &(world.config(TUNNEL, "http_status:404") + "loglevel: warn\nretries: 3\nprotocol: quic\n"),
+    );
+    let standin = world.run_config("quiet.yml", FAST);
+    world.connections(4).await;
+    let log = standin.kill().await;
+    assert!(!log.contains("Connector ID") && !log.contains("\"info\""), "{log}");
+    let mut command = world.command("quiet.yml", FAST);
+    command.args(["--loglevel", "info", "--retries", "2", "--max-edge-addr-retries", "1"]);
+    command.args(["--cacert", "/etc/cloudflared/ca.pem", "--edge-ip-version", "4", "--label", "blue", "run"]);
+    let mut standin = Standin::spawn(command);
+    standin.says(|log| log.contains("Generated Connector ID")).await;
+    let log = standin.kill().await;
+    for set in
+        ["loglevel:info", "retries:2", "max-edge-addr-retries:1", "edge-ip-version:4", "label:blue", "protocol:http2"]
+    {
+        assert!(log.contains(set), "{set} in {log}");
+    }
+}
+
+#[tokio::test]
 async fn it_validates_rules_and_nothing_else() {
     let world = World::new().await;
     let validate = async |name: &str, text: &str| {

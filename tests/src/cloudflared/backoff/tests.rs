@@ -6,7 +6,7 @@ fn said(backoff: &mut Backoff, times: usize) -> Vec<String> {
 
 #[test]
 fn says_what_the_recordings_say() {
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(5);
     assert_eq!(said(&mut backoff, 8), ["2s", "4s", "8s", "16s", "32s", "1m4s", "1m4s", "1m4s"], "never registered");
     backoff.settle();
     assert_eq!(said(&mut backoff, 3), ["1s", "4s", "8s"], "lost after a registration");
@@ -14,16 +14,25 @@ fn says_what_the_recordings_say() {
 
 #[test]
 fn waits_less_than_it_says_only_at_the_top() {
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(5);
     let limits: Vec<u64> = (0..7).map(|_| backoff.next().limit.as_secs()).collect();
     assert_eq!(limits, [2, 4, 8, 16, 32, 32, 32]);
 }
 
 #[test]
 fn rounds_grow_to_64_seconds_and_start_over() {
-    let mut rounds = Rounds::default();
+    let mut rounds = Rounds::new(5);
     let limits: Vec<u64> = (0..5).map(|_| rounds.next().as_secs()).collect();
     assert_eq!(limits, [20, 40, 64, 64, 64]);
     rounds.settle();
     assert_eq!(rounds.next().as_secs(), 20);
+}
+
+#[test]
+fn the_command_line_bounds_both() {
+    let mut backoff = Backoff::new(2);
+    assert_eq!(said(&mut backoff, 5), ["2s", "4s", "8s", "8s", "8s"]);
+    assert_eq!(backoff.next().limit.as_secs(), 4);
+    let mut rounds = Rounds::new(1);
+    assert_eq!([rounds.next().as_secs(), rounds.next().as_secs(), rounds.next().as_secs()], [20, 40, 40]);
 }
