@@ -5,7 +5,7 @@ use super::orders::{News, not_booted};
 use crate::act::autoscaling::{Health, Membership};
 use crate::act::cloudwatch::{Dimensions, PeerReader};
 use crate::act::hold;
-use cflared_verdict::{Failure, FailureKind, Order, OrderId, Outcome};
+use cflared_verdict::{Failure, FailureKind, Order, OrderId, Outcome, VersionId};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -31,9 +31,9 @@ impl Agent {
         });
     }
 
-    pub(super) fn read_peers(&mut self, id: OrderId, since: Duration) {
+    pub(super) fn read_peers(&mut self, id: OrderId, since: Duration, version: Option<VersionId>, zones: Vec<String>) {
         let reader = self.peer_reader("the peers are not known");
-        self.spawn(id, READ, Order::ReadPeers { since }, async move {
+        self.spawn(id, READ, Order::ReadPeers { since, version, zones }, async move {
             let (peers, of, wall) = reader?;
             Ok((Outcome::Peers(peers.read(&of, since, wall).await?), News::None))
         });

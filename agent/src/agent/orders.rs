@@ -9,7 +9,9 @@ use crate::identity::{self, Environment};
 use crate::probe::Streams;
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
-use cflared_verdict::{Failure, FailureKind, Generation, Order, OrderId, Outcome, RunId, SecretRead, VersionId};
+use cflared_verdict::{
+    Failure, FailureKind, Generation, Order, OrderId, Outcome, Purpose, RunId, SecretRead, VersionId,
+};
 use std::future::Future;
 use std::time::Duration;
 use tracing::warn;
@@ -55,7 +57,12 @@ impl Agent {
         match order {
             Order::ReadSecret { known } => self.read_secret(id, known),
             Order::Install { version } => self.install(id, version),
-            Order::Start { run, generation, slot } => {
+            // A second opinion has no command of its own yet.
+            Order::Start { purpose: Purpose::Opinion, .. } | Order::ProbeEdge { .. } => {
+                self.spawn(id, STOP, kind, async { Err(not_booted()) });
+            }
+            Order::Adopt { .. } => self.spawn(id, STOP, kind, async { Ok(done(())) }),
+            Order::Start { run, generation, slot, purpose: Purpose::Serve } => {
                 let result = self.start(run, generation, slot);
                 self.spawn(id, DISK, kind, async { result });
             }
@@ -87,7 +94,7 @@ impl Agent {
             Order::MarkHealthy => self.mark(id, kind, Health::Healthy),
             Order::Probe { generation } => self.probe(id, generation),
             Order::ReadGroup => self.read_group(id),
-            Order::ReadPeers { since } => self.read_peers(id, since),
+            Order::ReadPeers { since, version, zones } => self.read_peers(id, since, version, zones),
             Order::ReadHoldTag => self.read_hold_tag(id),
             Order::ReadNotices => self.read_notices(id),
             Order::ReadPlace => self.read_place(id),

@@ -4,7 +4,7 @@ use super::complaints::Complaints;
 use super::respawn::Respawn;
 use super::{RestartError, Spec, relay, seen};
 use crate::cloudflared::{Process, SpawnError, Stamp, command};
-use cflared_verdict::{RunFact, RunId};
+use cflared_verdict::{Ending, RunFact, RunId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
@@ -95,7 +95,7 @@ impl Owner {
             // Whoever asked may have stopped waiting.
             let _ = restarting.send(Err(RestartError::NotSpawned { why: why.clone() }));
         }
-        self.tell(RunFact::NotSpawned { why, respawn_in });
+        self.tell(RunFact::NotSpawned { why, respawn_in: Some(respawn_in) });
         Next::Spawn { after: respawn_in }
     }
 
@@ -109,7 +109,7 @@ impl Owner {
             // As above.
             let _ = restarting.send(Ok(()));
         }
-        self.tell(RunFact::Spawned { pid });
+        self.tell(RunFact::Spawned { pid, pinned: None });
         let order = tokio::select! {
             () = process.exited() => None,
             order = self.orders.recv() => Some(order),
@@ -139,14 +139,15 @@ impl Owner {
 
     async fn exited(&mut self, process: Process, after: Duration, mut outputs: JoinSet<()>) -> Next {
         let run = self.spec.run;
-        let how = match process.reap().await {
-            Ok(status) => status.to_string(),
-            Err(error) => format!("not known: {error}"),
+        let (how, ending) = match process.reap().await {
+            Ok(status) if status.code().is_some() => (status.to_string(), Ending::Status),
+            Ok(status) => (status.to_string(), Ending::Crash),
+            Err(error) => (format!("not known: {error}"), Ending::Status),
         };
         last_lines(&mut outputs).await;
         let respawn_in = self.respawn.after(after);
         warn!(%run, how, ?after, ?respawn_in, event = "connector_exited", "connector exited");
-        self.tell(RunFact::Exited { how, after, respawn_in });
+        self.tell(RunFact::Exited { how, ending, after, respawn_in: Some(respawn_in) });
         Next::Spawn { after: respawn_in }
     }
 

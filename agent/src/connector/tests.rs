@@ -63,7 +63,7 @@ impl Run {
 
     async fn spawned(&mut self) -> u32 {
         match self.fact().await {
-            RunFact::Spawned { pid } => pid,
+            RunFact::Spawned { pid, .. } => pid,
             other => panic!("{other:?}"),
         }
     }
@@ -105,14 +105,14 @@ async fn a_crash_loop_is_slowed_down_and_leaves_no_zombie() {
         pids.push(run.spawned().await);
         let RunFact::Exited { how, respawn_in, .. } = run.fact().await else { panic!("not an exit") };
         assert_eq!(how, "exit status: 4");
-        let delay = respawn_in.as_millis();
+        let delay = respawn_in.unwrap().as_millis();
         assert!((base..=2 * base).contains(&delay), "{base}: {delay}");
     }
     run.handle.drain().await;
     assert!(pids.iter().all(|pid| state(*pid).is_none()), "all were reaped");
     // One more may have been spawned in the meantime, and no other.
     while let Ok((_, fact)) = run.facts.try_recv() {
-        pids.extend(if let RunFact::Spawned { pid } = fact { Some(pid) } else { None });
+        pids.extend(if let RunFact::Spawned { pid, .. } = fact { Some(pid) } else { None });
     }
     assert!(pids.len() <= 5 && run.dir.pids("pids").len() <= pids.len(), "{pids:?}");
 }
@@ -126,7 +126,7 @@ async fn a_killed_stable_child_is_replaced_at_once() {
         let killed = Instant::now();
         kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
         let RunFact::Exited { how, respawn_in, .. } = run.fact().await else { panic!("not an exit") };
-        assert_eq!((how.as_str(), respawn_in), ("signal: 9 (SIGKILL)", Duration::ZERO));
+        assert_eq!((how.as_str(), respawn_in), ("signal: 9 (SIGKILL)", Some(Duration::ZERO)));
         let next = run.spawned().await;
         times.push(killed.elapsed());
         assert_ne!(next, pid);
@@ -277,7 +277,7 @@ async fn a_missing_program_is_tried_again_until_it_is_there() {
     let mut run = Run { dir, facts, handle };
     let RunFact::NotSpawned { why, respawn_in } = run.fact().await else { panic!("spawned") };
     assert!(why.contains("there is no such file; install cloudflared there"), "{why}");
-    assert!(respawn_in >= Duration::from_millis(10));
+    assert!(respawn_in.unwrap() >= Duration::from_millis(10));
     let error = run.handle.restart().await.unwrap_err();
     assert_eq!(error, RestartError::NotSpawned { why });
     run.dir.script(POLITE);

@@ -104,7 +104,7 @@ impl Observer {
             Ok(answer) => ready::judge(answer.status, &answer.body, expected_connector),
             Err(error) => Ready::Unanswered { why: error.to_string() },
         };
-        Observation { ready, ha_connections: None }
+        Observation { ready, ha_connections: None, tries: None, transport: None }
     }
 
     /// Reads the few numbers of `/metrics` that are reported.

@@ -24,7 +24,9 @@ pub fn judge(status: u16, body: &[u8], expected: Option<&str>) -> Ready {
     };
     match expected {
         None => unanswered("our connector has not said its id yet, so the answer may be another's".into()),
-        Some(ours) if ours != body.connector_id => Ready::Foreign { connector: printable(&body.connector_id, 64) },
+        Some(ours) if ours != body.connector_id => {
+            Ready::Foreign { owner: format!("another cloudflared (connector {})", printable(&body.connector_id, 64)) }
+        }
         // A 200 without a connection would contradict itself; nothing can flow, so it is not registered.
         Some(_) if status == 200 && body.ready_connections > 0 => Ready::Yes { connections: body.ready_connections },
         Some(_) => Ready::No,

@@ -86,8 +86,14 @@ fn ready_is_judged_by_status_connections_and_id() {
     assert_eq!(judge(503, 0, OURS, Some(OURS)), Ready::No);
     assert_eq!(judge(200, 0, OURS, Some(OURS)), Ready::No, "200 with nothing up carries nothing");
     assert_eq!(judge(503, 3, OURS, Some(OURS)), Ready::No, "503 is not ready whatever it counts");
-    assert_eq!(judge(200, 4, OTHER, Some(OURS)), Ready::Foreign { connector: OTHER.into() });
-    assert_eq!(judge(503, 0, OTHER, Some(OURS)), Ready::Foreign { connector: OTHER.into() });
+    assert_eq!(
+        judge(200, 4, OTHER, Some(OURS)),
+        Ready::Foreign { owner: format!("another cloudflared (connector {OTHER})") }
+    );
+    assert_eq!(
+        judge(503, 0, OTHER, Some(OURS)),
+        Ready::Foreign { owner: format!("another cloudflared (connector {OTHER})") }
+    );
     assert!(why(&judge(200, 4, OURS, None)).contains("not said its id yet"));
     assert!(why(&judge(404, 4, OURS, Some(OURS))).contains("HTTP 404"));
 }
@@ -118,9 +124,9 @@ fn a_ready_body_that_is_not_cloudflareds_is_no_answer() {
 fn a_foreign_id_cannot_bring_control_characters_or_length_into_the_log() {
     let body = format!(r#"{{"readyConnections":4,"connectorId":"a\u001b[31m\n{}"}}"#, "x".repeat(10_000));
     match ready::judge(200, body.as_bytes(), Some(OURS)) {
-        Ready::Foreign { connector } => {
-            assert_eq!(connector.len(), 64);
-            assert!(connector.starts_with("a?[31m?x"), "{connector}");
+        Ready::Foreign { owner } => {
+            assert_eq!(owner.len(), 64 + "another cloudflared (connector )".len());
+            assert!(owner.contains("(connector a?[31m?x"), "{owner}");
         }
         other => panic!("{other:?}"),
     }
@@ -133,7 +139,15 @@ fn looks_share_one_connection() {
         let observer = observer();
         for _ in 0..5 {
             let seen = observer.look(server.address, Some(OURS)).await;
-            assert_eq!(seen, Observation { ready: Ready::Yes { connections: 4 }, ha_connections: None });
+            assert_eq!(
+                seen,
+                Observation {
+                    ready: Ready::Yes { connections: 4 },
+                    ha_connections: None,
+                    tries: None,
+                    transport: None
+                }
+            );
         }
         assert_eq!(server.connections.load(Ordering::Relaxed), 1);
         assert_eq!(server.requests.load(Ordering::Relaxed), 5);

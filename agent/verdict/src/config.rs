@@ -64,6 +64,23 @@ pub struct Config {
     pub terminate_hook: bool,
     /// How often the metadata service is asked whether this instance is told to go.
     pub notices_every: Duration,
+    /// The longest that cloudflared can be silent between two tries, as the agent bounds it with `--retries`: words about a cause
+    /// last so long.
+    pub longest_silence: Duration,
+    /// Whether a connector may be started to say why the one that serves is refused.
+    pub second_opinion: bool,
+    /// Whether anything is done beside starting, draining and reporting.
+    pub mode: Mode,
+}
+
+/// What the agent may do by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Whatever the verdict calls for.
+    #[default]
+    Act,
+    /// Start, drain and report: no restart, no hand-over, no second opinion, no mark, no hook.
+    Observe,
 }
 
 impl Default for Config {
@@ -107,6 +124,10 @@ impl Config {
             launch_hook: false,
             terminate_hook: false,
             notices_every: condemn_after / 2,
+            // A base of 10 s that is doubled five times, cloudflared's own default (observed, 2026.8.2).
+            longest_silence: seconds(320),
+            second_opinion: true,
+            mode: Mode::Act,
         }
     }
 }

@@ -26,11 +26,13 @@ pub enum Complaint {
     EdgeRejected,
     /// An origin did not take a client's connection.
     OriginUnreachable,
+    /// Something else: a line at error or fatal, or a plain one, that is in no row of the table.
+    Other,
 }
 
 impl Complaint {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unauthorized,
         Self::TunnelGone,
         Self::ConfigRefused,
@@ -41,6 +43,7 @@ impl Complaint {
         Self::EdgeSilent,
         Self::EdgeRejected,
         Self::OriginUnreachable,
+        Self::Other,
     ];
 }
 

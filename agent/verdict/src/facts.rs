@@ -1,6 +1,6 @@
 //! What the verdict is told.
 
-use crate::{Complaint, Group, Hold, Holder, Memory, Notices, OrderId, Peers, Place, Probes};
+use crate::{Complaint, Group, Hold, Holder, Memory, Notices, OrderId, Peers, Place, Probes, Reach};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -87,22 +87,26 @@ pub enum RunFact {
     Spawned {
         /// Its process id.
         pid: u32,
+        /// The transport that its configuration or its arguments fix; `None`: it may choose, and fall back.
+        pinned: Option<Transport>,
     },
     /// A child process ended without being told to.
     Exited {
         /// How, in words: `exit status: 1`, `signal: 9 (SIGKILL)`.
         how: String,
+        /// What that says of the program. Words of its own come as [`RunFact::Complained`], before this or shortly after.
+        ending: Ending,
         /// How long it ran.
         after: Duration,
-        /// When its successor will be executed.
-        respawn_in: Duration,
+        /// When its successor will be executed; `None`: never, for it was there for a second opinion.
+        respawn_in: Option<Duration>,
     },
     /// No child process could be executed.
     NotSpawned {
-        /// Why.
+        /// Why: `ENOEXEC`, no such file, no memory.
         why: String,
-        /// When it will be tried again.
-        respawn_in: Duration,
+        /// When it will be tried again; `None`: never, for it was to be there for a second opinion.
+        respawn_in: Option<Duration>,
     },
     /// What its metrics server answered.
     Observed(Observation),
@@ -116,6 +120,53 @@ pub enum RunFact {
     },
 }
 
+/// What an exit says of the program, whatever it said before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// It ended itself, with a status.
+    Status,
+    /// It was ended by a signal that the agent did not send, or its last lines begin with `panic:` or `fatal error:`. That is
+    /// the process, whatever else it said.
+    Crash,
+}
+
+/// How a connector reaches the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// Over UDP.
+    Quic,
+    /// Over TCP and TLS.
+    Http2,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Quic => "QUIC",
+            Self::Http2 => "HTTP/2",
+        })
+    }
+}
+
+/// The registrations that the living child has tried since it was executed, as its `/metrics` counts them (2024.6 to 2026.8.2).
+/// Another child counts anew; a count that fell without a new child is a new start as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tries {
+    /// Those that the edge accepted: `tunnel_register_success`.
+    pub accepted: u64,
+    /// Those that the edge answered with a no, whatever its cause: in the bucket `le` ≈ 4.05 of
+    /// `cloudflared_rpc_client_latency_secs_bucket{method="register_connection"}`, without the accepted ones and
+    /// `tunnel_register_fail{error="dup_edge_conn"}`.
+    pub refused: u64,
+    /// Those that nobody answered: what `tunnel_register_fail` has beyond the refused ones and `dup_edge_conn`.
+    pub unanswered: u64,
+    /// The connections that it tried to make, whether or not they got as far as a registration:
+    /// `quic_client_total_connections`; `None`: not counted, as over HTTP/2.
+    pub dialled: Option<u64>,
+}
+
 /// One look at a connector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
@@ -124,22 +175,27 @@ pub struct Observation {
     /// The gauge `cloudflared_tunnel_ha_connections`, if `/metrics` was read. It counts attempts in progress and reads
     /// 1 on a connector that never reached the edge (observed, 2026.8.2), so nothing is decided by it.
     pub ha_connections: Option<u32>,
+    /// What it has tried; `None`: `/metrics` was not read at this look, or could not be. It is wanted at every look at a
+    /// connector that is not registered.
+    pub tries: Option<Tries>,
+    /// How its connections reach the edge, or are tried to; `None`: not known at this look.
+    pub transport: Option<Transport>,
 }
 
 /// What `/ready` said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ready {
-    /// 200, from our own child.
+    /// 200. It is ours unless another process is shown to own the port.
     Yes {
         /// `readyConnections`, at least 1.
         connections: u32,
     },
-    /// 503, from our own child: it lives and is not registered.
+    /// 503: it lives and is not registered.
     No,
-    /// Somebody else's connector answered on our port.
+    /// Another process is shown to own the port: not our child, nor a descendant of it.
     Foreign {
-        /// The `connectorId` that it gave.
-        connector: String,
+        /// Which, for a person: `python3 (pid 4711)`, or what else is known of it.
+        owner: String,
     },
     /// Nobody answered, or not in time, or not with something that can be read.
     Unanswered {
@@ -179,6 +235,10 @@ pub enum Outcome {
     OriginsLost(Vec<String>),
     /// How much memory there is.
     Memory(Memory),
+    /// The edge was tried by one transport.
+    Edge(Reach),
+    /// It was not restarted: a last look found it registered.
+    Spared,
     /// What the metadata service says of this instance's future.
     Notices(Notices),
     /// Where the group has this instance.
@@ -203,10 +263,13 @@ pub enum Outcome {
 /// What a read of the secret found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretRead {
-    /// The version that was asked to be left alone.
+    /// The version that was asked to be left alone; or the one in use, byte by byte as it is installed.
     Unchanged,
     /// Another version; the agent keeps its payload until the order to install it.
     New(VersionId),
+    /// The version in use, but what is installed is not what the secret holds. Found only by a read without a known version; the
+    /// agent keeps its payload until the order to install it.
+    Altered(VersionId),
 }
 
 /// Why an order was not carried out.

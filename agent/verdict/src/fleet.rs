@@ -1,6 +1,7 @@
 //! What is known of the other instances: the Auto Scaling group, and who else serves the tunnel.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The Auto Scaling group of this instance, as one read found it.
@@ -18,6 +19,17 @@ pub struct Group {
     pub refresh: Option<String>,
     /// The ages of the replacements of the last day whose cause was health; refreshes and scaling do not count.
     pub replaced: Vec<Duration>,
+    /// How this instance was launched; `None`: no activity of the last day says so.
+    pub launch: Option<Launch>,
+}
+
+/// The scaling activity that launched this instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// How long ago.
+    pub age: Duration,
+    /// Its cause says that it came for an unhealthy instance.
+    pub for_unhealthy: bool,
 }
 
 /// One instance of the group.
@@ -29,6 +41,8 @@ pub struct Member {
     pub lifecycle: String,
     /// Whether the group takes it for healthy.
     pub healthy: bool,
+    /// Its availability zone, if the group names it.
+    pub zone: Option<String>,
 }
 
 impl Member {
@@ -68,6 +82,8 @@ pub struct Peers {
     /// The grains of the asked time, in any order. A grain without any report, ours included, is left out: nothing is
     /// known of it.
     pub grains: Vec<PeerGrain>,
+    /// The same of each zone that was asked for, without what this instance reported itself.
+    pub zones: BTreeMap<String, Vec<PeerGrain>>,
 }
 
 /// What the others reported in one grain.
@@ -79,6 +95,9 @@ pub struct PeerGrain {
     pub live: u32,
     /// How many of them reported.
     pub reporting: u32,
+    /// How many of them were registered with the version of the secret that was asked for; `None`: nobody else reported for that
+    /// version, as agents that do not know this series never do. Always `None` in a zone's.
+    pub same_version: Option<u32>,
 }
 
 /// Where the group has this instance, as one read found it.

@@ -1,6 +1,6 @@
 //! What is done about an outage, and when: read the secret again, probe, restart, condemn.
 
-use crate::{DecisionKind, Failure, FailureKind, Finding, Mono, Order, Outcome, Ready, Run, Verdict};
+use crate::{DecisionKind, Failure, FailureKind, Finding, Mono, Order, Outcome, Ready, Run, Stop, Verdict};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -154,7 +154,7 @@ impl Verdict {
         self.ladder.restart(now);
         let evidence = self.told_outage(now);
         self.note(now, DecisionKind::Action, "restart the connector", evidence);
-        self.book.give(Order::Restart { run, reason });
+        self.book.give(Order::Restart { run, reason, stop: Stop::Graceful });
     }
 
     /// From when on the instance may be condemned: not in its startup grace, and not before the connector that there is now

@@ -31,18 +31,18 @@ mod verdict;
 mod view;
 
 pub use blame::{Blame, Confidence, Finding};
-pub use config::Config;
+pub use config::{Config, Mode};
 pub use evidence::{Complaint, OriginProbe, Probe, Probes, Reach};
 pub use facts::{
-    Event, Failure, FailureKind, Generation, Installed, Observation, Outcome, Ready, Request, RequestId, RunFact,
-    RunId, SecretRead, VersionId,
+    Ending, Event, Failure, FailureKind, Generation, Installed, Observation, Outcome, Ready, Request, RequestId,
+    RunFact, RunId, SecretRead, Transport, Tries, VersionId,
 };
-pub use fleet::{Group, Member, Memory, Notices, PeerGrain, Peers, Place, Target};
+pub use fleet::{Group, Launch, Member, Memory, Notices, PeerGrain, Peers, Place, Target};
 pub use health::Health;
 pub use hold::{Hold, Holder, tag_holds};
 pub use journal::{Decision, DecisionKind};
 pub use ladder::Mark;
-pub use orders::{Answer, Ended, Hook, HookResult, Order, OrderId, Reason};
+pub use orders::{Answer, Ended, Hook, HookResult, Order, OrderId, Purpose, Reason, Stop};
 pub use runs::{Role, Run};
 pub use time::Mono;
 pub use verdict::{Carried, Verdict};

@@ -1,6 +1,6 @@
 //! What the verdict asks for.
 
-use crate::{Generation, RequestId, RunId, VersionId};
+use crate::{Generation, RequestId, RunId, Transport, VersionId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,7 +14,8 @@ pub struct OrderId(pub u64);
 pub enum Order {
     /// Read the secret. Answer: [`Outcome::Secret`](crate::Outcome::Secret).
     ReadSecret {
-        /// The version that needs no payload: it is installed, or was refused.
+        /// The version that needs no payload: it is installed, or was refused. `None`: all is wanted; if the version in use is
+        /// read, it is compared with what is installed, byte by byte.
         known: Option<VersionId>,
     },
     /// Check and install the payload that was read last. Answer: [`Outcome::Installed`](crate::Outcome::Installed).
@@ -28,15 +29,25 @@ pub enum Order {
         run: RunId,
         /// The bundle.
         generation: Generation,
-        /// Which of the two metrics addresses it gets: 0 or 1.
+        /// Which of the two metrics addresses it gets: 0 or 1. If a stranger has that port, the agent gives it another.
         slot: usize,
+        /// What it is started for.
+        purpose: Purpose,
     },
-    /// Stop the connector's living child, and start another.
+    /// A connector that was started for a second opinion serves from now on: its exits are answered like those of any other.
+    Adopt {
+        /// Which.
+        run: RunId,
+    },
+    /// Stop the connector's living child, and start another. Answer: [`Outcome::Done`](crate::Outcome::Done), or
+    /// [`Outcome::Spared`](crate::Outcome::Spared).
     Restart {
         /// Which.
         run: RunId,
         /// Why, for the log.
         reason: Reason,
+        /// How the child is stopped.
+        stop: Stop,
     },
     /// Stop the connector for good: SIGTERM, the grace period, SIGKILL. Done when nothing of it is left.
     Drain {
@@ -64,6 +75,14 @@ pub enum Order {
         /// The bundle whose origins are tried.
         generation: Generation,
     },
+    /// Try the edge by one transport alone, within 1 s: a TLS greeting over TCP, or a QUIC version negotiation with datagrams of the
+    /// size that cloudflared sends. Answer: [`Outcome::Edge`](crate::Outcome::Edge).
+    ProbeEdge {
+        /// The connector whose edge is tried.
+        run: RunId,
+        /// How.
+        transport: Transport,
+    },
     /// Read this instance's Auto Scaling group: its members, suspended processes, refresh and replacements. Answer:
     /// [`Outcome::Group`](crate::Outcome::Group).
     ReadGroup,
@@ -72,6 +91,10 @@ pub enum Order {
     ReadPeers {
         /// How far back; never more than [`Config::flapping_window`](crate::Config).
         since: Duration,
+        /// The version of the secret that is asked for beside the others; `None`: none.
+        version: Option<VersionId>,
+        /// The availability zones whose reports are wanted by themselves.
+        zones: Vec<String>,
     },
     /// Read the instance's hold tag. Answer: [`Outcome::HoldTag`](crate::Outcome::HoldTag).
     ReadHoldTag,
@@ -166,6 +189,30 @@ pub enum Reason {
     Unregistered,
     /// The edge can be reached again, and it still sleeps out its back-off.
     EdgeBack,
+    /// It lost all its connections a moment ago, and the edge answers: a new child registers sooner than this one wakes.
+    Blip,
+    /// It was connected over QUIC, UDP is shut, TCP is not: only a new child falls back.
+    Transport,
+}
+
+/// How a living child is stopped for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// SIGTERM, up to 5 s, SIGKILL.
+    Graceful,
+    /// SIGKILL, after a last look at `/ready`: if that finds it registered, nothing is done.
+    AtOnce,
+}
+
+/// What a connector is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// To serve, now or after a trial.
+    Serve,
+    /// To say why the one that serves is refused: with `--protocol http2`, and never respawned. It is drained by an order.
+    Opinion,
 }
 
 /// The orders that were given and not reported yet.

@@ -114,7 +114,7 @@ impl Run {
 
     pub(crate) fn learn(&mut self, now: Mono, fact: RunFact) {
         match fact {
-            RunFact::Spawned { pid } => {
+            RunFact::Spawned { pid, .. } => {
                 self.child_is(Some(pid));
                 self.since = Some(now);
                 self.not_spawned = false;
@@ -136,7 +136,7 @@ impl Run {
                 self.not_spawned = true;
                 self.last_exit = Some(why);
             }
-            RunFact::Observed(Observation { ready, ha_connections }) => {
+            RunFact::Observed(Observation { ready, ha_connections, .. }) => {
                 self.ready = Some(ready);
                 self.observed = Some(now);
                 self.ha_connections = ha_connections.or(self.ha_connections);
@@ -177,8 +177,8 @@ impl Run {
         };
         match (&self.ready, self.pid) {
             // It is why ours cannot stay, so it comes before that.
-            (Some(Ready::Foreign { connector }), _) => {
-                format!("another cloudflared (connector {connector}) answers on our metrics port; stop it")
+            (Some(Ready::Foreign { owner }), _) => {
+                format!("{owner} answers on our metrics port; stop it")
             }
             (_, None) => match &self.last_exit {
                 Some(how) => format!("cloudflared is not running: {how}"),

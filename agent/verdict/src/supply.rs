@@ -5,7 +5,9 @@ use crate::jitter::Jitter;
 use crate::runs::Role;
 use crate::time::doubled;
 use crate::turn::Change;
-use crate::{DecisionKind, Ended, Failure, FailureKind, Installed, Mono, Order, RunId, SecretRead, Verdict, VersionId};
+use crate::{
+    DecisionKind, Ended, Failure, FailureKind, Installed, Mono, Order, Purpose, RunId, SecretRead, Verdict, VersionId,
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -156,7 +158,7 @@ impl Verdict {
         self.supply.trouble = None;
         let asked = self.reloads.is_active();
         let version = match read {
-            SecretRead::New(version) => version,
+            SecretRead::New(version) | SecretRead::Altered(version) => version,
             SecretRead::Unchanged => {
                 self.supply.succeeded();
                 // What waited for its turn is not in the secret any more.
@@ -240,7 +242,7 @@ impl Verdict {
             self.begin_first_probation(now, &installed);
         }
         let (run, slot) = self.runs.add(now, installed, role);
-        self.book.give(Order::Start { run, generation, slot });
+        self.book.give(Order::Start { run, generation, slot, purpose: Purpose::Serve });
         if role == Role::Serving {
             self.watch_start(now, run);
         }

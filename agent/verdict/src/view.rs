@@ -93,6 +93,11 @@ impl Verdict {
         })
     }
 
+    /// Whether the connectors are to be looked at every second, and not as seldom as the settings say.
+    pub fn looks_closely(&self) -> bool {
+        false
+    }
+
     /// How the tunnel is; cheaper than the whole [`View`].
     pub fn health(&self) -> Health {
         self.health

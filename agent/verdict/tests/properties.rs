@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used)] // a test may fail
 
 use cflared_verdict::{
-    Carried, Complaint, Config, DecisionKind, Event, Failure, FailureKind, Generation, Group, Health, Hold, Holder,
-    Hook, Installed, Member, Memory, Mono, Notices, Observation, Order, OrderId, Outcome, PeerGrain, Peers, Place,
-    Probe, Probes, Reach, Ready, Request, RequestId, Role, RunFact, RunId, SecretRead, Target, Verdict, VersionId,
+    Carried, Complaint, Config, DecisionKind, Ending, Event, Failure, FailureKind, Generation, Group, Health, Hold,
+    Holder, Hook, Installed, Member, Memory, Mono, Notices, Observation, Order, OrderId, Outcome, PeerGrain, Peers,
+    Place, Probe, Probes, Reach, Ready, Request, RequestId, Role, RunFact, RunId, SecretRead, Target, Verdict,
+    VersionId,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -59,8 +60,9 @@ fn answers() -> impl Strategy<Value = Answers> {
         id: format!("i-{id}"),
         lifecycle: lifecycle.into(),
         healthy,
+        zone: None,
     });
-    let me = Member { id: "i-2".into(), lifecycle: "InService".into(), healthy: true };
+    let me = Member { id: "i-2".into(), lifecycle: "InService".into(), healthy: true, zone: None };
     let group = (
         prop::collection::vec(member, 0..3),
         prop::option::weighted(0.1, Just("InProgress".to_string())),
@@ -72,12 +74,13 @@ fn answers() -> impl Strategy<Value = Answers> {
             if listed {
                 members.insert(0, me.clone());
             }
-            Group { name: "g".into(), me: me.id.clone(), members, suspended: vec![], refresh, replaced }
+            Group { name: "g".into(), me: me.id.clone(), members, suspended: vec![], refresh, replaced, launch: None }
         });
     let grain = (0u64..700, 0u32..3, 0u32..3).prop_map(|(age, live, reporting)| PeerGrain {
         age: Duration::from_secs(age),
         live,
         reporting,
+        same_version: None,
     });
     let reach = prop_oneof![Just(Reach::Answered), Just(Reach::Silent), Just(Reach::Untried)];
     let tag = prop::option::weighted(0.1, Just("yes".to_string()));
@@ -94,7 +97,7 @@ fn answers() -> impl Strategy<Value = Answers> {
             let timeout = Some(Duration::from_secs(600));
             let place =
                 Place { lifecycle: lifecycle.into(), rank, launch_timeout: timeout, terminate_timeout: timeout };
-            let (peers, available) = (Peers { grains }, mib << 20);
+            let (peers, available) = (Peers { grains, ..Peers::default() }, mib << 20);
             Answers { group, peers, edge, hold_tag, place, refusals, origins_lost, available, equivalent }
         },
     )
@@ -115,7 +118,7 @@ fn ready() -> impl Strategy<Value = Ready> {
     prop_oneof![
         (1u32..=4).prop_map(|connections| Ready::Yes { connections }),
         Just(Ready::No),
-        Just(Ready::Foreign { connector: "other".into() }),
+        Just(Ready::Foreign { owner: "other".into() }),
         Just(Ready::Unanswered { why: "timed out".into() }),
     ]
 }
@@ -181,7 +184,7 @@ impl Life {
     fn new() -> Self {
         let now = Mono::default();
         let verdict = Verdict::new(config(), 1, Carried::default(), now);
-        let me = Member { id: "i-2".into(), lifecycle: "InService".into(), healthy: true };
+        let me = Member { id: "i-2".into(), lifecycle: "InService".into(), healthy: true, zone: None };
         let group = Group { name: "g".into(), me: me.id.clone(), members: vec![me], ..Group::default() };
         let answers = Answers {
             group,
@@ -218,14 +221,23 @@ impl Life {
             Step::Identified(generation) => {
                 Event::Identified { installed: generation.map(|n| self.bundle(Generation(n), format!("v{n}"))) }
             }
-            Step::Spawned(run) => Event::Run(RunId(run), RunFact::Spawned { pid: run }),
+            Step::Spawned(run) => Event::Run(RunId(run), RunFact::Spawned { pid: run, pinned: None }),
             Step::Exited(run) => {
                 let (after, respawn_in) = (Duration::from_secs(9), Duration::from_secs(1));
-                Event::Run(RunId(run), RunFact::Exited { how: "exit status: 1".into(), after, respawn_in })
+                Event::Run(
+                    RunId(run),
+                    RunFact::Exited {
+                        how: "exit status: 1".into(),
+                        ending: Ending::Status,
+                        after,
+                        respawn_in: Some(respawn_in),
+                    },
+                )
             }
-            Step::Observed(run, ready) => {
-                Event::Run(RunId(run), RunFact::Observed(Observation { ready, ha_connections: Some(1) }))
-            }
+            Step::Observed(run, ready) => Event::Run(
+                RunId(run),
+                RunFact::Observed(Observation { ready, ha_connections: Some(1), tries: None, transport: None }),
+            ),
             Step::Complained(run, complaint) => {
                 Event::Run(RunId(run), RunFact::Complained { complaint, text: "words".into() })
             }

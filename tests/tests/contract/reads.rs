@@ -40,7 +40,7 @@ async fn group(config: &SdkConfig) -> Result<Read, Error> {
 async fn the_group_is_read_as_it_is() {
     let (aws, config) = world().await;
     let quiet = group(&config).await.unwrap();
-    let serving = |id: &str| Member { id: id.into(), lifecycle: "InService".into(), healthy: true };
+    let serving = |id: &str| Member { id: id.into(), lifecycle: "InService".into(), healthy: true, zone: None };
     let members = vec![serving(ME), serving(OTHER)];
     assert_eq!(quiet, Read { name: GROUP.into(), me: ME.into(), members, ..Read::default() });
 

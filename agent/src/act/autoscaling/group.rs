@@ -57,6 +57,7 @@ impl AutoScaling {
             members: described.instances().iter().map(member).collect(),
             suspended: suspended.map(String::from).collect(),
             refresh,
+            launch: None,
             replaced: ages.filter(|age| *age <= DAY).collect(),
             name,
         };
@@ -166,6 +167,7 @@ pub(super) fn member(instance: &Instance) -> Member {
         lifecycle: instance.lifecycle_state().map(|state| state.as_str()).unwrap_or_default().into(),
         // What the group does not call healthy is not.
         healthy: instance.health_status().is_some_and(|health| health.eq_ignore_ascii_case("healthy")),
+        zone: None,
     }
 }
 

@@ -75,10 +75,10 @@ impl PeerReader {
                     continue;
                 }
                 let reporting = share.reporting.saturating_sub(own.reporting);
-                grains.push(PeerGrain { age, live, reporting: reporting.max(live) });
+                grains.push(PeerGrain { age, live, reporting: reporting.max(live), same_version: None });
             }
         }
-        Ok(Peers { grains })
+        Ok(Peers { grains, ..Peers::default() })
     }
 
     /// How many others reported in one of the last five whole grains that they refuse a version of the secret: the

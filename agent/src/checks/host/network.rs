@@ -177,7 +177,7 @@ pub fn ready(facts: &Facts) -> Found {
     for one in &facts.connectors {
         evidence.push(match &one.ready {
             Ready::No => format!("{}/ready says that it is not registered", one.metrics),
-            Ready::Foreign { connector } => format!("{} is answered by another connector ({connector})", one.metrics),
+            Ready::Foreign { owner } => format!("{} is answered by {owner}", one.metrics),
             Ready::Unanswered { why } => why.clone(),
             Ready::Yes { .. } => continue,
         });

@@ -187,9 +187,7 @@ pub fn no_secret_in_argv(facts: &Facts) -> Found {
 /// Nobody but the agent's connectors listens on the metrics addresses.
 pub fn metrics_port(facts: &Facts) -> Found {
     let foreign = |one: &Connector| match &one.ready {
-        Ready::Foreign { connector } => {
-            Some(format!("{} is answered by another cloudflared (connector {connector})", one.metrics))
-        }
+        Ready::Foreign { owner } => Some(format!("{} is answered by {owner}", one.metrics)),
         _ => None,
     };
     let mut wrong: Vec<String> = vec![];

@@ -517,7 +517,7 @@ static FAULTS: &[Fault] = &[
         "foreign cloudflared on the port",
         |facts| {
             facts.early.listeners.as_mut().unwrap()[0].process = Some(process(55, 1, "cloudflared"));
-            facts.connectors[0].ready = Ready::Foreign { connector: "other".into() };
+            facts.connectors[0].ready = Ready::Foreign { owner: "other".into() };
         },
         &["metrics-port", "ready"],
         "127.0.0.1:2000 is taken by process 55 (cloudflared)",

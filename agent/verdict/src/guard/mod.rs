@@ -227,7 +227,7 @@ impl Verdict {
         }
         self.guard.stage = Stage::Peers { others, rank: group.rank(), canary };
         let since = self.outage.bad_for(now, self.config.flapping_window);
-        self.book.give(Order::ReadPeers { since });
+        self.book.give(Order::ReadPeers { since, version: None, zones: vec![] });
     }
 
     pub(crate) fn peers_read(&mut self, now: Mono, result: Result<Peers, Failure>) {
@@ -284,7 +284,7 @@ impl Verdict {
             return false;
         }
         let since = self.outage.bad_for(now, self.config.flapping_window);
-        self.book.give(Order::ReadPeers { since });
+        self.book.give(Order::ReadPeers { since, version: None, zones: vec![] });
         true
     }
 

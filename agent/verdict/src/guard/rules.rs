@@ -155,8 +155,9 @@ mod tests {
             age: age(n),
             live: *live,
             reporting: *reporting,
+            same_version: None,
         };
-        let peers = Peers { grains: grains.iter().enumerate().map(grain).collect() };
+        let peers = Peers { grains: grains.iter().enumerate().map(grain).collect(), ..Peers::default() };
         judge_peers(&peers, &outage, now, &config, 2)
     }
 

@@ -33,7 +33,7 @@ pub fn group(present: Present<'_>, marked: bool, rival: bool) -> Answer<Group> {
         ],
     )?;
     let (setting, time) = (&present.scenario.world, present.time.unwrap_or_default());
-    let member = |id: String| Member { id, lifecycle: "InService".into(), healthy: true };
+    let member = |id: String| Member { id, lifecycle: "InService".into(), healthy: true, zone: None };
     let ids = (0..setting.group).map(|n| format!("i-{:016}", 50 + i64::from(n) - i64::from(setting.rank)));
     let mut members: Vec<Member> = ids.map(member).collect();
     let is = |what| present.scenario.now(what, time).and_then(|happening| happening.is.clone());
@@ -63,6 +63,7 @@ pub fn group(present: Present<'_>, marked: bool, rival: bool) -> Answer<Group> {
         members,
         suspended: is(What::Suspended).into_iter().collect(),
         refresh: is(What::Refresh),
+        launch: None,
         replaced: setting.replaced.iter().map(|before| *before + time).chain(gone).collect(),
     })
 }
@@ -85,9 +86,9 @@ pub fn peers(present: Present<'_>, since: Duration) -> Answer<Peers> {
             happening.who == crate::reader::Who::All && time.is_some_and(|time| happening.holds(time))
         });
         let reporting = if at.is(What::PeersDead) { 0 } else { others };
-        PeerGrain { age: present.now - end, live: if cut { 0 } else { reporting }, reporting }
+        PeerGrain { age: present.now - end, live: if cut { 0 } else { reporting }, reporting, same_version: None }
     };
-    Ok(Peers { grains: shown.map(grain).collect() })
+    Ok(Peers { grains: shown.map(grain).collect(), ..Peers::default() })
 }
 
 /// What a probe gives, and how long it takes.

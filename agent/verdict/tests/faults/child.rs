@@ -1,7 +1,7 @@
 //! cloudflared 2026.8.2 as it was observed, as far as its agent sees it; every random wait takes its longest.
 
 use crate::reader::{Scenario, What};
-use cflared_verdict::{Complaint, Observation, Ready, RunFact};
+use cflared_verdict::{Complaint, Ending, Observation, Ready, RunFact};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -129,7 +129,7 @@ impl Child {
         self.pid += 1;
         (self.alive, self.registered, self.registered_once) = (true, false, false);
         (self.backoff, self.spawned, self.frozen) = (1, present.now, present.is(What::Frozen));
-        let mut facts = vec![RunFact::Spawned { pid: self.pid }];
+        let mut facts = vec![RunFact::Spawned { pid: self.pid, pinned: None }];
         let complaint = if present.is(What::PortTaken) {
             Some(Complaint::PortTaken)
         } else if present.is(What::ConfigRefused) && self.version != "v2" {
@@ -176,7 +176,12 @@ impl Child {
             (SECOND * (1 << self.crashes.min(6))).min(LONGEST_RESPAWN)
         };
         self.next = Some((present.now + respawn_in, Step::Spawn));
-        RunFact::Exited { how: how.into(), after, respawn_in }
+        RunFact::Exited {
+            how: how.into(),
+            ending: if how.starts_with("signal") { Ending::Crash } else { Ending::Status },
+            after,
+            respawn_in: Some(respawn_in),
+        }
     }
 
     /// Something began or ended.
@@ -200,14 +205,14 @@ impl Child {
         let silent = |why: &str| Ready::Unanswered { why: why.into() };
         let (takes, ready) = match () {
             () if present.is(What::PortTaken) => {
-                (Duration::ZERO, Ready::Foreign { connector: "5c1ad4d6-1b9f-43f5-8d0c-6b0d1f1f6d0a".into() })
+                (Duration::ZERO, Ready::Foreign { owner: "5c1ad4d6-1b9f-43f5-8d0c-6b0d1f1f6d0a".into() })
             }
             () if !self.alive => (Duration::ZERO, silent("connection refused")),
             () if self.frozen => (SECOND * 2, silent("no answer within 2 s")),
             () if self.registered => (Duration::ZERO, Ready::Yes { connections: 4 }),
             () => (Duration::ZERO, Ready::No),
         };
-        (takes, Observation { ready, ha_connections: None })
+        (takes, Observation { ready, ha_connections: None, tries: None, transport: None })
     }
 }
 

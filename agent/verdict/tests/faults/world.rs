@@ -219,7 +219,7 @@ impl<'a> World<'a> {
             Order::Install { version } => Outcome::Installed(self.install(&version.0)),
             Order::MarkUnhealthy | Order::MarkHealthy => self.mark(*order == Order::MarkUnhealthy)?,
             Order::ReadGroup => Outcome::Group(answers::group(present, self.marked, self.rival)?),
-            Order::ReadPeers { since } => Outcome::Peers(answers::peers(present, *since)?),
+            Order::ReadPeers { since, .. } => Outcome::Peers(answers::peers(present, *since)?),
             Order::ReadHoldTag => Outcome::HoldTag(answers::hold_tag(present)?),
             Order::ReadPlace => Outcome::Place(answers::place(present, self.marked, self.rival)?),
             Order::ReadNotices => Outcome::Notices(Notices::default()),

@@ -4,7 +4,7 @@ use super::fault::{Kind, Obstacle};
 use super::secret::Flaw;
 use super::trace::Entry;
 use super::{Ev, Fleet, Ms, S};
-use cflared_verdict::{Complaint, Event, Ready, RunFact, RunId};
+use cflared_verdict::{Complaint, Ending, Event, Ready, RunFact, RunId};
 use std::time::Duration;
 
 /// One connector: a child process, or the pause between two of them.
@@ -159,7 +159,7 @@ impl Fleet {
         self.plans += 1;
         let pid = u32::try_from(self.plans % 1_000_000).unwrap_or(1) + 1;
         self.note(i, Entry::Spawned(run));
-        self.tell(i, Event::Run(run, RunFact::Spawned { pid }));
+        self.tell(i, Event::Run(run, RunFact::Spawned { pid, pinned: None }));
         self.look_by(i, now + S);
         match self.obstacle(i, version) {
             Some(Obstacle::Config) => {
@@ -185,7 +185,7 @@ impl Fleet {
     fn not_spawned(&mut self, i: usize, run: RunId) {
         let respawn_in = Duration::from_millis(self.pause(i, run, 0));
         let why = "cloudflared: no such file".to_string();
-        self.tell(i, Event::Run(run, RunFact::NotSpawned { why, respawn_in }));
+        self.tell(i, Event::Run(run, RunFact::NotSpawned { why, respawn_in: Some(respawn_in) }));
     }
 
     fn complain(&mut self, i: usize, run: RunId, complaint: Complaint) {
@@ -302,7 +302,18 @@ impl Fleet {
         self.note(i, Entry::Exited(run));
         let respawn_in = self.pause(i, run, ran);
         let (after, respawn_in) = (Duration::from_millis(ran), Duration::from_millis(respawn_in));
-        self.tell(i, Event::Run(run, RunFact::Exited { how: "exit status: 1".into(), after, respawn_in }));
+        self.tell(
+            i,
+            Event::Run(
+                run,
+                RunFact::Exited {
+                    how: "exit status: 1".into(),
+                    ending: Ending::Status,
+                    after,
+                    respawn_in: Some(respawn_in),
+                },
+            ),
+        );
     }
 
     /// The child is no more; says when the next one is executed.

@@ -19,7 +19,7 @@ impl Fleet {
         let since = u64::try_from(since.as_millis()).unwrap_or(Ms::MAX / 4);
         let first = self.now.saturating_sub(since + MIN) / MIN + 1;
         let grains = (first..=self.now / MIN).rev().filter_map(|minute| self.grain(i, minute)).collect();
-        Ok(Peers { grains })
+        Ok(Peers { grains, ..Peers::default() })
     }
 
     /// How many others refused a version of the secret at the end of one of the last minutes, as far as it can be read.
@@ -56,7 +56,7 @@ impl Fleet {
             live += u32::from(value);
         }
         let age = Duration::from_millis(self.now - minute * MIN);
-        any.then_some(PeerGrain { age, live, reporting })
+        any.then_some(PeerGrain { age, live, reporting, same_version: None })
     }
 
     /// What the instance said at the end of that minute, if it can be read by now.

@@ -165,6 +165,7 @@ impl Fleet {
             id: self.instances[member.i].id.clone(),
             lifecycle: member.lifecycle.into(),
             healthy: member.healthy,
+            zone: Some(format!("us-east-1{}", (b'a' + self.instances[member.i].zone) as char)),
         };
         let members: Vec<_> = self.group.members.iter().map(member).collect();
         let unsettled: Vec<usize> = self
@@ -211,7 +212,7 @@ impl Fleet {
             recent.filter(|done| counts(done.cause)).map(|done| Duration::from_millis(self.now - done.at)).collect();
         let suspended = PROCESSES.iter().filter(|name| self.suspended(name)).map(|name| (*name).into()).collect();
         let refresh = self.refreshing().then(|| "InProgress".into());
-        Ok(Group { name: "tunnel".into(), me, members, suspended, refresh, replaced })
+        Ok(Group { name: "tunnel".into(), me, members, suspended, refresh, replaced, launch: None })
     }
 
     /// SetInstanceHealth, by the instance itself. Says whether the group heard it.

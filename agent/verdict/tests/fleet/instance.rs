@@ -253,12 +253,18 @@ impl Fleet {
         for run in runs {
             let Some(child) = self.instances[i].children.get(&run) else { continue };
             let ready = if foreign && !child.up() {
-                Ready::Foreign { connector: "99d71024-d8dd-46b7-91da-3bbde52706a5".into() }
+                Ready::Foreign { owner: "99d71024-d8dd-46b7-91da-3bbde52706a5".into() }
             } else {
                 child.ready(now)
             };
             good |= matches!(ready, Ready::Yes { .. });
-            self.tell(i, Event::Run(run, RunFact::Observed(Observation { ready, ha_connections: None })));
+            self.tell(
+                i,
+                Event::Run(
+                    run,
+                    RunFact::Observed(Observation { ready, ha_connections: None, tries: None, transport: None }),
+                ),
+            );
         }
         let instance = &mut self.instances[i];
         instance.good_since = if good { instance.good_since.or(Some(now)) } else { None };

@@ -42,6 +42,8 @@ impl Fleet {
             Order::Restart { .. } => rng.between(20, 2 * S),
             Order::Drain { .. } if frozen => 31 * S,
             Order::Drain { .. } => rng.between(20, 2 * S),
+            Order::ProbeEdge { .. } if network => S,
+            Order::ProbeEdge { .. } | Order::Adopt { .. } => rng.between(5, 50),
             Order::Probe { .. } if network => rng.between(5 * S, 10 * S),
             Order::Probe { .. } => rng.between(50, S),
             Order::ReadHoldTag | Order::ReadNotices if imds => rng.between(2 * S, 6 * S),
@@ -119,7 +121,7 @@ impl Fleet {
                 let planted = self.plant.group(&self.instances[i].id, result);
                 planted.map(Outcome::Group)
             }
-            Order::ReadPeers { since } => {
+            Order::ReadPeers { since, .. } => {
                 let result = self.read_peers(i, *since);
                 self.watch.peers_read(i, self.now, result.is_ok());
                 self.plant.peers(result).map(Outcome::Peers)
@@ -143,7 +145,8 @@ impl Fleet {
             Order::ReadRefusals => self.plant.refusals(self.read_refusals(i)).map(Outcome::Refusals),
             Order::CompleteHook { hook, result } => self.complete_hook(i, *hook, *result).map(|()| Outcome::Done),
             Order::Heartbeat { hook } => self.heartbeat(i, *hook).map(|()| Outcome::Done),
-            Order::Answer { .. } => Ok(Outcome::Done),
+            Order::Answer { .. } | Order::Adopt { .. } => Ok(Outcome::Done),
+            Order::ProbeEdge { .. } => Err(Failure::new(FailureKind::Host, "the edge was not tried")),
         }
     }
 

@@ -71,14 +71,15 @@ impl Plant {
 }
 
 fn all_clear(me: &str) -> Group {
-    let member = |id: &str| Member { id: id.into(), lifecycle: "InService".into(), healthy: true };
+    let member = |id: &str| Member { id: id.into(), lifecycle: "InService".into(), healthy: true, zone: None };
     let members = vec![member(me), member("i-fffffffffffffffff")];
     Group { name: "tunnel".into(), me: me.into(), members, ..Group::default() }
 }
 
 fn alive() -> Peers {
-    let grain = |minute: u64| PeerGrain { age: Duration::from_secs(minute * 60), live: 1, reporting: 1 };
-    Peers { grains: (0..10).map(grain).collect() }
+    let grain =
+        |minute: u64| PeerGrain { age: Duration::from_secs(minute * 60), live: 1, reporting: 1, same_version: None };
+    Peers { grains: (0..10).map(grain).collect(), ..Peers::default() }
 }
 
 fn lowest(mut group: Group) -> Group {

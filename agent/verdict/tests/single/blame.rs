@@ -2,7 +2,8 @@
 
 use crate::world::{FOUR, World};
 use cflared_verdict::{
-    Blame, Complaint, Confidence, DecisionKind, FailureKind, Health, Order, Reach, Ready, Reason, RunFact, RunId,
+    Blame, Complaint, Confidence, DecisionKind, Ending, FailureKind, Health, Order, Reach, Ready, Reason, RunFact,
+    RunId,
 };
 use std::time::Duration;
 
@@ -107,13 +108,18 @@ fn a_crash_loop_is_the_processs_own_unless_it_says_why() {
         world.ready = Ready::No;
         for _ in 0..14 {
             let (after, respawn_in) = (Duration::from_secs(4), Duration::from_secs(5));
-            let exited = RunFact::Exited { how: "exit status: 1".into(), after, respawn_in };
+            let exited = RunFact::Exited {
+                how: "exit status: 1".into(),
+                ending: Ending::Status,
+                after,
+                respawn_in: Some(respawn_in),
+            };
             world.tell(cflared_verdict::Event::Run(RunId(1), exited));
             if let Some(complaint) = complaint {
                 world.complain(complaint);
             }
             world.run(5);
-            world.tell(cflared_verdict::Event::Run(RunId(1), RunFact::Spawned { pid: 7 }));
+            world.tell(cflared_verdict::Event::Run(RunId(1), RunFact::Spawned { pid: 7, pinned: None }));
             world.run(5);
         }
         blame(&world)

@@ -380,7 +380,7 @@ fn the_first_mark_needs_the_minute_of_the_connector_that_there_is() {
 fn an_empty_group_is_no_permission() {
     let world = broken(600, |world| world.group = Ok(Group { me: ME.into(), ..Group::default() }));
     assert_eq!(world.count(is_mark), 0);
-    let stranger = Member { id: "i-1".into(), lifecycle: "InService".into(), healthy: true };
+    let stranger = Member { id: "i-1".into(), lifecycle: "InService".into(), healthy: true, zone: None };
     let world = broken(600, |world| world.group = Ok(Group { members: vec![stranger], ..Group::default() }));
     assert_eq!(world.count(is_mark), 0);
 }

@@ -2,7 +2,8 @@
 
 use crate::world::{FOUR, World, installed};
 use cflared_verdict::{
-    Carried, Event, FailureKind, Health, Mark, Observation, Order, Ready, Reason, Request, RunFact, RunId, VersionId,
+    Carried, Ending, Event, FailureKind, Health, Mark, Observation, Order, Purpose, Ready, Reason, Request, RunFact,
+    RunId, VersionId,
 };
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ mod boot {
             [
                 Order::ReadSecret { known: None },
                 Order::Install { version: VersionId("v1".into()) },
-                Order::Start { run: RunId(1), generation: installed.generation, slot: 0 },
+                Order::Start { run: RunId(1), generation: installed.generation, slot: 0, purpose: Purpose::Serve },
                 Order::Commit { generation: installed.generation },
             ]
         );
@@ -106,7 +107,7 @@ mod boot {
         let mut world = World::booted(None);
         world.ready = Ready::No;
         for _ in 0..8 {
-            let observation = Observation { ready: Ready::No, ha_connections: Some(1) };
+            let observation = Observation { ready: Ready::No, ha_connections: Some(1), tries: None, transport: None };
             world.tell(Event::Run(RunId(1), RunFact::Observed(observation)));
             world.run(5);
         }
@@ -155,10 +156,15 @@ mod outage {
         world.run(80);
         let run = world.verdict.view(world.now).runs[0].0;
         let second = Duration::from_secs(1);
-        let exited = RunFact::Exited { how: "exit status: 1".into(), after: second, respawn_in: second };
+        let exited = RunFact::Exited {
+            how: "exit status: 1".into(),
+            ending: Ending::Status,
+            after: second,
+            respawn_in: Some(second),
+        };
         world.tell(Event::Run(run, exited));
         world.run(1);
-        world.tell(Event::Run(run, RunFact::Spawned { pid: 200 }));
+        world.tell(Event::Run(run, RunFact::Spawned { pid: 200, pinned: None }));
         world.run(120);
         assert_eq!(world.when(is_restart).map(|second| second - begin), Some(81 + 90));
     }
@@ -249,8 +255,9 @@ mod outage {
         world.ready = Ready::Unanswered { why: "connection refused".into() };
         let gone = RunFact::Exited {
             how: "signal: 9 (SIGKILL)".into(),
+            ending: Ending::Crash,
             after: Duration::from_secs(400),
-            respawn_in: Duration::from_secs(60),
+            respawn_in: Some(Duration::from_secs(60)),
         };
         world.tell(Event::Run(RunId(1), gone));
         world.run(120);
@@ -283,7 +290,7 @@ mod outage {
     #[test]
     fn another_cloudflared_on_the_port_is_no_registration() {
         let mut world = World::registered();
-        world.ready = Ready::Foreign { connector: "someone".into() };
+        world.ready = Ready::Foreign { owner: "someone".into() };
         world.run(10);
         assert_eq!(world.verdict.health(), Health::Broken);
         assert!(world.verdict.view(world.now).why.contains("someone"));
@@ -309,7 +316,7 @@ mod rotation {
                 Order::Install { version: VersionId("v2".into()) },
                 Order::CompareOrigins { old: installed(1, "v1").generation, new: generation },
                 Order::MeasureMemory { like: RunId(1) },
-                Order::Start { run: RunId(2), generation, slot: 1 },
+                Order::Start { run: RunId(2), generation, slot: 1, purpose: Purpose::Serve },
                 Order::Commit { generation },
                 Order::Drain { run: RunId(1) },
             ]

@@ -154,7 +154,7 @@ impl World {
     fn report(&mut self, id: OrderId, result: Result<Outcome, Failure>, order: Order) {
         self.verdict.handle(self.now, Event::Done(id, result));
         if let Order::Start { run, .. } | Order::Restart { run, .. } = order {
-            self.verdict.handle(self.now, Event::Run(run, RunFact::Spawned { pid: 100 + run.0 }));
+            self.verdict.handle(self.now, Event::Run(run, RunFact::Spawned { pid: 100 + run.0, pinned: None }));
         }
     }
 
@@ -200,7 +200,7 @@ impl World {
                 Ok(group) => Outcome::Group(group.clone()),
                 Err(kind) => return Some(Err(Failure::new(*kind, "the group is not told"))),
             },
-            Order::ReadPeers { since } => match self.peers {
+            Order::ReadPeers { since, .. } => match self.peers {
                 Ok(reported) => Outcome::Peers(self.grains(*since, reported)),
                 Err(kind) => return Some(Err(Failure::new(kind, "no metrics are told"))),
             },
@@ -223,11 +223,18 @@ impl World {
 
     /// The whole minutes that ended within `since`, each as `reported`.
     fn grains(&self, since: Duration, reported: Option<(u32, u32)>) -> Peers {
-        let grain =
-            |age| reported.map(|(live, reporting)| PeerGrain { age: Duration::from_secs(age), live, reporting });
+        let grain = |age| {
+            reported.map(|(live, reporting)| PeerGrain {
+                age: Duration::from_secs(age),
+                live,
+                reporting,
+                same_version: None,
+            })
+        };
         let last = self.now.since_boot().as_secs() % 60;
         Peers {
             grains: (0..10).map(|n| last + 60 * n).filter(|age| *age <= since.as_secs()).filter_map(grain).collect(),
+            ..Peers::default()
         }
     }
 
@@ -270,7 +277,7 @@ impl World {
         for (run, generation) in self.runs.clone() {
             let version = self.versions[&generation].as_str();
             let ready = self.ready_of.get(version).unwrap_or(&self.ready).clone();
-            let observation = Observation { ready, ha_connections: None };
+            let observation = Observation { ready, ha_connections: None, tries: None, transport: None };
             self.tell(Event::Run(run, RunFact::Observed(observation)));
         }
     }
@@ -306,7 +313,7 @@ pub fn installed(generation: u64, version: &str) -> Installed {
 
 /// A group of these instances, all well, of which the first is this one.
 pub fn group(ids: &[&str]) -> Group {
-    let member = |id: &&str| Member { id: (*id).into(), lifecycle: "InService".into(), healthy: true };
+    let member = |id: &&str| Member { id: (*id).into(), lifecycle: "InService".into(), healthy: true, zone: None };
     let members = ids.iter().map(member).collect();
     Group { name: "tunnel-prd".into(), me: ids[0].into(), members, ..Group::default() }
 }

@@ -117,6 +117,7 @@ fn the_group_is_read_whole() {
             id: id.into(),
             lifecycle: lifecycle.into(),
             healthy,
+            zone: None,
         };
         let members = [(INSTANCE, "InService", true), (OTHER, "Terminating:Wait", false), ("i-9", "Standby", false)];
         assert_eq!(group.members, members.map(member));

@@ -88,7 +88,7 @@ async fn read(url: &str) -> Result<Vec<PeerGrain>, Failure> {
 }
 
 fn grain(age: u64, live: u32, reporting: u32) -> PeerGrain {
-    PeerGrain { age: Duration::from_secs(age), live, reporting }
+    PeerGrain { age: Duration::from_secs(age), live, reporting, same_version: None }
 }
 
 #[test]
