@@ -16,6 +16,8 @@ pub mod dns;
 
 pub mod mysql;
 
+pub mod tunnelrpc;
+
 pub mod load;
 
 pub mod cloudflared;

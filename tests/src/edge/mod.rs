@@ -15,6 +15,7 @@ pub mod control;
 pub(crate) mod ids;
 mod journal;
 mod listener;
+pub mod orders;
 mod quic;
 mod registrar;
 mod state;
@@ -24,8 +25,9 @@ pub mod wire;
 pub use block::Block;
 pub use clients::{BrokenOff, ClientCounts, Route};
 pub use journal::{Event, Gap, Micros, Registered, What};
+pub use orders::Order;
 pub use state::{Connection, Knocks, Snapshot};
-pub use wire::{Order, Who};
+pub use wire::Who;
 
 use listener::Gate;
 use nix::sys::signal::{Signal, kill};

@@ -2,7 +2,8 @@
 
 use super::clients::{BrokenOff, Carrier, ClientCounts, Waiting};
 use super::journal::{Event, Journal, Micros, What};
-use super::wire::{Order, ToConnector, Who};
+use super::orders::Order;
+use super::wire::{ToConnector, Who};
 use super::{Conduct, Scope};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -5,6 +5,7 @@
 //! A client's stream is not multiplexed: the edge asks for it with [`ToConnector::Open`], and the connector dials the
 //! edge's data address and begins with [`Join`].
 
+use super::orders::Order;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
@@ -82,38 +83,6 @@ pub enum ToConnector {
 pub struct Join {
     /// The stream that was asked for.
     pub stream: u64,
-}
-
-/// What a connector can be told to do to itself, through its own connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case")]
-pub enum Order {
-    /// End at once with this exit status, without unregistering.
-    Exit {
-        /// 0 to 255.
-        status: u8,
-    },
-    /// SIGKILL itself: what a crash looks like from outside, without a core.
-    Crash,
-    /// SIGSTOP itself: the process lives, and answers nothing. [`Edge::thaw`](super::Edge::thaw) ends it.
-    Freeze,
-    /// Close standard output and standard error; keep working.
-    CloseOutput,
-    /// Write this many bytes without a newline to standard error.
-    Flood {
-        /// How many.
-        bytes: usize,
-    },
-    /// Write one line, as it is, to standard error.
-    Print {
-        /// The line, without its newline.
-        line: String,
-    },
-    /// Answer `/ready` and `/diag/tunnel` with another connector's id.
-    ForeignId {
-        /// The id to show.
-        connector: String,
-    },
 }
 
 /// The reading half of a connection.
