@@ -14,7 +14,7 @@ mod ingress;
 mod log;
 mod metrics;
 mod notify;
-mod orders;
+pub mod orders;
 mod pages;
 mod preamble;
 mod run;

@@ -4,7 +4,7 @@ use super::args::Flags;
 use super::log::Log;
 use super::setup::{Config, Setup, go_error};
 use super::state::{Shared, Stop};
-use super::{ingress, pages, preamble, supervisor};
+use super::{ingress, orders, pages, preamble, supervisor};
 use crate::edge::ids;
 use crate::http;
 use std::process::ExitCode;
@@ -42,6 +42,7 @@ async fn start(flags: Flags, config: Config, tunnel: Option<String>, log: &Log) 
     }
     let (exit, mut exits) = mpsc::unbounded_channel();
     let shared = Shared::new(setup, log.clone(), connector, exit);
+    orders::listen(&shared).map_err(|error| format!("failed to listen for orders: {error}"))?;
     tokio::time::sleep(shared.scaled(START_UP)).await;
     let metrics = listen(&shared).await?;
     serve_metrics(&shared, metrics);

@@ -3,6 +3,7 @@
 
 use crate::FAST;
 use crate::world::{DEADLINE, PROGRAM, SECRET, Standin, TUNNEL, World, get, post};
+use cflared_tests::cloudflared::orders;
 use cflared_tests::edge::{Conduct, Event, Order, Scope, What, control};
 use cflared_tests::http;
 use nix::sys::signal::Signal;
@@ -185,6 +186,21 @@ async fn it_exits_and_crashes_on_order() {
     assert_eq!(lost, 4, "without unregistering");
     let (_world, standin) = ordered(&Order::Crash).await;
     assert_eq!(standin.ends().await.0.signal(), Some(9));
+}
+
+#[tokio::test]
+async fn it_takes_orders_without_an_edge_too() {
+    let world = World::new().await;
+    let mut standin = world.run(FAST);
+    world.connections(4).await;
+    let connector = world.edge.events()[0].who.connector.clone();
+    assert_eq!(orders::pid(&connector), Some(standin.pid().as_raw()));
+    orders::give(&connector, &Order::Print { line: "as ordered".into() }).unwrap();
+    standin.says(|log| log.contains("as ordered\n")).await;
+    orders::give(&connector, &Order::Exit { status: 9 }).unwrap();
+    assert_eq!(standin.ends().await.0.code(), Some(9));
+    assert_eq!(orders::pid(&connector), None);
+    assert!(orders::give(&connector, &Order::Crash).is_err(), "it is gone");
 }
 
 #[tokio::test]
