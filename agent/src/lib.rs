@@ -28,3 +28,6 @@ pub mod log;
 pub mod agent;
 
 pub mod cli;
+
+#[cfg(test)]
+mod testing;

@@ -1,9 +1,10 @@
 //! A small HTTP server for the tests of this room: it keeps what it was asked and answers by a script.
 
+pub(crate) use crate::testing::{Directory, Full, Refusing, until};
+
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::Builder;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -80,46 +81,12 @@ async fn read(stream: &mut TcpStream) -> Option<Asked> {
     Some(Asked { head, body })
 }
 
-/// An address on loopback where connections are refused.
-pub async fn refusing() -> String {
-    format!("http://{}", TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap())
-}
-
 pub fn http_client() -> aws_sdk_cloudwatch::config::SharedHttpClient {
     Builder::new().build_http()
 }
 
 pub fn credentials() -> Credentials {
     Credentials::new("AKIDEXAMPLE", "made-up", None, None, "test")
-}
-
-/// Polls until `condition` holds; a generous deadline makes a hang a failure.
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    for _ in 0..2000 {
-        if condition() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it never came to this: {what}");
-}
-
-/// A directory of the test's own, removed at the end.
-pub struct Directory(pub std::path::PathBuf);
-
-impl Directory {
-    pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("cflared-act-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Runs a test on a current_thread runtime, as the agent does.

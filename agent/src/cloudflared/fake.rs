@@ -2,21 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub(crate) use crate::testing::until;
+
+use crate::testing::Directory;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-/// A directory that is removed with its contents.
-pub(crate) struct Dir(PathBuf);
+/// A directory for a script and what it writes.
+pub(crate) struct Dir(Directory);
 
 impl Dir {
     pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("cflared-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
+        Self(Directory::new())
     }
 
     pub(crate) fn join(&self, name: &str) -> PathBuf {
@@ -27,7 +24,7 @@ impl Dir {
     /// hold it open for writing, and executing it would fail with ETXTBSY.
     pub(crate) fn script(&self, body: &str) -> PathBuf {
         let (text, script) = (self.join("script.txt"), self.join("cloudflared"));
-        std::fs::write(&text, format!("#!/bin/sh\nD={}\n{body}\n", self.0.display())).unwrap();
+        std::fs::write(&text, format!("#!/bin/sh\nD={}\n{body}\n", self.0.path().display())).unwrap();
         let copied = Command::new("install").arg("-m755").arg(&text).arg(&script).status().unwrap();
         assert!(copied.success());
         script
@@ -42,23 +39,6 @@ impl Dir {
     pub(crate) fn pids(&self, name: &str) -> Vec<u32> {
         self.read(name).lines().map(|line| line.trim().parse().unwrap()).collect()
     }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Waits until it is so; gives up after 10 s.
-pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    for _ in 0..5000 {
-        if so() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    panic!("never: {what}");
 }
 
 /// The state letter of a process: `S`, `T`, `Z` …; none if there is no such process.

@@ -20,9 +20,9 @@ const RESTART_GRACE: Duration = Duration::from_secs(5);
 /// What a child gets beyond the grace period that it was told: it exits only after that.
 const EXIT_MARGIN: Duration = Duration::from_secs(1);
 
-/// How long its last lines are waited for after an exit. They are in the pipe already, unless a process that left the
-/// group holds it open.
-const LAST_LINES: Duration = Duration::from_millis(100);
+/// How long its last lines are waited for after an exit. They are in the pipe already, and its end behind them, unless a
+/// process that left the group holds it open; a busy host may take this long to get round to reading them.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// What the holder of a handle wants.
 #[derive(Debug)]

@@ -1,29 +1,10 @@
 use super::*;
 use crate::bundle::{Rule, Service};
+use crate::testing::{Directory, Full, Refusing, ended};
 use cflared_verdict::Reach;
 use evidence::{LONGEST, Try, best, printable};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
-
-/// A listener whose queue is full: the kernel drops what would connect.
-pub struct FullListener {
-    pub address: SocketAddr,
-    _held: (TcpListener, Vec<TcpStream>),
-}
-
-impl FullListener {
-    pub async fn new() -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(1).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut waiting = Vec::new();
-        while let Ok(connected) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
-            waiting.push(connected.unwrap());
-        }
-        Self { address, _held: (listener, waiting) }
-    }
-}
+use tokio::net::{TcpListener, UnixListener};
 
 fn edges(arguments: &[&str]) -> Edges {
     Edges::of_arguments(&arguments.iter().copied().map(String::from).collect::<Vec<_>>())
@@ -142,8 +123,7 @@ async fn whatever_an_origin_says_it_is_there() {
 #[tokio::test]
 async fn http_and_sockets_are_connected_to_and_no_more() {
     let http = server(b"", Then::Wait).await;
-    let directory = std::env::temp_dir().join(format!("cflared-probe-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
+    let directory = Directory::new();
     let (there, gone, dead) = (directory.join("a"), directory.join("b"), directory.join("c"));
     let _listener = UnixListener::bind(&there).unwrap();
     drop(UnixListener::bind(&dead).unwrap());
@@ -166,7 +146,6 @@ async fn http_and_sockets_are_connected_to_and_no_more() {
         (Reach::Untried, none),
     ];
     assert_eq!(found, expected);
-    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[tokio::test]
@@ -195,16 +174,12 @@ async fn lost(old: &[(&str, &str, &str)], new: &[(&str, &str, &str)]) -> Vec<Str
     Prober::new(&resolver, edges(&[])).lost(&rules(old), &rules(new)).await
 }
 
-/// An address where connections are refused.
-async fn refusing() -> String {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
-}
-
 #[tokio::test]
 async fn a_hostname_is_lost_whose_old_origin_answers_and_whose_new_one_does_not() {
     let well = server(b"\x30\0\0\0\x0a8.4.2\0more", Then::Wait).await;
     let (well, other) = (format!("tcp://{well}"), format!("tcp://{}", server(b"", Then::Wait).await));
-    let (dead, gone) = (format!("tcp://{}", refusing().await), format!("tcp://{}", refusing().await));
+    let refusing = [Refusing::new(), Refusing::new()];
+    let [dead, gone] = refusing.each_ref().map(|refusing| format!("tcp://{}", refusing.address()));
     let (well, other, dead, gone) = (well.as_str(), other.as_str(), dead.as_str(), gone.as_str());
     let line = |name: &str| format!("{name}: {dead} does not answer (connection refused); {well} does");
     let none: Vec<String> = vec![];
@@ -241,7 +216,8 @@ async fn what_stays_as_it_is_is_not_connected_to_and_the_rest_once() {
     let same = format!("tcp://{}", listener.local_addr().unwrap());
     let counted = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let old = format!("tcp://{}", counted.local_addr().unwrap());
-    let dead = format!("tcp://{}", refusing().await);
+    let refusing = Refusing::new();
+    let dead = format!("tcp://{}", refusing.address());
     let names: Vec<String> = (0..30).map(|number| format!("db-{number}")).collect();
     let rules = |service: &'static str, changed: &'static str| {
         let changed = names.iter().map(move |name| (name.as_str(), "", changed));
@@ -263,7 +239,7 @@ async fn what_stays_as_it_is_is_not_connected_to_and_the_rest_once() {
 
 #[tokio::test]
 async fn many_changed_origins_are_all_tried_at_the_same_time() {
-    let full = FullListener::new().await;
+    let full = Full::new().await;
     let well = format!("tcp://{}", server(b"", Then::Wait).await);
     let names: Vec<String> = (0..30).map(|number| format!("db-{number}")).collect();
     let silent: Vec<String> = (0..30).map(|number| format!("tcp://127.0.{number}.1:{}", full.address.port())).collect();
@@ -271,7 +247,7 @@ async fn many_changed_origins_are_all_tried_at_the_same_time() {
     services[29] = format!("tcp://{}", full.address);
     let old: Vec<_> = names.iter().map(|name| (name.as_str(), "", well.as_str())).collect();
     let new: Vec<_> = names.iter().zip(&services).map(|(name, to)| (name.as_str(), "", to.as_str())).collect();
-    let lost = tokio::time::timeout(Duration::from_secs(10), lost(&old, &new)).await.unwrap();
+    let lost = ended(lost(&old, &new)).await;
     assert_eq!(lost[10], "and 20 more hostnames", "{lost:?}");
 }
 
@@ -291,17 +267,17 @@ fn an_hour_of_probes_and_a_day_of_them_stay_below_what_a_mysql_server_counts() {
 
 #[tokio::test]
 async fn an_origin_that_takes_no_connection_is_silent_and_holds_up_nobody() {
-    let full = FullListener::new().await;
+    let full = Full::new().await;
     let well = server(b"", Then::Wait).await;
     let services = [format!("tcp://{}", full.address), format!("http://{well}")];
-    let found = tokio::time::timeout(Duration::from_secs(15), origins(&services)).await.unwrap();
+    let found = ended(origins(&services)).await;
     assert_eq!(found[0], (Reach::Silent, format!("{}: no answer", full.address)));
     assert_eq!(found[1].0, Reach::Answered);
 }
 
 #[tokio::test]
 async fn a_probe_that_is_given_up_ends() {
-    let full = FullListener::new().await;
+    let full = Full::new().await;
     let service = Service::parse(&format!("tcp://{}", full.address)).unwrap();
     let resolver = Resolver::with_name_servers(vec!["127.0.0.1:9".parse().unwrap()]);
     let prober = Prober::new(&resolver, edges(&["--edge", &full.address.to_string()]));
@@ -314,5 +290,5 @@ async fn a_probe_that_is_given_up_ends() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
+    ended(gone).await;
 }

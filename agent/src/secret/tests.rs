@@ -4,7 +4,6 @@ use super::{Error, Read, read};
 use crate::identity::tests::server::{Reply, Server};
 use crate::identity::tests::world::{Imds, aws, aws_server, region, secret_of};
 use cflared_verdict::{Failure, FailureKind, VersionId};
-use std::time::Duration;
 
 const NAME: &str = "/adventive/cloudflared/dev";
 
@@ -14,7 +13,7 @@ async fn read_of(
     known: Option<&VersionId>,
 ) -> (Result<Read, Error>, Server) {
     let imds = Imds::start().await;
-    let server = aws_server(Duration::ZERO, move |_| reply()).await;
+    let server = aws_server(move |_| reply()).await;
     let client = aws(&imds, &server.url()).secrets_manager(&region());
     (read(&client, NAME, known).await, server)
 }
@@ -29,7 +28,7 @@ async fn one_read_is_one_request_for_the_current_version() {
     assert!(matches!(read.unwrap(), Read::New(payload) if payload.version.0 == "v1"));
     let seen = server.seen();
     assert_eq!(seen.len(), 1);
-    let asked: serde_json::Value = serde_json::from_slice(&seen[0].request.body).unwrap();
+    let asked: serde_json::Value = serde_json::from_slice(&seen[0].body).unwrap();
     assert_eq!(asked, serde_json::json!({"SecretId": NAME, "VersionStage": "AWSCURRENT"}));
 }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub fn program() -> &'static str {
     static PROGRAM: OnceLock<String> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let output = Command::new(env!("CARGO"))
+        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["build", "--message-format=json", "--example", "install"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()

@@ -1,5 +1,5 @@
 use super::*;
-use crate::act::testing::{Asked, Http, Reply, credentials, http_client, refusing, run};
+use crate::act::testing::{Asked, Http, Refusing, Reply, credentials, http_client, run};
 use aws_sdk_autoscaling::config::{BehaviorVersion, Region};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -171,7 +171,7 @@ fn each_trouble_has_its_kind() {
             );
             assert!(text.contains(&format!("{code}: made up")), "{text}");
         }
-        let error = autoscaling(&refusing().await).membership().await.unwrap_err();
+        let error = autoscaling(&Refusing::new().url()).membership().await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Unreachable);
         assert!(error.to_string().contains("onnection refused"), "{error}");
         let cut = Http::start(|_, _| Reply::Cut).await;

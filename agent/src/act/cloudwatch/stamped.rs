@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// is forgotten cannot be stamped again. One run of minutes is two numbers, however long.
 const REMEMBERED: u64 = 15 * 24 * 3600;
 /// The most ranges that are kept. Only a clock that steps again and again makes a second one.
-const MOST_RANGES: usize = 64;
+pub(super) const MOST_RANGES: usize = 64;
 
 /// The moments that were stamped, as ranges of Unix seconds: from, and up to (not included). Sorted, apart.
 ///

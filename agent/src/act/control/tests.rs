@@ -11,10 +11,10 @@ fn at(seconds: u64) -> Mono {
 }
 
 fn listening(directory: &Directory) -> (Control, PathBuf) {
-    let mut control = Control::new(&directory.0);
+    let mut control = Control::new(directory.path());
     control.keep(at(0));
     assert_eq!(control.trouble, None);
-    (control, directory.0.join(SOCKET))
+    (control, directory.path().join(SOCKET))
 }
 
 fn said(text: &str) -> Answer {
@@ -33,7 +33,7 @@ async fn raw(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, String> {
 #[test]
 fn who_asks_is_heard_and_gets_the_answer() {
     run(async {
-        let directory = Directory::new("control-asked");
+        let directory = Directory::new();
         let (mut control, path) = listening(&directory);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let (answer, ()) = tokio::join!(ask(&path, Command::Reload), async {
@@ -57,7 +57,7 @@ fn the_lines_are_the_documented_ones() {
 #[test]
 fn what_is_no_question_is_told_so_and_asks_nothing() {
     run(async {
-        let directory = Directory::new("control-garbage");
+        let directory = Directory::new();
         let (mut control, path) = listening(&directory);
         let huge = vec![b'x'; 1 << 20];
         for (bytes, mentions) in [
@@ -80,7 +80,7 @@ fn what_is_no_question_is_told_so_and_asks_nothing() {
 #[test]
 fn who_says_nothing_holds_up_nobody_and_there_is_room_for_only_so_many() {
     run(async {
-        let directory = Directory::new("control-slow");
+        let directory = Directory::new();
         let (mut control, path) = listening(&directory);
         let mut slow = Vec::new();
         for _ in 1..server::CLIENTS {
@@ -109,7 +109,7 @@ fn who_says_nothing_holds_up_nobody_and_there_is_room_for_only_so_many() {
 #[test]
 fn who_goes_away_withdraws_nothing_and_makes_room() {
     run(async {
-        let directory = Directory::new("control-gone");
+        let directory = Directory::new();
         let (mut control, path) = listening(&directory);
         for _ in 0..2 * server::CLIENTS {
             let mut stream = UnixStream::connect(&path).await.unwrap();
@@ -125,7 +125,7 @@ fn who_goes_away_withdraws_nothing_and_makes_room() {
 #[test]
 fn several_wait_at_once_and_each_gets_its_own() {
     run(async {
-        let directory = Directory::new("control-many");
+        let directory = Directory::new();
         let (mut control, path) = listening(&directory);
         let mut clients = tokio::task::JoinSet::new();
         for _ in 0..server::CLIENTS {
@@ -148,7 +148,7 @@ fn several_wait_at_once_and_each_gets_its_own() {
 #[test]
 fn at_the_end_all_are_told_and_the_socket_is_gone() {
     run(async {
-        let directory = Directory::new("control-end");
+        let directory = Directory::new();
         let (mut control, path) = listening(&directory);
         let mut clients = tokio::task::JoinSet::new();
         for _ in 0..3 {
@@ -171,13 +171,13 @@ fn at_the_end_all_are_told_and_the_socket_is_gone() {
 #[test]
 fn what_a_dead_agent_left_is_replaced_and_what_a_living_one_has_is_not() {
     run(async {
-        let directory = Directory::new("control-stale");
-        let path = directory.0.join(SOCKET);
+        let directory = Directory::new();
+        let path = directory.path().join(SOCKET);
         drop(StdListener::bind(&path).unwrap());
         assert!(matches!(ask(&path, Command::Reload).await, Err(AskError::NoAgent { .. })));
         let (mut control, _) = listening(&directory);
 
-        let mut second = Control::new(&directory.0);
+        let mut second = Control::new(directory.path());
         second.keep(at(0));
         assert!(second.trouble.as_ref().is_some_and(|trouble| trouble.contains("another process does")), "{second:?}");
         second.close().await;
@@ -187,7 +187,7 @@ fn what_a_dead_agent_left_is_replaced_and_what_a_living_one_has_is_not() {
         assert_eq!(answer.unwrap(), said("mine"));
 
         // The second takes over when the first is gone, and is not removed by its end.
-        let mut second = Control::new(&directory.0);
+        let mut second = Control::new(directory.path());
         second.keep(at(0));
         fs::remove_file(&path).unwrap();
         second.keep(at(59));
@@ -203,28 +203,28 @@ fn what_a_dead_agent_left_is_replaced_and_what_a_living_one_has_is_not() {
 fn a_plain_file_a_link_and_a_leftover_give_way_and_a_directory_does_not() {
     run(async {
         for kind in ["file", "link", "leftover", "none"] {
-            let directory = Directory::new(&format!("control-{kind}"));
-            let (path, elsewhere) = (directory.0.join(SOCKET), directory.0.join("elsewhere"));
+            let directory = Directory::new();
+            let (path, elsewhere) = (directory.path().join(SOCKET), directory.path().join("elsewhere"));
             match kind {
                 "file" => fs::write(&path, "x").unwrap(),
                 "link" => {
                     fs::write(&elsewhere, "x").unwrap();
                     symlink(&elsewhere, &path).unwrap();
                 }
-                "leftover" => drop(StdListener::bind(directory.0.join("control.sock.new")).unwrap()),
-                _ => fs::remove_dir(&directory.0).unwrap(),
+                "leftover" => drop(StdListener::bind(directory.path().join("control.sock.new")).unwrap()),
+                _ => fs::remove_dir(directory.path()).unwrap(),
             }
             let (_control, path) = listening(&directory);
             assert_eq!(fs::symlink_metadata(&path).unwrap().mode() & 0o170_777, 0o140_600, "{kind}");
             assert!(!elsewhere.exists() || fs::read(&elsewhere).unwrap() == b"x");
-            assert!(!directory.0.join("control.sock.new").exists());
+            assert!(!directory.path().join("control.sock.new").exists());
         }
-        let directory = Directory::new("control-dir");
-        fs::create_dir(directory.0.join(SOCKET)).unwrap();
-        let mut control = Control::new(&directory.0);
+        let directory = Directory::new();
+        fs::create_dir(directory.path().join(SOCKET)).unwrap();
+        let mut control = Control::new(directory.path());
         control.keep(at(0));
         assert!(control.trouble.as_ref().is_some_and(|trouble| trouble.contains("irectory")), "{control:?}");
-        let mut long = Control::new(&directory.0.join("x".repeat(120)).join("y"));
+        let mut long = Control::new(&directory.path().join("x".repeat(120)).join("y"));
         long.keep(at(0));
         assert!(long.trouble.as_ref().is_some_and(|trouble| trouble.contains("less than 90 bytes")), "{long:?}");
     });
@@ -233,7 +233,7 @@ fn a_plain_file_a_link_and_a_leftover_give_way_and_a_directory_does_not() {
 #[test]
 fn a_socket_that_lost_its_name_is_made_again_and_who_waits_at_the_old_one_is_answered() {
     run(async {
-        let directory = Directory::new("control-lost");
+        let directory = Directory::new();
         let (mut control, path) = listening(&directory);
         let waiting = tokio::spawn({
             let path = path.clone();
@@ -254,8 +254,8 @@ fn a_socket_that_lost_its_name_is_made_again_and_who_waits_at_the_old_one_is_ans
 #[test]
 fn an_agent_that_dies_or_raves_is_told_of() {
     run(async {
-        let directory = Directory::new("control-raves");
-        let path = directory.0.join(SOCKET);
+        let directory = Directory::new();
+        let path = directory.path().join(SOCKET);
         let listener = tokio::net::UnixListener::bind(&path).unwrap();
         let flood = vec![b' '; 1 << 20];
         for (says, mentions) in [

@@ -15,8 +15,8 @@ fn held() -> Held {
 
 #[test]
 fn a_hold_lasts_from_its_writing_to_its_end_within_its_boot() {
-    let directory = Directory::new("hold-lasts");
-    let path = directory.0.join(HOLD_FILE);
+    let directory = Directory::new();
+    let path = directory.path().join(HOLD_FILE);
     assert_eq!(read(&path, BOOT, mono(150)), None);
     held().write(&path).unwrap();
     let hold = Hold { until: Some(mono(200)), note: "alice: maintenance".into() };
@@ -34,14 +34,14 @@ fn a_hold_lasts_from_its_writing_to_its_end_within_its_boot() {
         assert_eq!(read(&path, boot, mono(now)).as_ref(), wanted, "{boot:?} {now}");
     }
     assert_eq!((lift(&path).unwrap(), lift(&path).unwrap()), (true, false));
-    let left: Vec<_> = fs::read_dir(&directory.0).unwrap().collect();
+    let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
 fn what_cannot_be_used_holds_until_somebody_ends_it() {
-    let directory = Directory::new("hold-malformed");
-    let path = directory.0.join(HOLD_FILE);
+    let directory = Directory::new();
+    let path = directory.path().join(HOLD_FILE);
     let whole = serde_json::to_string(&held()).unwrap();
     let texts = [
         (String::new(), "EOF"),
@@ -74,9 +74,9 @@ fn what_cannot_be_used_holds_until_somebody_ends_it() {
 
 #[test]
 fn a_watch_tells_changes_only() {
-    let directory = Directory::new("hold-watch");
-    let path = directory.0.join(HOLD_FILE);
-    let mut watch = Watch::new(&directory.0, BOOT.map(String::from));
+    let directory = Directory::new();
+    let path = directory.path().join(HOLD_FILE);
+    let mut watch = Watch::new(directory.path(), BOOT.map(String::from));
     assert_eq!(watch.look(mono(150)), None, "missing from the beginning is no change");
     held().write(&path).unwrap();
     assert_eq!(watch.look(mono(150)).unwrap().unwrap().until, Some(mono(200)));
@@ -94,6 +94,6 @@ fn a_watch_tells_changes_only() {
     assert_eq!(watch.look(mono(150)), None);
     // One that had ended before the agent came.
     held().write(&path).unwrap();
-    let mut later = Watch::new(&directory.0, None);
+    let mut later = Watch::new(directory.path(), None);
     assert_eq!(later.look(mono(250)), Some(None));
 }

@@ -26,11 +26,11 @@ fn full() -> State {
 #[test]
 fn what_was_saved_is_loaded_again() {
     run(async {
-        let directory = Directory::new("state-again");
-        let writer = Arc::new(Writer::start(&directory.0, Notifier::default()).unwrap());
+        let directory = Directory::new();
+        let writer = Arc::new(Writer::start(directory.path(), Notifier::default()).unwrap());
         let file = StateFile::new(State::empty(some_boot()), writer.clone());
         file.save(mono(100), |state| *state = full()).await.unwrap();
-        let loaded = State::load(&directory.0.join(writer::STATE_FILE), some_boot(), mono(101));
+        let loaded = State::load(&directory.path().join(writer::STATE_FILE), some_boot(), mono(101));
         assert_eq!(loaded, Loaded { state: full(), warning: None });
     });
 }
@@ -38,14 +38,14 @@ fn what_was_saved_is_loaded_again() {
 #[test]
 fn saves_that_overlap_keep_each_others_part() {
     run(async {
-        let directory = Directory::new("state-overlap");
-        let writer = Arc::new(Writer::start(&directory.0, Notifier::default()).unwrap());
+        let directory = Directory::new();
+        let writer = Arc::new(Writer::start(directory.path(), Notifier::default()).unwrap());
         let file = StateFile::new(State::empty(None), writer);
         let first = file.save(mono(1), |state| state.restarts.agent = 7);
         let second = file.save(mono(2), |state| state.restarts.connector = 8);
         second.await.unwrap();
         first.await.unwrap();
-        let loaded = State::load(&directory.0.join(writer::STATE_FILE), None, mono(3));
+        let loaded = State::load(&directory.path().join(writer::STATE_FILE), None, mono(3));
         assert_eq!(loaded.state.restarts, Restarts { connector: 8, agent: 7 });
         assert_eq!(loaded.state, file.get());
     });
@@ -53,15 +53,15 @@ fn saves_that_overlap_keep_each_others_part() {
 
 #[test]
 fn a_missing_state_is_empty_without_a_word() {
-    let directory = Directory::new("state-missing");
-    let loaded = State::load(&directory.0.join("state.json"), some_boot(), mono(1));
+    let directory = Directory::new();
+    let loaded = State::load(&directory.path().join("state.json"), some_boot(), mono(1));
     assert_eq!(loaded, Loaded { state: State::empty(some_boot()), warning: None });
 }
 
 #[test]
 fn a_state_that_cannot_be_used_is_empty_with_a_warning() {
-    let directory = Directory::new("state-garbage");
-    let path = directory.0.join("state.json");
+    let directory = Directory::new();
+    let path = directory.path().join("state.json");
     let other_boot = serde_json::to_vec(&State { boot_id: Some("other".into()), ..full() }).unwrap();
     let later = serde_json::to_vec(&State { saved_at: mono(500), ..full() }).unwrap();
     let cases: [(&[u8], &str); 8] = [

@@ -70,8 +70,8 @@ fn status(written_at: u64) -> Status {
 
 #[test]
 fn a_status_is_read_back_as_it_was_written() {
-    let directory = Directory::new("status-back");
-    let path = directory.0.join("status.json");
+    let directory = Directory::new();
+    let path = directory.path().join("status.json");
     let json = Publisher::default().offer(mono(1), status(100)).unwrap();
     fs::write(&path, &json).unwrap();
     assert_eq!(Status::read(&path).unwrap(), status(100));
@@ -79,8 +79,8 @@ fn a_status_is_read_back_as_it_was_written() {
 
 #[test]
 fn an_older_reader_passes_over_what_it_does_not_know() {
-    let directory = Directory::new("status-newer");
-    let path = directory.0.join("status.json");
+    let directory = Directory::new();
+    let path = directory.path().join("status.json");
     let least = r#"{"schema":9,"written_at":"2026-01-01T00:00:00Z","new":{"a":[1]},
         "agent":{"version":"9","pid":1,"started_at":"2026-01-01T00:00:00Z","new":1},
         "health":{"state":"enlightened","since":"2026-01-01T00:00:00Z","why":"","new":1},
@@ -92,8 +92,8 @@ fn an_older_reader_passes_over_what_it_does_not_know() {
 
 #[test]
 fn what_is_no_status_says_so() {
-    let directory = Directory::new("status-none");
-    let path = directory.0.join("status.json");
+    let directory = Directory::new();
+    let path = directory.path().join("status.json");
     let missing = Status::read(&path).unwrap_err();
     assert!(matches!(missing, ReadError::Missing(_)) && missing.to_string().contains("systemctl status"));
     fs::write(&path, "{").unwrap();

@@ -1,5 +1,6 @@
 use super::*;
 use crate::act::testing::{Directory, run, until};
+use crate::testing::PATIENCE;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -17,37 +18,37 @@ fn heard(socket: &UnixDatagram) -> String {
 
 /// A socket that systemd would listen on.
 fn systemd(directory: &Directory) -> (UnixDatagram, Notifier) {
-    let path = directory.0.join("notify");
+    let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     (socket, Notifier::to(path.as_os_str(), Some(Duration::from_secs(60))).unwrap())
 }
 
 #[test]
 fn a_state_is_on_disk_when_it_is_acknowledged() {
     run(async {
-        let directory = Directory::new("state");
-        let writer = Writer::start(&directory.0, Notifier::default()).unwrap();
-        let path = directory.0.join(STATE_FILE);
+        let directory = Directory::new();
+        let writer = Writer::start(directory.path(), Notifier::default()).unwrap();
+        let path = directory.path().join(STATE_FILE);
         for round in 0..20 {
             writer.state(format!("{round}").into_bytes()).await.unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), round.to_string());
         }
         assert_eq!(mode(&path), 0o600);
-        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1, "no temporary file is left");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
     });
 }
 
 #[test]
 fn the_last_of_many_statuses_is_what_stays() {
     run(async {
-        let directory = Directory::new("status");
-        let writer = Writer::start(&directory.0, Notifier::default()).unwrap();
+        let directory = Directory::new();
+        let writer = Writer::start(directory.path(), Notifier::default()).unwrap();
         for round in 0..1000 {
             writer.status(format!("{round}").into_bytes());
         }
         writer.close().await;
-        let path = directory.0.join(STATUS_FILE);
+        let path = directory.path().join(STATUS_FILE);
         assert_eq!(fs::read_to_string(&path).unwrap(), "999");
         assert_eq!(mode(&path), 0o644);
         assert_eq!(writer.state(Vec::new()).await, Err(Error::Closed));
@@ -57,9 +58,9 @@ fn the_last_of_many_statuses_is_what_stays() {
 #[test]
 fn a_reader_never_sees_half_a_file_and_the_file_is_a_new_one_each_time() {
     run(async {
-        let directory = Directory::new("whole");
-        let writer = Writer::start(&directory.0, Notifier::default()).unwrap();
-        let path = directory.0.join(STATE_FILE);
+        let directory = Directory::new();
+        let writer = Writer::start(directory.path(), Notifier::default()).unwrap();
+        let path = directory.path().join(STATE_FILE);
         writer.state(vec![b'0'; 100_000]).await.unwrap();
         let mut first = fs::File::open(&path).unwrap();
         let reader = {
@@ -85,8 +86,8 @@ fn a_reader_never_sees_half_a_file_and_the_file_is_a_new_one_each_time() {
 #[test]
 fn a_missing_directory_is_made_and_a_leftover_is_replaced() {
     run(async {
-        let directory = Directory::new("missing");
-        let runtime = directory.0.join("run");
+        let directory = Directory::new();
+        let runtime = directory.path().join("run");
         let writer = Writer::start(&runtime, Notifier::default()).unwrap();
         writer.state(b"1".to_vec()).await.unwrap();
         assert_eq!(fs::metadata(&runtime).unwrap().permissions().mode() & 0o777 & !0o755, 0);
@@ -102,8 +103,8 @@ fn a_missing_directory_is_made_and_a_leftover_is_replaced() {
 #[test]
 fn what_cannot_be_written_is_told_counted_and_recovers() {
     run(async {
-        let directory = Directory::new("trouble");
-        let runtime = directory.0.join("run");
+        let directory = Directory::new();
+        let runtime = directory.path().join("run");
         fs::write(&runtime, "a file where the directory should be").unwrap();
         let writer = Writer::start(&runtime, Notifier::default()).unwrap();
         for _ in 0..3 {
@@ -121,10 +122,10 @@ fn what_cannot_be_written_is_told_counted_and_recovers() {
 #[test]
 fn systemd_hears_each_notice_and_a_status_only_when_it_changed() {
     run(async {
-        let directory = Directory::new("notify");
+        let directory = Directory::new();
         let (socket, notifier) = systemd(&directory);
         assert_eq!(notifier.watchdog_period(), Some(Duration::from_secs(30)));
-        let writer = Writer::start(&directory.0, notifier).unwrap();
+        let writer = Writer::start(directory.path(), notifier).unwrap();
         writer.notify(Notice::ExtendTimeout(Duration::from_secs(30)));
         assert_eq!(heard(&socket), "EXTEND_TIMEOUT_USEC=30000000\n");
         writer.notify(Notice::Status("waiting for\nREADY=1 the tag".into()));
@@ -147,15 +148,15 @@ fn systemd_hears_each_notice_and_a_status_only_when_it_changed() {
 #[test]
 fn a_systemd_that_does_not_read_costs_neither_the_state_nor_the_notice() {
     run(async {
-        let directory = Directory::new("stuck");
+        let directory = Directory::new();
         let (socket, notifier) = systemd(&directory);
         let filler = UnixDatagram::unbound().unwrap();
         filler.set_nonblocking(true).unwrap();
         let mut filled = 0;
-        while filler.send_to(b"X", directory.0.join("notify")).is_ok() {
+        while filler.send_to(b"X", directory.path().join("notify")).is_ok() {
             filled += 1;
         }
-        let writer = Writer::start(&directory.0, notifier).unwrap();
+        let writer = Writer::start(directory.path(), notifier).unwrap();
         writer.notify(Notice::Ready);
         until("the notice failed", || writer.trouble().failures > 0).await;
         assert!(writer.trouble().current.unwrap().contains("failed to notify systemd"));
@@ -172,14 +173,15 @@ fn a_systemd_that_does_not_read_costs_neither_the_state_nor_the_notice() {
 fn an_abstract_socket_is_understood_and_a_relative_one_refused() {
     run(async {
         use std::os::linux::net::SocketAddrExt;
-        let name = format!("cflared-act-{}", std::process::id());
+        let directory = Directory::new();
+        // Nobody else has the directory, so nobody has this name either.
+        let name = directory.path().display().to_string();
         let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
         let socket = UnixDatagram::bind_addr(&address).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let directory = Directory::new("abstract");
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let notifier = Notifier::to(format!("@{name}").as_ref(), None).unwrap();
         assert_eq!(notifier.watchdog_period(), None);
-        let writer = Writer::start(&directory.0, notifier).unwrap();
+        let writer = Writer::start(directory.path(), notifier).unwrap();
         writer.notify(Notice::Ready);
         assert_eq!(heard(&socket), "READY=1\n");
         assert!(Notifier::to("run/notify".as_ref(), None).is_err());
@@ -189,7 +191,7 @@ fn an_abstract_socket_is_understood_and_a_relative_one_refused() {
 /// The environment is the process's, so this test looks at one of its own.
 #[test]
 fn the_environment_names_the_socket_and_the_watchdog() {
-    let directory = Directory::new("environment");
+    let directory = Directory::new();
     let (socket, _) = systemd(&directory);
     let child = || {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
@@ -197,7 +199,8 @@ fn the_environment_names_the_socket_and_the_watchdog() {
         child.env_remove("WATCHDOG_PID");
         child
     };
-    let status = child().env("NOTIFY_SOCKET", directory.0.join("notify")).env("WATCHDOG_USEC", "60000000").output();
+    let status =
+        child().env("NOTIFY_SOCKET", directory.path().join("notify")).env("WATCHDOG_USEC", "60000000").output();
     assert!(status.unwrap().status.success());
     assert_eq!(heard(&socket), "STATUS=Some(30s)\n");
     let alone = child().env_remove("NOTIFY_SOCKET").env("WATCHDOG_USEC", "60000000").output();
@@ -210,10 +213,10 @@ fn the_environment_names_the_socket_and_the_watchdog() {
 #[ignore = "run by the_environment_names_the_socket_and_the_watchdog"]
 fn child_says_what_it_found_in_the_environment() {
     run(async {
-        let directory = Directory::new("child");
+        let directory = Directory::new();
         let notifier = Notifier::from_env().unwrap();
         let watchdog = format!("{:?}", notifier.watchdog_period());
-        let writer = Writer::start(&directory.0, notifier).unwrap();
+        let writer = Writer::start(directory.path(), notifier).unwrap();
         writer.notify(Notice::Status(watchdog));
         writer.close().await;
         assert_eq!(writer.trouble(), Trouble::default());

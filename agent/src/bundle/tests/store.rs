@@ -1,31 +1,28 @@
 use super::{OTHER_TUNNEL, SECRET, TUNNEL, config, credentials, payload};
 use crate::bundle::{Bundle, Error, Found, Locked, Made, Store, Unusable};
+use crate::testing::Directory;
 use cflared_verdict::{Generation, Installed, VersionId};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 const ME: &str = "i-00000000000000001";
 const MADE: Made<'static> = Made { instance: ME, environment: "dev", now: UNIX_EPOCH };
 
-/// A directory of its own, removed at the end.
-struct Dir(PathBuf);
+/// A config directory.
+struct Dir(Directory);
 
 impl Dir {
     fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("cflared-store-{}-{n}", std::process::id()));
-        fs::create_dir(&dir).unwrap();
-        chmod(&dir, 0o755);
+        let dir = Directory::new();
+        chmod(dir.path(), 0o755);
         Self(dir)
     }
 
     fn store(&self) -> Store {
-        Store::open(&self.0).unwrap()
+        Store::open(self.0.path()).unwrap()
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -50,15 +47,9 @@ impl Dir {
             }
         }
         let mut all = Vec::new();
-        walk(&self.0, &mut all);
+        walk(self.0.path(), &mut all);
         all.sort();
         all
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -67,7 +58,7 @@ fn chmod(path: &Path, mode: u32) {
 }
 
 fn bundle(dir: &Dir, version: &str, tunnel: &str) -> Bundle {
-    Bundle::check(payload(version, &config(tunnel), &credentials(tunnel, SECRET)), &dir.0).unwrap()
+    Bundle::check(payload(version, &config(tunnel), &credentials(tunnel, SECRET)), dir.0.path()).unwrap()
 }
 
 fn publish(dir: &Dir, locked: &mut Locked, version: &str, tunnel: &str) -> Generation {
@@ -171,7 +162,7 @@ fn the_next_version_leaves_the_one_to_go_back_to() {
     assert_eq!(names(dir.at("generations")), ["2", "3", "4"]);
     assert_eq!(dir.found(), whole(3, "v3", OTHER_TUNNEL));
     assert_eq!(
-        names(dir.0.clone()),
+        names(dir.0.path().to_owned()),
         [".lock", &format!("{OTHER_TUNNEL}.json"), "config.yml", "current", "generations"]
     );
 
@@ -198,7 +189,10 @@ fn what_a_killed_writer_left_is_removed_by_the_next() {
     let mut locked = dir.store().lock().unwrap();
     assert_eq!(dir.found(), before);
     assert_eq!(names(dir.at("generations")), ["1"]);
-    assert_eq!(names(dir.0.clone()), [".lock", &format!("{TUNNEL}.json"), "config.yml", "current", "generations"]);
+    assert_eq!(
+        names(dir.0.path().to_owned()),
+        [".lock", &format!("{TUNNEL}.json"), "config.yml", "current", "generations"]
+    );
 
     drop(locked.stage(&bundle(&dir, "v2", TUNNEL), MADE).unwrap());
     assert_eq!(
@@ -348,15 +342,15 @@ fn a_longer_process_id_leaves_no_rest() {
 #[test]
 fn a_directory_that_is_not_ours_alone_is_refused_with_the_command_to_run() {
     let dir = Dir::new();
-    chmod(&dir.0, 0o775);
-    let error = Store::open(&dir.0).unwrap_err();
+    chmod(dir.0.path(), 0o775);
+    let error = Store::open(dir.0.path()).unwrap_err();
     assert!(matches!(error, Error::WritableByOthers { mode: 0o775, .. }) && error.to_string().contains("chmod go-w"));
-    chmod(&dir.0, 0o755);
+    chmod(dir.0.path(), 0o755);
 
     // As root the directory is given away; as an ordinary user, root's own will do.
     let foreign = if nix::unistd::geteuid().is_root() {
-        std::os::unix::fs::chown(&dir.0, Some(12_345), None).unwrap();
-        dir.0.clone()
+        std::os::unix::fs::chown(dir.0.path(), Some(12_345), None).unwrap();
+        dir.0.path().to_owned()
     } else {
         PathBuf::from("/usr")
     };
@@ -371,7 +365,7 @@ fn a_directory_that_is_not_ours_alone_is_refused_with_the_command_to_run() {
 #[test]
 fn links_in_place_of_directories_and_files_are_not_followed() {
     let (dir, elsewhere) = (Dir::new(), Dir::new());
-    symlink(&elsewhere.0, dir.at("link")).unwrap();
+    symlink(elsewhere.0.path(), dir.at("link")).unwrap();
     let error = Store::open(dir.at("link")).unwrap_err();
     assert!(error.to_string().contains("a symbolic link, not a directory"), "{error}");
 
@@ -382,14 +376,14 @@ fn links_in_place_of_directories_and_files_are_not_followed() {
 
     let store = dir.store();
     let mut locked = store.lock().unwrap();
-    symlink(&elsewhere.0, dir.at("generations")).unwrap();
+    symlink(elsewhere.0.path(), dir.at("generations")).unwrap();
     fs::create_dir(elsewhere.at(".new-1")).unwrap();
     let error = locked.stage(&bundle(&dir, "v1", TUNNEL), MADE).unwrap_err();
     drop(locked);
-    for error in [error, store.lock().unwrap_err(), Store::open(&dir.0).unwrap_err()] {
+    for error in [error, store.lock().unwrap_err(), Store::open(dir.0.path()).unwrap_err()] {
         assert!(matches!(error, Error::NotADirectory { .. }), "{error}");
     }
-    assert_eq!(names(elsewhere.0.clone()), [".new-1"], "nothing was written or removed through the link");
+    assert_eq!(names(elsewhere.0.path().to_owned()), [".new-1"], "nothing was written or removed through the link");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 use crate::cloudflared::fake::{Dir, alive, state, until};
 use crate::cloudflared::{Process, SpawnError, command};
+use crate::testing::missing;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 
 #[tokio::test]
 async fn an_exit_is_seen_before_it_is_reaped() {
@@ -25,7 +25,7 @@ async fn what_the_program_forked_goes_with_it() {
     let forked = dir.pids("forked")[0];
     assert!(alive(forked));
     assert_eq!(process.reap().await.unwrap().code(), Some(1), "its own status, not that of our signal");
-    assert!(!alive(forked));
+    until("what it forked is gone", || !alive(forked)).await;
 }
 
 #[tokio::test]
@@ -64,9 +64,11 @@ async fn a_program_that_ignores_requests_is_killed() {
 #[tokio::test]
 async fn a_program_that_cannot_be_executed_is_told_apart() {
     let dir = Dir::new();
-    let error = Process::spawn(command(Path::new("/nonexistent/cloudflared"))).unwrap_err();
+    let missing = missing("cloudflared");
+    let error = Process::spawn(command(&missing)).unwrap_err();
     assert!(matches!(error, SpawnError::Missing { .. }), "{error}");
-    assert!(error.to_string().contains("/nonexistent/cloudflared: there is no such file; install"), "{error}");
+    let expected = format!("{}: there is no such file; install", missing.display());
+    assert!(error.to_string().contains(&expected), "{error}");
 
     let script = dir.script("exit 0");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o644)).unwrap();

@@ -1,7 +1,8 @@
 use super::*;
 use crate::cloudflared::fake::{Dir, alive, until};
+use crate::testing::{PATIENCE, missing};
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = PATIENCE;
 
 async fn verdict_of(body: &str, limit: Duration) -> (Dir, Result<(), ValidateError>) {
     let dir = Dir::new();
@@ -60,6 +61,6 @@ async fn one_that_leaves_a_process_behind_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_missing_program_is_not_a_refusal() {
-    let result = validate_ingress(Path::new("/nonexistent"), Path::new("/config.yml"), LONG).await;
+    let result = validate_ingress(&missing("cloudflared"), Path::new("/config.yml"), LONG).await;
     assert!(matches!(result, Err(ValidateError::NotSpawned(SpawnError::Missing { .. }))));
 }

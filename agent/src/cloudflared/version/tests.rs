@@ -1,5 +1,6 @@
 use super::*;
 use crate::cloudflared::fake::Dir;
+use crate::testing::missing;
 
 #[test]
 fn versions_are_ordered_as_numbers() {
@@ -47,6 +48,6 @@ async fn another_answer_is_quoted_and_bounded() {
         assert!(error.to_string().contains(quoted), "{body}: {error}");
         assert!(error.to_string().len() < 400, "{body}: {error}");
     }
-    let error = version(Path::new("/nonexistent")).await.unwrap_err();
+    let error = version(&missing("cloudflared")).await.unwrap_err();
     assert!(matches!(error, VersionError::NotSpawned(SpawnError::Missing { .. })));
 }

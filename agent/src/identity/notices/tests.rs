@@ -1,4 +1,5 @@
 use super::*;
+use crate::identity::tests::server::Hold;
 use crate::identity::tests::world::Imds;
 use proptest::prelude::*;
 
@@ -10,8 +11,7 @@ fn reader(imds: &Imds) -> NoticeReader {
 
 /// What was asked, without the tokens.
 fn asked(imds: &Imds) -> Vec<String> {
-    let paths =
-        imds.server.seen().into_iter().filter_map(|seen| seen.request.path.strip_prefix(META).map(String::from));
+    let paths = imds.server.seen().into_iter().filter_map(|seen| seen.path.strip_prefix(META).map(String::from));
     let mut paths: Vec<String> = paths.collect();
     paths.sort();
     paths
@@ -145,6 +145,6 @@ async fn what_is_no_answer_is_kept_once_for_each_question() {
 
 #[tokio::test]
 async fn the_boot_does_not_wait_for_a_question_that_nobody_answers() {
-    let imds = Imds::slow(Duration::from_secs(3)).await;
+    let imds = Imds::holding(&Hold::For(crate::testing::PATIENCE)).await;
     assert!(reader(&imds).read_soon().await.unwrap_err().contains("within 2 s"));
 }

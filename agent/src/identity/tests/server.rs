@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 #[derive(Debug, Clone)]
@@ -45,37 +46,69 @@ impl Reply {
     }
 }
 
-/// When a request was read and when its answer was written.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    pub request: Request,
-    pub span: (Instant, Instant),
+type Handler = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
+
+/// What comes between a request and its answer.
+#[derive(Clone)]
+pub enum Hold {
+    Nothing,
+    For(Duration),
+    Rounds(Rounds),
 }
 
-type Handler = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
+/// Holds requests back until all of their round have come: a client that sends them one by one waits for ever.
+#[derive(Clone)]
+pub struct Rounds {
+    /// How many requests each round has; what comes after the last one is not held back.
+    sizes: Arc<[usize]>,
+    come: watch::Sender<usize>,
+}
+
+impl Rounds {
+    pub fn of(sizes: &[usize]) -> Self {
+        Self { sizes: sizes.into(), come: watch::Sender::new(0) }
+    }
+
+    async fn hold(&self) {
+        let (mut come, mut own) = (self.come.subscribe(), 0);
+        self.come.send_modify(|come| {
+            own = *come;
+            *come += 1;
+        });
+        let ends = self.sizes.iter().scan(0, |end, size| {
+            *end += size;
+            Some(*end)
+        });
+        let Some(end) = ends.into_iter().find(|end| own < *end) else { return };
+        let _ = come.wait_for(|come| *come >= end).await;
+    }
+}
 
 pub struct Server {
     pub address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<Request>>>,
     connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    pub async fn start(delay: Duration, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::on("127.0.0.1:0".parse().unwrap(), delay, handler).await
+    pub async fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::holding(&Hold::Nothing, handler).await
     }
 
-    pub async fn on(
-        address: SocketAddr,
-        delay: Duration,
-        handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+    pub async fn holding(hold: &Hold, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), hold, handler)
+    }
+
+    pub fn on(listener: TcpListener, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::serve(listener, &Hold::Nothing, handler)
+    }
+
+    fn serve(listener: TcpListener, hold: &Hold, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().unwrap();
-        let (seen, connections) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<AtomicUsize>::default());
+        let (seen, connections) = (Arc::<Mutex<Vec<Request>>>::default(), Arc::<AtomicUsize>::default());
         let handler: Handler = Arc::new(handler);
-        let task = tokio::spawn(accept(listener, delay, handler, seen.clone(), connections.clone()));
+        let task = tokio::spawn(accept(listener, hold.clone(), handler, seen.clone(), connections.clone()));
         Self { address, seen, connections, task }
     }
 
@@ -83,12 +116,12 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
 
     pub fn count(&self, path_part: &str) -> usize {
-        self.seen().iter().filter(|seen| seen.request.path.contains(path_part)).count()
+        self.seen().iter().filter(|seen| seen.path.contains(path_part)).count()
     }
 
     pub fn connections(&self) -> usize {
@@ -104,25 +137,28 @@ impl Drop for Server {
 
 async fn accept(
     listener: TcpListener,
-    delay: Duration,
+    hold: Hold,
     handler: Handler,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<Request>>>,
     connections: Arc<AtomicUsize>,
 ) {
     let mut open = tokio::task::JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         connections.fetch_add(1, Ordering::SeqCst);
-        open.spawn(serve(BufReader::new(stream), delay, handler.clone(), seen.clone()));
+        open.spawn(serve(BufReader::new(stream), hold.clone(), handler.clone(), seen.clone()));
     }
 }
 
-async fn serve(mut stream: BufReader<TcpStream>, delay: Duration, handler: Handler, seen: Arc<Mutex<Vec<Seen>>>) {
+async fn serve(mut stream: BufReader<TcpStream>, hold: Hold, handler: Handler, seen: Arc<Mutex<Vec<Request>>>) {
     while let Some(request) = read(&mut stream).await {
-        let start = Instant::now();
         let reply = handler(&request);
-        tokio::time::sleep(delay).await;
-        seen.lock().unwrap().push(Seen { request, span: (start, Instant::now()) });
+        seen.lock().unwrap().push(request);
+        match &hold {
+            Hold::Nothing => {}
+            Hold::For(delay) => tokio::time::sleep(*delay).await,
+            Hold::Rounds(rounds) => rounds.hold().await,
+        }
         match reply {
             Reply::Answer(status, headers, body) => {
                 let mut head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
@@ -157,21 +193,6 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
     request.body = vec![0; length];
     stream.read_exact(&mut request.body).await.ok()?;
     Some(request)
-}
-
-/// The most requests of which each began after the one before had ended: the sequential depth.
-pub fn depth(seen: &[Seen]) -> usize {
-    let mut spans: Vec<_> = seen.iter().map(|seen| seen.span).collect();
-    spans.sort_by_key(|(_, end)| *end);
-    let mut last: Option<Instant> = None;
-    let mut depth = 0;
-    for (start, end) in spans {
-        if last.is_none_or(|last| start >= last) {
-            depth += 1;
-            last = Some(end);
-        }
-    }
-    depth
 }
 
 /// A name server that knows every name as 127.0.0.1, and counts.

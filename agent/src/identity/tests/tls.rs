@@ -2,9 +2,9 @@ use super::server::{Reply, Server};
 use super::world::{Imds, network, region};
 use crate::identity::{Aws, Call, Network, RootsError, failure, roots, was_not_sent};
 use crate::settings::Settings;
+use crate::testing::{Directory, missing};
 use cflared_verdict::{Failure, FailureKind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 const ROOT: &str = include_str!("root.pem");
 
@@ -13,21 +13,12 @@ pub fn certificates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/identity/tests/root.pem")
 }
 
-/// A file of this test alone.
-struct File(PathBuf);
-
-impl File {
-    fn new(name: &str, content: &[u8]) -> Self {
-        let path = std::env::temp_dir().join(format!("cflared-roots-{}-{name}", std::process::id()));
-        std::fs::write(&path, content).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+/// A directory with a file of that content.
+fn file(content: &[u8]) -> (Directory, PathBuf) {
+    let directory = Directory::new();
+    let path = directory.join("roots.pem");
+    std::fs::write(&path, content).unwrap();
+    (directory, path)
 }
 
 /// What a call over TLS to that server comes to.
@@ -62,29 +53,29 @@ fn hostile_bundle() -> Vec<u8> {
 
 #[test]
 fn only_certificates_that_the_tls_library_takes_are_loaded() {
-    let file = File::new("hostile", &hostile_bundle());
-    let missing = PathBuf::from("/nonexistent/roots.pem");
-    let loaded = roots::load(&[missing, file.0.clone()]).unwrap();
+    let (_directory, file) = file(&hostile_bundle());
+    let loaded = roots::load(&[missing("roots.pem"), file]).unwrap();
     assert!(!loaded.is_empty() && loaded.len() <= 3, "{}", loaded.len());
     assert!(loaded.iter().all(|block| block.contains("MIIBjjCCATWgAwIBAgI")));
 }
 
 #[test]
 fn no_file_and_no_certificate_are_clear_errors() {
-    let missing = [PathBuf::from("/nonexistent/a.pem"), PathBuf::from("/nonexistent/b.pem")];
+    let missing = [missing("a.pem"), missing("b.pem")];
     let error = roots::load(&missing).unwrap_err();
-    assert_eq!(error, RootsError::NotFound { tried: "/nonexistent/a.pem, /nonexistent/b.pem".into() });
+    let tried = format!("{}, {}", missing[0].display(), missing[1].display());
+    assert_eq!(error, RootsError::NotFound { tried });
     assert!(error.to_string().contains("install ca-certificates"), "{error}");
-    let empty = File::new("empty", b"");
-    assert!(matches!(roots::load(std::slice::from_ref(&empty.0)), Err(RootsError::Empty { .. })));
-    assert!(matches!(roots::load(&[std::env::temp_dir()]), Err(RootsError::Unreadable { .. })));
+    let (directory, empty) = file(b"");
+    assert!(matches!(roots::load(&[empty]), Err(RootsError::Empty { .. })));
+    assert!(matches!(roots::load(&[directory.path().to_owned()]), Err(RootsError::Unreadable { .. })));
 }
 
 #[tokio::test]
 async fn a_hostile_bundle_and_a_server_without_tls_are_survived() {
-    let server = Server::start(Duration::ZERO, |_| Reply::Cut).await;
-    let file = File::new("survived", &hostile_bundle());
-    let failure = call(vec![file.0.clone()], &server).await;
+    let server = Server::start(|_| Reply::Cut).await;
+    let (_directory, file) = file(&hostile_bundle());
+    let failure = call(vec![file], &server).await;
     assert_eq!(failure.kind, FailureKind::Unreachable, "{}", failure.text);
 }
 
@@ -111,8 +102,8 @@ async fn what_stands_where_tls_should_be_is_named() {
 
 #[tokio::test]
 async fn certificates_that_are_missing_are_an_error_of_this_host_and_only_when_needed() {
-    let server = Server::start(Duration::ZERO, |_| Reply::Cut).await;
-    let failure = call(vec!["/nonexistent/roots.pem".into()], &server).await;
+    let server = Server::start(|_| Reply::Cut).await;
+    let failure = call(vec![missing("roots.pem")], &server).await;
     assert_eq!(failure.kind, FailureKind::Host, "{}", failure.text);
     assert!(failure.text.contains("SSL_CERT_FILE"), "{}", failure.text);
     assert_eq!(server.connections(), 0);

@@ -1,6 +1,6 @@
 //! A metadata service and an AWS of one instance, as far as this room and the next need them.
 
-use super::server::{Reply, Request, Server};
+use super::server::{Hold, Reply, Request, Server};
 use crate::identity::{Aws, Endpoints, Metadata, Network, Region, Resolver};
 use crate::settings;
 use std::collections::{BTreeMap, VecDeque};
@@ -32,10 +32,10 @@ pub struct Imds {
 
 impl Imds {
     pub async fn start() -> Self {
-        Self::slow(Duration::ZERO).await
+        Self::holding(&Hold::Nothing).await
     }
 
-    pub async fn slow(delay: Duration) -> Self {
+    pub async fn holding(hold: &Hold) -> Self {
         let state = Arc::new(Mutex::new(State {
             tags: Some([(ENV_TAG.to_owned(), "dev".to_owned())].into()),
             faults: VecDeque::new(),
@@ -47,7 +47,7 @@ impl Imds {
             credentials: 0,
         }));
         let shared = state.clone();
-        let server = Server::start(delay, move |request| shared.lock().unwrap().answer(request)).await;
+        let server = Server::holding(hold, move |request| shared.lock().unwrap().answer(request)).await;
         Self { server, state }
     }
 
@@ -120,8 +120,8 @@ fn credentials(good_for: Duration, number: usize) -> String {
 }
 
 /// An AWS that answers every call; `secret` says what to the one for the secret.
-pub async fn aws_server(delay: Duration, secret: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
-    Server::start(delay, move |request| {
+pub async fn aws_server(secret: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
+    Server::start(move |request| {
         assert!(request.header("authorization").is_some_and(|value| value.starts_with("AWS4-HMAC-SHA256 ")));
         if request.header("x-amz-target") == Some("secretsmanager.GetSecretValue") {
             secret(request)

@@ -85,7 +85,10 @@ async fn a_lost_datagram_is_sent_again_and_a_stranger_does_not_matter() {
 
 #[tokio::test]
 async fn refused_silent_and_flooding_are_told_apart() {
-    let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // It hears its own peer and nobody else, so that the port is closed for others, and nobody is given it.
+    let deaf = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    deaf.connect("127.0.0.1:9").await.unwrap();
+    let closed = deaf.local_addr().unwrap();
     let silent = server(usize::MAX, |_| vec![]).await;
     let flood = server(0, |_| vec![vec![0x80; 1200]; 1000]).await;
     let wrong = server(0, |question| vec![question.to_vec()]).await;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::act::autoscaling::tests::{INSTANCE, client, error, text, xml};
-use crate::act::testing::{Asked, Http, Reply, refusing, run};
+use crate::act::testing::{Asked, Http, Refusing, Reply, run};
 use cflared_verdict::FailureKind;
 use std::time::UNIX_EPOCH;
 
@@ -259,7 +259,7 @@ fn each_trouble_of_each_call_has_its_kind() {
             troubles_of("DescribeScalingActivities", ACTIVITIES),
             troubles_of("DescribeInstanceRefreshes", REFRESHES),
         );
-        assert_eq!(read(&refusing().await, now()).await.unwrap_err().kind(), FailureKind::Unreachable);
+        assert_eq!(read(&Refusing::new().url(), now()).await.unwrap_err().kind(), FailureKind::Unreachable);
     });
 }
 

@@ -4,7 +4,7 @@ use crate::act::cloudwatch::buffer::{Buffer, Outcome};
 use crate::act::cloudwatch::metrics::Dimensions;
 use crate::act::cloudwatch::reported::{Reported, Share};
 use crate::act::cloudwatch::{CloudWatch, Config, Sample, Saved};
-use crate::act::testing::{Asked, Http, Reply, refusing, run, until};
+use crate::act::testing::{Asked, Http, Refusing, Reply, run, until};
 use aws_smithy_cbor::Decoder;
 use aws_smithy_cbor::Encoder;
 use cflared_verdict::{Failure, FailureKind, PeerGrain};
@@ -287,7 +287,7 @@ fn each_trouble_has_its_kind() {
         assert!(failure.text.contains("is not the service's"), "{}", failure.text);
         let cut = server(|| Reply::Cut).await;
         assert_eq!(read(&cut.url).await.unwrap_err().kind, FailureKind::Unreachable);
-        assert_eq!(read(&refusing().await).await.unwrap_err().kind, FailureKind::Unreachable);
+        assert_eq!(read(&Refusing::new().url()).await.unwrap_err().kind, FailureKind::Unreachable);
     });
 }
 

@@ -1,6 +1,6 @@
 use super::metrics::sample;
 use crate::act::cloudwatch::{CloudWatch, Config, Sample, Saved, View};
-use crate::act::testing::{Asked, Http, Reply, credentials, http_client, refusing, run, until};
+use crate::act::testing::{Asked, Full, Http, Refusing, Reply, credentials, http_client, run, until};
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::config::{BehaviorVersion, Region};
 use aws_smithy_cbor::Decoder;
@@ -9,7 +9,6 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::net::{TcpSocket, TcpStream};
 
 const GRAIN: Duration = Duration::from_secs(1);
 
@@ -208,21 +207,15 @@ fn an_invalid_batch_is_dropped_and_a_gateways_guess_is_lost() {
 #[test]
 fn a_refused_connection_and_one_that_is_never_made_lose_nothing() {
     run(async {
-        let cloudwatch = start(&refusing().await);
+        let refusing = Refusing::new();
+        let cloudwatch = start(&refusing.url());
         cloudwatch.sample(at(1000), sample());
         until("it failed", || cloudwatch.view().last_error.is_some()).await;
         assert_eq!(tally(&cloudwatch.view()), [0, 0, 0, 1]);
         assert!(cloudwatch.view().last_error.unwrap().contains("onnection refused"));
-        // A queue of connections that is full: the next one is never answered, like one into a black hole.
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut filler = Vec::new();
-        while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
-            filler.push(stream.unwrap());
-        }
-        let cloudwatch = start(&format!("http://{address}"));
+        // A connection that is never answered, like one into a black hole.
+        let full = Full::new().await;
+        let cloudwatch = start(&format!("http://{}", full.address));
         cloudwatch.sample(at(1000), sample());
         until("it failed", || cloudwatch.view().last_error.is_some()).await;
         assert_eq!(tally(&cloudwatch.view()), [0, 0, 0, 1], "{:?}", cloudwatch.view());

@@ -3,17 +3,16 @@
 
 use super::*;
 use crate::act::prometheus::{Exposition, tests::numbers};
+use crate::testing::{self, Refusing, ended};
 use std::time::Instant;
 
-/// Long enough for a busy machine.
-const LONG: Duration = Duration::from_secs(30);
-
-/// A server at an address that no other test has.
-async fn started(host: u8) -> (Exposition, SocketAddr) {
-    let listen = SocketAddr::from(([127, 77, 1, host], 2010));
+/// A server at an address that nothing else has as long as the first of these lives.
+async fn started() -> (Refusing, Exposition, SocketAddr) {
+    let reserved = Refusing::new();
+    let listen = reserved.address();
     let exposition = Exposition::start(listen);
     connect(listen).await;
-    (exposition, listen)
+    (reserved, exposition, listen)
 }
 
 async fn connect(listen: SocketAddr) -> TcpStream {
@@ -25,13 +24,13 @@ async fn connect(listen: SocketAddr) -> TcpStream {
             }
         }
     };
-    timeout(LONG, connected).await.unwrap()
+    ended(connected).await
 }
 
 /// All that comes back; what is cut off counts as nothing.
 async fn said(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
-    let _ = timeout(LONG, stream.read_to_end(&mut answer)).await.unwrap();
+    let _ = ended(stream.read_to_end(&mut answer)).await;
     String::from_utf8(answer).unwrap()
 }
 
@@ -43,7 +42,7 @@ async fn asked(listen: SocketAddr, request: &str) -> String {
 
 #[tokio::test]
 async fn a_scraper_gets_the_page_and_everybody_else_an_answer() {
-    let (exposition, listen) = started(1).await;
+    let (_reserved, exposition, listen) = started().await;
     let get = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
     assert!(asked(listen, get).await.starts_with("HTTP/1.1 503 "));
     exposition.show(numbers(&[]));
@@ -73,7 +72,7 @@ async fn a_scraper_gets_the_page_and_everybody_else_an_answer() {
 
 #[tokio::test]
 async fn a_request_may_come_in_pieces_and_may_not_take_for_ever() {
-    let (exposition, listen) = started(2).await;
+    let (_reserved, exposition, listen) = started().await;
     exposition.show(numbers(&[]));
     let mut slow = connect(listen).await;
     for piece in ["GE", "T /metrics HTT", "P/1.1\r\nHost: x\r\n\r", "\n"] {
@@ -89,7 +88,7 @@ async fn a_request_may_come_in_pieces_and_may_not_take_for_ever() {
 
 #[tokio::test]
 async fn clients_that_only_occupy_are_few_and_leave() {
-    let (exposition, listen) = started(3).await;
+    let (_reserved, exposition, listen) = started().await;
     exposition.show(numbers(&[]));
     let began = Instant::now();
     let mut idle = Vec::new();
@@ -104,7 +103,7 @@ async fn clients_that_only_occupy_are_few_and_leave() {
             break;
         }
         turned_away += 1;
-        assert!(began.elapsed() < LONG);
+        assert!(began.elapsed() < testing::PATIENCE);
         sleep(Duration::from_millis(50)).await;
     }
     assert!(turned_away > 0 || began.elapsed() > PATIENCE, "the places were not taken");
@@ -113,8 +112,8 @@ async fn clients_that_only_occupy_are_few_and_leave() {
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_waited_for() {
-    let listen = SocketAddr::from(([127, 77, 1, 4], 2010));
-    let other = TcpListener::bind(listen).await.unwrap();
+    let other = Refusing::new().listen();
+    let listen = other.local_addr().unwrap();
     let exposition = Exposition::start(listen);
     exposition.show(numbers(&[]));
     let (stream, _) = tokio::join!(connect(listen), async { other.accept().await.unwrap() });

@@ -1,0 +1,112 @@
+//! What the tests of every room need: directories, addresses and waits that nothing else on the machine can disturb.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// How long anything is waited for before a test calls it missing. Generous: the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until it is so.
+// What a test waits for happens in real time, whatever the clock of the code under test says.
+#[allow(clippy::disallowed_methods)]
+pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !so() {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Waits for the end of something that must end.
+pub(crate) async fn ended<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it never ended")
+}
+
+/// A directory with a name that nobody else has, removed with its contents.
+pub(crate) struct Directory {
+    path: PathBuf,
+    _removed: TempDir,
+}
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("cflared-test-").tempdir().unwrap();
+        // As short as the path of a socket must be, and with no link in it.
+        Self { path: directory.path().canonicalize().unwrap(), _removed: directory }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// A path at which nothing is, nor anything above it: for that, it begins in a directory that was just removed.
+pub(crate) fn missing(name: &str) -> PathBuf {
+    Directory::new().join(name)
+}
+
+/// A loopback address where connections are refused, and that is given to nobody else as long as this lives: a socket is
+/// bound to it, which does not listen.
+pub(crate) struct Refusing(TcpSocket);
+
+impl Refusing {
+    pub(crate) fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        // So that the code under test may listen there all the same.
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self(socket)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// Connections are taken from now on.
+    pub(crate) fn listen(self) -> TcpListener {
+        self.0.listen(64).unwrap()
+    }
+}
+
+/// A listener whose queue is full: the kernel drops what would connect.
+pub(crate) struct Full {
+    pub(crate) address: SocketAddr,
+    _held: (TcpListener, TcpStream),
+}
+
+impl Full {
+    pub(crate) async fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        // The queue has room for one more than that.
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let waiting = TcpStream::connect(address).await.unwrap();
+        // A client is connected a moment before it is in the queue.
+        until("the queue is full", || queued(address) == Some(1)).await;
+        Self { address, _held: (listener, waiting) }
+    }
+}
+
+/// How many clients a listener has not accepted yet: what proc(5) calls its receive queue.
+fn queued(listener: SocketAddr) -> Option<u32> {
+    let SocketAddr::V4(address) = listener else { return None };
+    let name = format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let row = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut listening = row.filter(|words| words.get(1) == Some(&name.as_str()) && words.get(3) == Some(&"0A"));
+    u32::from_str_radix(listening.next()?.get(4)?.split_once(':')?.1, 16).ok()
+}
