@@ -44,12 +44,18 @@ bench: ## The agent next to a correct bash script, side by side
 	@cargo build --quiet --profile standins -p cflared-tests --bins
 	@$(TARGET)/standins/bench
 
+# Every run has other random input; SEED=n repeats that of an earlier one.
+SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
+
 sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; and more random lives of one verdict
-	@began=$$(date +%s); \
+	@echo "make sim SEED=$(SEED) does the same again"
+	@began=$$(date +%s); SIM_FROM=$(SEED) \
 	cargo test --profile sim -p cflared-verdict --test sim many_lives -- --ignored --nocapture \
 		&& echo "$$(( $$(date +%s) - began )) s of wall time, with the build"
 	REHEARSALS=20 REHEARSAL_TABLE=write cargo test --profile sim -p cflared-verdict --test sim rehearsal
-	PROPTEST_CASES=20000 cargo test --profile sim -p cflared-verdict --test properties
+	REHEARSALS=20 REHEARSALS_FROM=$(SEED) cargo test --profile sim -p cflared-verdict --test sim nothing_that_changes
+	PROPTEST_CASES=20000 PROPTEST_RNG_SEED=$(SEED) cargo test --profile sim -p cflared-verdict --test properties
+	PROPTEST_CASES=2000 PROPTEST_RNG_SEED=$(SEED) cargo test -p cflared-agent --lib
 
 faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/faults.md
 	FAULTS_PAGE=write cargo test -p cflared-verdict --test faults

@@ -78,7 +78,8 @@ mod lives {
     #[test]
     #[ignore = "minutes long: make sim"]
     fn many_lives() {
-        let tally = lives(1..env("SIM_LIVES").unwrap_or(5400) + 1, USUAL);
+        let first = env("SIM_FROM").unwrap_or(1);
+        let tally = lives(first..first + env("SIM_LIVES").unwrap_or(5400), USUAL);
         println!("{} episodes, {:.0} instance-years", tally.episodes, tally.instance_years());
         println!("by the size of the group {:?}", tally.sizes);
         println!("faults {:#?}\nacts {:#?}", tally.faults, tally.acts);

@@ -210,8 +210,9 @@ const TABLE: &str = "\
 
 #[test]
 fn nothing_that_changes_a_group_takes_its_tunnel_down() {
-    let seeds = std::env::var("REHEARSALS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
-    let rows: String = Case::all().into_iter().map(|case| rehearsed(case, 1..seeds + 1)).collect();
+    let number = |name| std::env::var(name).ok().and_then(|n| n.parse().ok());
+    let (first, seeds) = (number("REHEARSALS_FROM").unwrap_or(1), number("REHEARSALS").unwrap_or(3));
+    let rows: String = Case::all().into_iter().map(|case| rehearsed(case, first..first + seeds)).collect();
     println!("{TABLE}{rows}");
     if std::env::var("REHEARSAL_TABLE").is_ok_and(|value| value == "write") {
         write_table(&format!("{TABLE}{rows}"));
