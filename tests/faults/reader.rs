@@ -1,6 +1,6 @@
 //! Reads the table of scenarios, for the run in virtual time and for the one with real processes. It knows neither.
 
-use cflared_verdict::Blame;
+use cflared_verdict::{Blame, Transport};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::time::Duration;
 
@@ -47,6 +47,12 @@ pub struct Setting {
     #[serde(deserialize_with = "duration")]
     pub grace: Duration,
     pub installed: bool,
+    pub transport: Transport,
+    pub pinned: bool,
+    pub zones: u32,
+    pub same_version: Option<u32>,
+    #[serde(deserialize_with = "maybe")]
+    pub came_for_unhealthy: Option<Duration>,
 }
 
 impl Default for Setting {
@@ -60,6 +66,11 @@ impl Default for Setting {
             delay: Duration::from_secs(60),
             grace: Duration::ZERO,
             installed: true,
+            transport: Transport::Http2,
+            pinned: false,
+            zones: 1,
+            same_version: None,
+            came_for_unhealthy: None,
         }
     }
 }
@@ -90,10 +101,10 @@ pub enum What {
     EdgeBlackHole,
     /// The edge's names do not resolve, and connections are lost.
     Dns,
-    /// UDP to the edge is dropped; cloudflared may use TCP.
+    /// UDP to the edge is dropped.
     UdpBlocked,
-    /// The same, where it must not.
-    UdpBlockedPinned,
+    /// The edge takes this host's connections, and its answers to registrations are lost.
+    AnswersLost,
     /// The edge takes connections and never answers a registration.
     EdgeHangs,
     /// The edge rejects registrations for a reason of its own.
@@ -108,8 +119,14 @@ pub enum What {
     Killed,
     /// cloudflared is killed, and each one that starts exits without words.
     CrashLoop,
-    /// The same, and another cloudflared has the metrics port.
+    /// cloudflared is killed, and each one that starts exits with words that nobody knows.
+    ExitsWithWords,
+    /// cloudflared is killed, and each one that starts panics.
+    Panics,
+    /// cloudflared is killed, and another process has the metrics port.
     PortTaken,
+    /// Its metrics page cannot be read.
+    MetricsUnreadable,
     /// cloudflared is killed, and each one that starts refuses its configuration.
     ConfigRefused,
     /// The secret has a new, good version.
@@ -124,6 +141,8 @@ pub enum What {
     PeersDead,
     /// The other instances refuse the newest version of the secret, and serve with the one before.
     PeersRefuse,
+    /// The other instances' agents are older and do not report their version of the secret.
+    PeersOld,
     /// CloudWatch shows no datapoint.
     PeersLost,
     /// CloudWatch may not be read.
@@ -166,6 +185,8 @@ pub enum What {
 pub enum Who {
     #[default]
     This,
+    /// Every instance of this one's availability zone.
+    Zone,
     All,
 }
 
@@ -180,6 +201,7 @@ pub struct Right {
     #[serde(default, deserialize_with = "maybe")]
     pub within: Option<Duration>,
     pub restarts: u32,
+    pub blips: Option<u32>,
     #[serde(default)]
     pub restarts_least: u32,
     #[serde(default)]

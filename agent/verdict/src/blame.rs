@@ -4,6 +4,7 @@
 //! crash loop because of a bad configuration is the configuration's. It is never more certain than what it rests on.
 
 use crate::guard::Others;
+use crate::opinion::Told;
 use crate::runs::CRASH_LOOP;
 use crate::{Complaint, DecisionKind, Mono, Probes, Reach, Ready, Run, Verdict};
 use serde::{Deserialize, Serialize};
@@ -14,12 +15,18 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Blame {
-    /// cloudflared itself, on this host: it crashes, hangs, or somebody else has its port.
+    /// cloudflared itself, on this host: it crashes, hangs, or cannot be executed.
     Process,
+    /// Another process has the port that cloudflared's metrics server needs.
+    Port,
     /// This host's way to the edge, while others have one.
     HostNetwork,
+    /// This availability zone: all its instances are out, and another zone's are not.
+    Zone,
     /// The edge, or something that all instances share: nobody in the tunnel is registered.
     Edge,
+    /// The edge answered the registrations, and said no: it may be any cause, but none of this host.
+    Refused,
     /// The tunnel's credentials: the edge does not take them.
     Credentials,
     /// The configuration: cloudflared or a rule refuses it.
@@ -30,22 +37,75 @@ pub enum Blame {
     Unknown,
 }
 
+/// What the guard must know before an instance is condemned for a blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condemns {
+    /// A new instance would meet the same: it is held, and a person is needed.
+    Never,
+    /// Nothing beyond the group: the fault is this host's alone.
+    Alone,
+    /// Whether other connectors of the tunnel are registered.
+    WithOthers,
+    /// Whether another one is registered with the same version of the secret: else it may be the bundle.
+    WithSameVersion,
+}
+
+/// Whether a living child may be restarted for a blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restarts {
+    /// It would say or meet the same.
+    Never,
+    /// `restart_after` into the outage, then after 5, 10, 20 … 60 minutes.
+    Soon,
+    /// After 5, 10, 20 … 60 minutes: the edge may change its mind.
+    Seldom,
+}
+
 impl Blame {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Process, Self::HostNetwork, Self::Edge, Self::Credentials, Self::Config, Self::Origin, Self::Unknown];
+    pub const ALL: [Self; 10] = [
+        Self::Process,
+        Self::Port,
+        Self::HostNetwork,
+        Self::Zone,
+        Self::Edge,
+        Self::Refused,
+        Self::Credentials,
+        Self::Config,
+        Self::Origin,
+        Self::Unknown,
+    ];
 
-    /// Whether replacing the instance can help: a new one would get the same credentials, configuration and origins.
-    pub fn may_condemn(self) -> bool {
-        !matches!(self, Self::Credentials | Self::Config | Self::Origin)
+    /// Whether, and on what evidence, the instance may be condemned for it.
+    pub fn may_condemn(self) -> Condemns {
+        match self {
+            Self::Process => Condemns::Alone,
+            Self::HostNetwork | Self::Edge => Condemns::WithOthers,
+            Self::Unknown => Condemns::WithSameVersion,
+            Self::Port | Self::Zone | Self::Refused | Self::Credentials | Self::Config | Self::Origin => {
+                Condemns::Never
+            }
+        }
+    }
+
+    /// Whether, and how soon, the connector may be restarted for it.
+    pub fn may_restart(self) -> Restarts {
+        match self {
+            Self::Process | Self::Port | Self::HostNetwork | Self::Zone | Self::Edge | Self::Unknown => Restarts::Soon,
+            Self::Refused => Restarts::Seldom,
+            Self::Credentials | Self::Config | Self::Origin => Restarts::Never,
+        }
     }
 
     /// Its name in metrics and files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
+            Self::Port => "port",
             Self::HostNetwork => "host_network",
+            Self::Zone => "zone",
             Self::Edge => "edge",
+            Self::Refused => "refused",
             Self::Credentials => "credentials",
             Self::Config => "config",
             Self::Origin => "origin",
@@ -93,79 +153,148 @@ pub struct Finding {
     pub evidence: String,
 }
 
-/// What is known, as far as it is fresh.
+/// What is known, as far as it counts.
 struct Evidence<'a> {
     now: Mono,
-    /// What was said longer ago does not count.
-    lasts: Duration,
+    /// What was printed longer ago does not count: cloudflared is never silent for longer between two tries.
+    words_last: Duration,
     /// In this time exits are counted.
     crash_window: Duration,
+    /// After so long a child that lives has not refused its files.
+    settled: Duration,
     run: &'a Run,
-    probes: Option<&'a Probes>,
+    probes: Option<(Mono, &'a Probes)>,
     others: Option<Others>,
+    opinion: Option<&'a Told>,
 }
+
+/// The words by which a child says that it cannot use its files.
+const FILES: [Complaint; 2] = [Complaint::ConfigRefused, Complaint::CredentialsUnreadable];
+/// Those by which the edge says that it does not take the credentials.
+const KEYS: [Complaint; 2] = [Complaint::Unauthorized, Complaint::TunnelGone];
+/// Those of a try that did not get as far as a registration.
+const WAY: [Complaint; 2] = [Complaint::DnsFailed, Complaint::EdgeUnreachable];
+/// Those of a try whose registration nobody took.
+const REGISTRATION: [Complaint; 2] = [Complaint::EdgeSilent, Complaint::EdgeRejected];
 
 impl Evidence<'_> {
     fn find(&self) -> Finding {
-        self.words(Blame::Config, &[Complaint::ConfigRefused, Complaint::CredentialsUnreadable])
-            .or_else(|| self.words(Blame::Credentials, &[Complaint::Unauthorized, Complaint::TunnelGone]))
+        self.files()
+            .or_else(|| self.credentials())
             .or_else(|| self.process())
+            .or_else(|| self.refused())
             .or_else(|| self.unreachable())
             .or_else(|| self.crash_loop())
             .unwrap_or_else(|| self.unregistered())
     }
 
-    /// The newest of these complaints, if one is fresh.
-    fn said(&self, complaints: &[Complaint]) -> Option<&str> {
-        let fresh = |complaint: &&Complaint| {
+    /// The newest of these complaints, if one counts.
+    fn said(&self, complaints: &[Complaint]) -> Option<(Mono, &str)> {
+        let counts = |complaint: &Complaint| {
             let (at, text) = self.run.complaints.get(complaint)?;
-            (self.now.since(*at) <= self.lasts).then_some((*at, text.as_str()))
+            (self.now.since(*at) <= self.words_last).then_some((*at, text.as_str()))
         };
-        complaints.iter().filter_map(|complaint| fresh(&complaint)).max_by_key(|(at, _)| *at).map(|(_, text)| text)
+        complaints.iter().filter_map(counts).max_by_key(|(at, _)| *at)
     }
 
-    fn words(&self, blame: Blame, complaints: &[Complaint]) -> Option<Finding> {
-        self.said(complaints).map(|text| found(blame, Confidence::Certain, format!("cloudflared says: {text}")))
+    fn said_since(&self, complaints: &[Complaint], since: Mono) -> bool {
+        self.said(complaints).is_some_and(|(at, _)| at > since)
+    }
+
+    /// A child that was executed later, and answers, has used its files.
+    fn files(&self) -> Option<Finding> {
+        let (at, text) = self.said(&FILES)?;
+        let run = self.run;
+        let uses = matches!(run.ready, Some(Ready::Yes { .. } | Ready::No))
+            && run.since.is_some_and(|since| since > at && self.now.since(since) >= self.settled);
+        (!uses).then(|| found(Blame::Config, Confidence::Certain, format!("cloudflared says: {text}")))
+    }
+
+    fn credentials(&self) -> Option<Finding> {
+        if let Some(Told { text, .. }) = self.opinion.filter(|told| KEYS.contains(&told.complaint))
+            && self.refusals().is_some()
+        {
+            let evidence = format!("over HTTP/2 cloudflared says: {text}");
+            return Some(found(Blame::Credentials, Confidence::Certain, evidence));
+        }
+        let (at, text) = self.said(&KEYS)?;
+        // A later try came to something else.
+        let contradicted = self.said_since(&WAY, at) || self.said_since(&REGISTRATION, at);
+        (!contradicted).then(|| found(Blame::Credentials, Confidence::Certain, format!("cloudflared says: {text}")))
     }
 
     fn process(&self) -> Option<Finding> {
         let run = self.run;
         match (&run.ready, run.pid) {
-            (Some(Ready::Foreign { .. }), _) => Some(found(Blame::Process, Confidence::Certain, run.evidence())),
+            (Some(Ready::Foreign { .. }), _) => Some(found(Blame::Port, Confidence::Certain, run.evidence())),
             (Some(Ready::Unanswered { .. }), Some(_)) => {
                 Some(found(Blame::Process, Confidence::Likely, run.evidence()))
             }
             (_, None) if run.not_spawned => Some(found(Blame::Process, Confidence::Certain, run.evidence())),
-            _ => self.words(Blame::Process, &[Complaint::PortTaken]),
+            (_, _) if run.is_killed(self.now, self.crash_window) => Some(self.crashes()),
+            (_, _) => {
+                let (at, text) = self.said(&[Complaint::PortTaken])?;
+                let found = found(Blame::Port, Confidence::Certain, format!("cloudflared says: {text}"));
+                // A child that was executed later, and answers, has a port.
+                (!run.since.is_some_and(|since| since > at && run.ready.is_some())).then_some(found)
+            }
         }
+    }
+
+    fn crashes(&self) -> Finding {
+        let window = self.crash_window.as_secs();
+        let evidence = format!("{CRASH_LOOP} exits within {window} s; {}", self.run.evidence());
+        found(Blame::Process, Confidence::Likely, evidence)
+    }
+
+    fn crash_loop(&self) -> Option<Finding> {
+        self.run.is_crashing(self.now, self.crash_window).then(|| self.crashes())
+    }
+
+    /// The refusals that stand: when the last one was, and in which words they can be shown.
+    fn refusals(&self) -> Option<String> {
+        let counted = self.run.attempts.refused().filter(|refusals| !refusals.are_superseded()).map(|refusals| {
+            let times = refusals.times;
+            (refusals.last, format!("the edge answered {times} registrations of this connector with a no (/metrics)"))
+        });
+        let said = self.said(&[Complaint::EdgeRejected]);
+        let said = said.map(|(at, text)| (at, format!("cloudflared says: {text}")));
+        let (last, evidence) = counted.into_iter().chain(said).max_by_key(|(at, _)| *at)?;
+        let reached = self.probes.is_none_or(|(at, probes)| at <= last || self.reachable(probes) != Some(false));
+        let stands = self.now.since(last) <= self.words_last && reached && !self.said_since(&WAY, last);
+        stands.then_some(evidence)
+    }
+
+    /// The edge was reached from here, and does not want this connector, whatever its reason.
+    fn refused(&self) -> Option<Finding> {
+        let evidence = self.refusals()?;
+        let told = self.opinion.map(|told| format!("; over HTTP/2 cloudflared says: {}", told.text));
+        Some(found(Blame::Refused, Confidence::Certain, evidence + &told.unwrap_or_default()))
+    }
+
+    fn reachable(&self, probes: &Probes) -> Option<bool> {
+        probes.edge_reachable_by(self.run.pinned)
     }
 
     /// The edge cannot be reached from here: whether from elsewhere, the others show.
     fn unreachable(&self) -> Option<Finding> {
-        let evidence = match self.probes.map(|probes| (probes, probes.edge_reachable())) {
+        let evidence = match self.probes.map(|(_, probes)| (probes, self.reachable(probes))) {
             Some((_, Some(true))) => return None,
             Some((probes, Some(false))) => told(probes),
-            _ => format!("cloudflared says: {}", self.said(&[Complaint::DnsFailed, Complaint::EdgeUnreachable])?),
+            Some((_, None)) | None => format!("cloudflared says: {}", self.said(&WAY)?.1),
         };
         Some(self.by_others(Blame::HostNetwork, evidence))
     }
 
-    fn crash_loop(&self) -> Option<Finding> {
-        if self.said(&[Complaint::EdgeSilent, Complaint::EdgeRejected]).is_some() {
-            return None;
-        }
-        self.run.is_crashing(self.now, self.crash_window).then(|| {
-            let window = self.crash_window.as_secs();
-            let evidence = format!("{CRASH_LOOP} exits within {window} s; {}", self.run.evidence());
-            found(Blame::Process, Confidence::Likely, evidence)
-        })
-    }
-
     /// It lives, answers, and is not registered, though the edge answers from here, or nobody has tried yet.
     fn unregistered(&self) -> Finding {
-        let words = self.said(&[Complaint::EdgeSilent, Complaint::EdgeRejected]);
+        let words = self.said(&[Complaint::EdgeSilent, Complaint::Other]).map(|(_, text)| text);
+        let unanswered = self.run.attempts.unanswered();
         let evidence = match (words, self.probes) {
             (Some(text), _) => format!("cloudflared says: {text}"),
+            (None, _) if unanswered > 0 => {
+                format!("{unanswered} registrations of this connector were not answered (/metrics)")
+            }
             (None, Some(_)) => format!("{}, though the edge answers from here", self.run.evidence()),
             (None, None) => self.run.evidence(),
         };
@@ -173,18 +302,15 @@ impl Evidence<'_> {
     }
 
     fn by_others(&self, if_only_here: Blame, evidence: String) -> Finding {
-        match self.others {
-            Some(Others::Alive) => found(
-                if_only_here,
-                Confidence::Likely,
-                format!("{evidence}; other connectors of the tunnel are registered"),
-            ),
-            Some(Others::None) => {
-                let evidence = format!("{evidence}; no other connector of the tunnel is registered");
-                found(Blame::Edge, Confidence::Likely, evidence)
+        let (blame, confidence, others) = match self.others {
+            Some(Others::Alive) => (if_only_here, Confidence::Likely, "other connectors of the tunnel are registered"),
+            Some(Others::Zone) => {
+                (Blame::Zone, Confidence::Likely, "nobody in this availability zone is registered, and others are")
             }
-            None | Some(Others::NotKnown) => found(Blame::Unknown, Confidence::Guess, evidence),
-        }
+            Some(Others::None) => (Blame::Edge, Confidence::Likely, "no other connector of the tunnel is registered"),
+            None | Some(Others::NotKnown) => return found(Blame::Unknown, Confidence::Guess, evidence),
+        };
+        found(blame, confidence, format!("{evidence}; {others}"))
     }
 }
 
@@ -210,16 +336,20 @@ impl Verdict {
         if run.connections() > 0 {
             return self.origin(now, run);
         }
-        if run.ready.is_none() && run.complaints.is_empty() && run.silent_exits.is_empty() && !run.not_spawned {
+        let seen = run.ready.is_some() || !run.complaints.is_empty() || !run.own_exits.is_empty() || run.not_spawned;
+        if !seen && run.attempts.refused().is_none() {
             return None;
         }
+        let lasts = self.config.evidence_lasts;
         let evidence = Evidence {
             now,
-            lasts: self.config.evidence_lasts,
+            words_last: lasts.max(self.config.longest_silence + self.config.ask_again),
             crash_window: self.config.crash_window,
+            settled: self.config.ask_again,
             run,
-            probes: self.inquiry.probes(now, self.config.evidence_lasts),
-            others: self.guard.others(now, self.config.evidence_lasts),
+            probes: self.inquiry.probed_at().zip(self.inquiry.probes(now, lasts)),
+            others: self.guard.others(now, lasts),
+            opinion: self.opinion.told(),
         };
         let found = evidence.find();
         // A child that has just been started, or was slow once, is nobody's fault yet.
@@ -232,6 +362,11 @@ impl Verdict {
         let found = self.find(now);
         let before = self.found.as_ref().map(|finding| finding.blame);
         self.found = found;
+        let never = |blame: Blame| blame.may_condemn() == Condemns::Never;
+        if before.is_some_and(never) && !self.found.as_ref().is_some_and(|finding| never(finding.blame)) {
+            // What it was held for holds no more.
+            self.ask_guard_now(now);
+        }
         if let Some(Finding { blame, confidence, evidence }) = &self.found
             && before != Some(*blame)
         {

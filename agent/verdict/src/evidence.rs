@@ -1,5 +1,6 @@
 //! What speaks for a cause: the child's own words and what was tried from this host.
 
+use crate::Transport;
 use serde::{Deserialize, Serialize};
 
 /// What a child complained of. The table that knows its texts is the agent's; here are only the meanings that decide.
@@ -99,6 +100,20 @@ impl Probes {
         let tried = [&self.dns, &self.tcp, &self.udp].iter().any(|probe| probe.reach != Reach::Untried);
         let answered = [&self.tcp, &self.udp].iter().any(|probe| probe.reach == Reach::Answered);
         tried.then_some(answered)
+    }
+
+    /// The same for a connector that may only use that transport; `None`: it may use either.
+    pub fn edge_reachable_by(&self, pinned: Option<Transport>) -> Option<bool> {
+        let only = match pinned {
+            None => return self.edge_reachable(),
+            Some(Transport::Quic) => &self.udp,
+            Some(Transport::Http2) => &self.tcp,
+        };
+        match (self.dns.reach, only.reach) {
+            (Reach::Failed | Reach::Silent, Reach::Untried) => Some(false),
+            (_, Reach::Untried) => self.edge_reachable(),
+            (_, reach) => Some(reach == Reach::Answered),
+        }
     }
 
     /// The origins that did not answer.

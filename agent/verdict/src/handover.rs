@@ -69,7 +69,7 @@ impl Handover {
 
 impl Memory {
     /// Whether a second connector finds room beside the first.
-    fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.available >= self.connector.saturating_add(HEADROOM)
     }
 }
@@ -154,6 +154,9 @@ impl Verdict {
     }
 
     pub(crate) fn memory_measured(&mut self, now: Mono, result: Result<Memory, Failure>) {
+        if self.opinion_measured(now, &result) {
+            return;
+        }
         let serving = self.runs.serving().map(|(id, run)| (id, run.clone()));
         let Some(handover @ Handover { stage: Stage::Memory, .. }) = &mut self.handover else { return };
         match (result, serving) {

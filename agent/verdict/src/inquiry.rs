@@ -1,7 +1,7 @@
 //! When this host's ways are tried, and what that gave.
 
 use crate::ladder::LATER;
-use crate::{Blame, Complaint, Failure, Mono, Order, Probes, Reason, Verdict};
+use crate::{Blame, Complaint, Failure, Mono, Order, Probes, Reason, Restarts, Verdict};
 use std::time::Duration;
 
 /// How often an origin that clients are refused by is tried. A connection without a login counts against the host at
@@ -31,11 +31,6 @@ impl Inquiry {
         self.last.as_ref().map(|(at, _)| *at)
     }
 
-    /// Whether the edge is known to be out of reach from here.
-    pub fn edge_out(&self, now: Mono, lasts: Duration) -> bool {
-        self.probes(now, lasts).and_then(Probes::edge_reachable) == Some(false)
-    }
-
     /// The connector is registered: it sleeps no more.
     pub fn registered(&mut self) {
         self.back_since = None;
@@ -49,6 +44,13 @@ impl Inquiry {
 }
 
 impl Verdict {
+    /// Whether the edge is known to be out of reach from here, by what the connector may use.
+    pub(crate) fn edge_out(&self, now: Mono) -> bool {
+        let pinned = self.runs.serving().and_then(|(_, run)| run.pinned);
+        let probes = self.inquiry.probes(now, self.config.evidence_lasts);
+        probes.and_then(|probes| probes.edge_reachable_by(pinned)) == Some(false)
+    }
+
     /// Tries this host's ways while the tunnel is out, from `probe_after` on.
     pub(crate) fn step_inquiry(&mut self, now: Mono) {
         if now >= self.inquiry.next {
@@ -96,11 +98,11 @@ impl Verdict {
     /// Why a living connector should be restarted now, if it should.
     pub(crate) fn restart_reason(&mut self, now: Mono, due: bool) -> Option<Reason> {
         let blame = self.found.as_ref().map(|finding| finding.blame);
-        if blame.is_some_and(|blame| !blame.may_condemn()) {
+        if blame.is_some_and(|blame| blame.may_restart() == Restarts::Never) {
             return None;
         }
         // A hung process is not helped by waiting for the edge.
-        if blame != Some(Blame::Process) && self.inquiry.edge_out(now, self.config.evidence_lasts) {
+        if blame != Some(Blame::Process) && self.edge_out(now) {
             return None;
         }
         let Some(back) = self.inquiry.back_since else { return due.then_some(Reason::Unregistered) };
@@ -109,6 +111,7 @@ impl Verdict {
             return None;
         }
         self.inquiry.back_since = None;
-        (!self.ladder.restarted_since(now.before(LATER))).then_some(Reason::EdgeBack)
+        let lately = now.before(LATER);
+        (!self.ladder.restarted_since(lately) && !self.blips.made_since(lately)).then_some(Reason::EdgeBack)
     }
 }

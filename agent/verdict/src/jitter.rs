@@ -20,6 +20,11 @@ impl Jitter {
         z ^ (z >> 31)
     }
 
+    /// Between nothing and `longest`.
+    pub fn up_to(&mut self, longest: Duration) -> Duration {
+        longest.mul_f64((self.next() >> 11) as f64 / (1u64 << 53) as f64)
+    }
+
     /// Between eight tenths of `longest` and all of it: what is promised within a time is not late by the spread.
     pub fn within(&mut self, longest: Duration) -> Duration {
         longest * 8 / 10 + longest.mul_f64(0.2 * (self.next() >> 11) as f64 / (1u64 << 53) as f64)

@@ -1,6 +1,9 @@
 //! What is done about an outage, and when: read the secret again, probe, restart, condemn.
 
-use crate::{DecisionKind, Failure, FailureKind, Finding, Mono, Order, Outcome, Ready, Run, Stop, Verdict};
+use crate::{
+    Condemns, Confidence, DecisionKind, Failure, FailureKind, Finding, Mode, Mono, Order, Ready, Restarts, Run, Stop,
+    Verdict,
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -114,7 +117,8 @@ impl Verdict {
         let registered = run.connections() > 0;
         self.outage.note(now, registered, self.config.recovered_after, self.config.flapping_window);
         if registered {
-            self.registered_once = true;
+            (self.registered_once, self.registered_ever) = (true, true);
+            self.opinion.over();
             self.inquiry.registered();
             self.step_origins(now);
             self.spare(now);
@@ -132,6 +136,14 @@ impl Verdict {
             self.step_hold_tag(now);
         }
         self.step_restart(now);
+        self.step_blip(now);
+        self.step_opinion(now);
+        if self.reached(now, self.config.recheck_secret_after) {
+            // The secret was read again: what no instance can help is a person's, and needs no more time.
+            if self.found.as_ref().is_some_and(|finding| finding.blame.may_restart() != Restarts::Soon) {
+                self.hold_for_blame(now);
+            }
+        }
         if self.return_comes_first(now) {
             // What is known by now may be old when it has been tried.
             self.guard.drop_question();
@@ -147,6 +159,9 @@ impl Verdict {
     }
 
     fn step_restart(&mut self, now: Mono) {
+        if self.config.mode == Mode::Observe {
+            return;
+        }
         let due = self.restart_due().is_some_and(|due| now >= due);
         let busy = self.book.is_open(|order| matches!(order, Order::Restart { .. }));
         let Some((run, _)) = self.runs.serving().filter(|(_, run)| run.since.is_some() && !busy) else { return };
@@ -190,7 +205,9 @@ impl Verdict {
     /// When the living child is to be restarted. One that replaced an exited child has its own time to register.
     fn restart_due(&self) -> Option<Mono> {
         let (since, (_, run)) = (self.outage.reaches(Duration::ZERO)?, self.runs.serving()?);
-        let due = self.ladder.restart_due(since, self.config.restart_after);
+        let seldom = self.found.as_ref().is_some_and(|finding| finding.blame.may_restart() == Restarts::Seldom);
+        let first = if seldom { LATER } else { self.config.restart_after };
+        let due = self.ladder.restart_due(since, first);
         Some(due.max(run.since? + self.config.restart_after))
     }
 
@@ -206,6 +223,7 @@ impl Verdict {
             self.note(now, DecisionKind::Action, what, "the tunnel is registered again");
             self.ladder.mark = Mark::None;
         }
+        self.drop_opinion(now);
         if self.outage.lasted(now).is_none() {
             self.ladder = Ladder::default();
             self.inquiry.over();
@@ -237,38 +255,63 @@ impl Verdict {
             Mark::Lifting { yielding: true, .. } => return self.lift(now, ""),
             // It was not lifted before the tunnel was lost again.
             Mark::Lifting { yielding: false, .. } if !self.marking() => self.ladder.mark = Mark::Shown,
-            Mark::None => {
-                let evidence = self.told_outage(now);
-                self.note(now, DecisionKind::Action, "condemn this instance, if the guard agrees", evidence);
-                self.ladder.testified = Some(now);
-                self.ladder.mark = Mark::Due { ask_at: now, may_stand: false };
-            }
-            _ => {}
+            Mark::Lifting { .. }
+            | Mark::None
+            | Mark::Due { .. }
+            | Mark::Asked { .. }
+            | Mark::Shown
+            | Mark::Refused { .. } => {}
         }
-        match self.found.as_ref().filter(|finding| !finding.blame.may_condemn()) {
-            Some(Finding { blame, evidence, .. }) => {
-                let why = format!("a new instance would have the same {blame}: {evidence}");
-                self.refuse_for_blame(now, why);
-            }
-            None => self.step_guard(now),
+        if self.blamed_for_good().is_some() {
+            return self.hold_for_blame(now);
+        }
+        if self.config.mode == Mode::Observe {
+            return self.refuse_when_due(now, "the settings say mode: observe".into());
+        }
+        if self.ladder.testified.is_none() {
+            let evidence = self.told_outage(now);
+            self.note(now, DecisionKind::Action, "condemn this instance, if the guard agrees", evidence);
+            self.ladder.testified = Some(now);
+        }
+        if self.ladder.mark == Mark::None {
+            self.ladder.mark = Mark::Due { ask_at: now, may_stand: false };
+        }
+        // A child that was not looked at yet is nobody's fault.
+        if self.found.is_some() {
+            self.step_guard(now);
         }
     }
 
-    fn refuse_for_blame(&mut self, now: Mono, why: String) {
+    /// Why no new instance would do better, if that is so.
+    fn blamed_for_good(&self) -> Option<String> {
+        let Finding { blame, evidence, .. } = self.found.as_ref()?;
+        let never = blame.may_condemn() == Condemns::Never;
+        never.then(|| format!("a new instance would have the same {blame}: {evidence}"))
+    }
+
+    /// Holds for what no new instance would mend, when that is sure; a mark that was called for is given up.
+    fn hold_for_blame(&mut self, now: Mono) {
+        let sure = self.found.as_ref().is_some_and(|finding| finding.confidence != Confidence::Guess);
+        if let Some(why) = self.blamed_for_good().filter(|_| sure) {
+            self.refuse_when_due(now, why);
+        }
+    }
+
+    fn refuse_when_due(&mut self, now: Mono, why: String) {
         let due = match &self.ladder.mark {
-            Mark::Due { .. } => true,
+            Mark::None | Mark::Due { .. } => true,
             Mark::Refused { ask_at, .. } => now >= *ask_at || self.guard.is_asking(),
-            _ => false,
+            Mark::Asked { .. } | Mark::Shown | Mark::Lifting { .. } => false,
         };
         if due {
             self.refuse(now, why);
         }
     }
 
-    pub(crate) fn marked(&mut self, now: Mono, result: Result<Outcome, Failure>) {
+    pub(crate) fn marked(&mut self, now: Mono, result: Result<bool, Failure>) {
         match result {
-            Ok(Outcome::Marked { shown: true }) => self.shown(now),
-            Ok(_) => {
+            Ok(true) => self.shown(now),
+            Ok(false) => {
                 let why = "the group took the mark and does not show it, as during its grace period; asked again";
                 self.wait(now, why);
             }
@@ -305,6 +348,8 @@ impl Verdict {
             Mark::Shown => vec![self.guard.next_verify()],
             Mark::None | Mark::Asked { .. } => vec![],
         };
+        moments.extend(self.blip_moments());
+        moments.extend(self.opinion.moment());
         moments.extend(self.guard.moment());
         if let Some(since) = self.outage.reaches(Duration::ZERO) {
             moments.push(since + self.config.recheck_secret_after);

@@ -5,7 +5,10 @@
 //! know tokio, AWS, a clock, a file or a process: the daemon, the end-to-end tests and a simulation in virtual time
 //! drive the same interface, and the same inputs always give the same outputs.
 
+mod attempts;
 mod blame;
+mod blip;
+mod carried;
 mod config;
 mod evidence;
 mod facts;
@@ -19,6 +22,7 @@ mod jitter;
 mod journal;
 mod ladder;
 mod lifecycle;
+mod opinion;
 mod orders;
 mod outage;
 mod probation;
@@ -30,7 +34,9 @@ mod turn;
 mod verdict;
 mod view;
 
-pub use blame::{Blame, Confidence, Finding};
+pub use attempts::{Attempts, Refusals};
+pub use blame::{Blame, Condemns, Confidence, Finding, Restarts};
+pub use carried::Carried;
 pub use config::{Config, Mode};
 pub use evidence::{Complaint, OriginProbe, Probe, Probes, Reach};
 pub use facts::{
@@ -45,5 +51,5 @@ pub use ladder::Mark;
 pub use orders::{Answer, Ended, Hook, HookResult, Order, OrderId, Purpose, Reason, Stop};
 pub use runs::{Role, Run};
 pub use time::Mono;
-pub use verdict::{Carried, Verdict};
+pub use verdict::Verdict;
 pub use view::View;

@@ -9,7 +9,7 @@ use crate::outage::Outage;
 use crate::runs::Role;
 use crate::time::doubled;
 use crate::{
-    Blame, Confidence, DecisionKind, Failure, FailureKind, Hook, HookResult, Mono, Notices, Order, Place, RunId,
+    Blame, Confidence, DecisionKind, Failure, FailureKind, Hook, HookResult, Mode, Mono, Notices, Order, Place, RunId,
     Target, Verdict,
 };
 use std::time::Duration;
@@ -146,6 +146,8 @@ impl Verdict {
         self.outage = Outage::default();
         self.ladder = Ladder { mark: self.ladder.mark.clone(), ..Ladder::default() };
         self.guard.over();
+        self.inquiry.over();
+        self.opinion.over();
         self.lifecycle.launch = Waiting { since: Some(now), ..Waiting::default() };
         self.supply.next_read = now;
         if let Some(installed) = self.supply.installed.take_if(|_| !self.runs.full()) {
@@ -181,7 +183,8 @@ impl Verdict {
             Hook::Launch => self.config.launch_hook && !self.lifecycle.launch.over,
             Hook::Terminate => self.config.terminate_hook && !self.lifecycle.terminate.over,
         };
-        named && matches!(self.lifecycle.duty, Duty::Leaving(_)) == (hook == Hook::Terminate)
+        let acts = self.config.mode == Mode::Act;
+        acts && named && matches!(self.lifecycle.duty, Duty::Leaving(_)) == (hook == Hook::Terminate)
     }
 
     /// Whether the group is being told something at that hook.

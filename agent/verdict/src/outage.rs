@@ -47,6 +47,11 @@ impl Outage {
         self.since.map(|since| now.since(since))
     }
 
+    /// All moments that it remembers.
+    pub fn moments(&self) -> impl Iterator<Item = Mono> {
+        self.since.into_iter().chain(self.good_since).chain(self.changes.iter().map(|&(at, _)| at))
+    }
+
     /// How long it has been bad at a stretch, and how long the outage has lasted if good moments lie in it; in words.
     pub fn tell(&self, now: Mono) -> String {
         let stretch = match self.changes.back() {

@@ -1,7 +1,7 @@
 //! The first minutes of a new bundle: lost in them, the one before comes back, if it can.
 
 use crate::handover::Why;
-use crate::{DecisionKind, Installed, Mono, Order, Run, Verdict};
+use crate::{DecisionKind, Installed, Mode, Mono, Order, Run, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// A bundle that serves, or is to serve, and has not proven itself on this instance.
@@ -62,8 +62,12 @@ impl Verdict {
                 (self.probation, self.proven) = (None, Some(installed.version));
                 self.supply.proven();
             }
-        } else if self.return_due().is_some_and(|due| now >= due) && self.may_return(now) {
-            self.try_return(now);
+        } else if self.return_due().is_some_and(|due| now >= due) {
+            // It needs the second place.
+            self.drop_opinion(now);
+            if self.may_return(now) {
+                self.try_return(now);
+            }
         }
     }
 
@@ -86,10 +90,9 @@ impl Verdict {
     }
 
     fn may_return(&self, now: Mono) -> bool {
-        let edge_out = self.inquiry.edge_out(now, self.config.evidence_lasts);
         let installing = self.book.is_open(|order| matches!(order, Order::Install { .. }));
         let busy = self.handover.is_some() || installing || self.reloads.is_active() || self.runs.full();
-        !busy && !self.is_held(now) && !edge_out
+        !busy && !self.is_held(now) && !self.edge_out(now) && self.config.mode == Mode::Act
     }
 
     /// Whether the way back is being tried, or has yet to be: nothing is condemned for what that may mend.

@@ -1,6 +1,6 @@
 //! Hand-overs that somebody asked for and waits for.
 
-use crate::{Answer, Ended, Mono, Order, RequestId, RunId, Verdict};
+use crate::{Answer, Ended, Mode, Mono, Order, RequestId, RunId, Verdict};
 
 /// Who waits for what. What is asked for while a hand-over is under way is done after it, by a read of its own.
 #[derive(Debug, Default)]
@@ -21,7 +21,9 @@ impl Reloads {
 
 impl Verdict {
     pub(crate) fn reload(&mut self, now: Mono, request: RequestId) {
-        let refusal = if self.is_stopping() || !self.is_on_duty() {
+        let refusal = if self.config.mode == Mode::Observe {
+            Some((Ended::Refused, "nothing is handed over: the settings say mode: observe".to_string()))
+        } else if self.is_stopping() || !self.is_on_duty() {
             Some((Ended::Failed, format!("nothing is handed over: {}", self.why(now))))
         } else if !self.supply.identified {
             Some((Ended::Failed, "the agent does not know yet who this instance is; try again".to_string()))
@@ -33,7 +35,10 @@ impl Verdict {
         };
         match refusal {
             Some((ended, text)) => self.book.give(Order::Answer { request, answer: Answer { ended, text } }),
-            None => self.reloads.waiting.push(request),
+            None => {
+                self.drop_opinion(now);
+                self.reloads.waiting.push(request);
+            }
         }
     }
 
@@ -73,9 +78,16 @@ impl Verdict {
                 );
                 self.conclude(Ended::Done, text);
             }
+            Some(run) if run.fault_of_bundle().is_some() => {
+                let text = format!("cloudflared says: {}", run.fault_of_bundle().unwrap_or_default());
+                self.conclude(Ended::Refused, text);
+            }
             Some(run) if now >= until => {
-                let text = format!("the connector did not register in time: {}", run.evidence());
-                self.conclude(Ended::Failed, text);
+                // Asked again, the edge says no again.
+                let refused = run.attempts.refused().is_some_and(|refusals| !refusals.are_superseded());
+                let ended = if refused { Ended::Refused } else { Ended::Failed };
+                let why = self.found.as_ref().map_or_else(|| run.evidence(), |finding| finding.evidence.clone());
+                self.conclude(ended, format!("the connector did not register in time: {why}"));
             }
             Some(_) => {}
             None => self.conclude(Ended::Failed, "the connector was replaced before it registered".into()),

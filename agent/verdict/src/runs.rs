@@ -1,6 +1,7 @@
 //! The connectors: which serves, which is on trial, which is on its way out.
 
-use crate::{Complaint, Generation, Installed, Mono, Observation, Ready, RunFact, RunId};
+use crate::attempts::Attempts;
+use crate::{Complaint, Ending, Generation, Installed, Mono, Observation, Ready, RunFact, RunId, Transport};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -33,14 +34,22 @@ pub struct Run {
     pub last_exit: Option<String>,
     /// How often a child ended by itself.
     pub exits: u32,
-    /// When the last of these were that came without a word of why.
-    pub silent_exits: VecDeque<Mono>,
-    /// Whether the child that lives, or lived last, has complained.
+    /// When the last of these were that only the process can be blamed for: a crash, or an exit without a word of why.
+    pub own_exits: VecDeque<(Mono, Ending)>,
+    /// Whether the child that lives, or lived last, has said why it cannot go on, or what else is wrong.
     complained: bool,
+    /// Whether the last exit counts as the process's own unless words that come late explain it.
+    unexplained: bool,
     /// Whether the last try to execute a child failed.
     pub not_spawned: bool,
     /// What its children complained of since one was last registered: when last, and in which words.
     pub complaints: BTreeMap<Complaint, (Mono, String)>,
+    /// What its registrations came to since it was last registered, by its own counts.
+    pub attempts: Attempts,
+    /// How its connections reach the edge, as seen last.
+    pub transport: Option<Transport>,
+    /// The transport that it must use.
+    pub pinned: Option<Transport>,
 }
 
 /// So many exits without a word, within [`Config::crash_window`](crate::Config), are a crash loop.
@@ -58,6 +67,8 @@ pub enum Role {
         /// Since when it has held enough connections.
         enough_since: Option<Mono>,
     },
+    /// It says over HTTP/2 why the one that serves is refused.
+    Opinion,
     /// It was told to stop.
     Leaving,
 }
@@ -77,11 +88,15 @@ impl Run {
             registered_once: false,
             last_exit: None,
             exits: 0,
-            silent_exits: VecDeque::new(),
+            own_exits: VecDeque::new(),
             complained: false,
+            unexplained: false,
             observed: None,
             not_spawned: false,
             complaints: BTreeMap::new(),
+            attempts: Attempts::default(),
+            transport: None,
+            pinned: None,
         }
     }
 
@@ -93,9 +108,15 @@ impl Run {
         }
     }
 
-    /// Whether its children end again and again without saying why.
+    /// Whether its children end again and again, by crashes or without saying why.
     pub(crate) fn is_crashing(&self, now: Mono, window: Duration) -> bool {
-        self.silent_exits.iter().filter(|at| now.since(**at) <= window).count() >= CRASH_LOOP
+        self.own_exits.iter().filter(|(at, _)| now.since(*at) <= window).count() >= CRASH_LOOP
+    }
+
+    /// Whether it is crashes alone that make it so, which words do not explain.
+    pub(crate) fn is_killed(&self, now: Mono, window: Duration) -> bool {
+        let crashes = self.own_exits.iter().filter(|(_, ending)| *ending == Ending::Crash);
+        crashes.filter(|(at, _)| now.since(*at) <= window).count() >= CRASH_LOOP
     }
 
     /// What it said, if its files cannot be used.
@@ -112,22 +133,31 @@ impl Run {
         complaints.iter().find_map(|complaint| self.complaints.get(complaint)).map(|(_, text)| text.as_str())
     }
 
-    pub(crate) fn learn(&mut self, now: Mono, fact: RunFact) {
+    /// Takes a fact. Says whether the edge refused it once more.
+    pub(crate) fn learn(&mut self, now: Mono, fact: RunFact) -> bool {
         match fact {
-            RunFact::Spawned { pid, .. } => {
+            RunFact::Spawned { pid, pinned } => {
                 self.child_is(Some(pid));
+                self.attempts.begin();
+                (self.pinned, self.unexplained) = (pinned, false);
                 self.since = Some(now);
                 self.not_spawned = false;
                 self.complained = false;
             }
-            RunFact::Exited { how, .. } => {
+            RunFact::Exited { how, ending, .. } => {
                 self.child_is(None);
                 self.exits += 1;
-                if self.silent_exits.len() == CRASH_LOOP {
-                    self.silent_exits.pop_front();
-                }
-                if !self.complained {
-                    self.silent_exits.push_back(now);
+                let crashed = match ending {
+                    Ending::Crash => true,
+                    Ending::Status => false,
+                };
+                let explained = self.complained || self.attempts.reached();
+                self.unexplained = !crashed && !explained;
+                if crashed || self.unexplained {
+                    if self.own_exits.len() == CRASH_LOOP {
+                        self.own_exits.pop_front();
+                    }
+                    self.own_exits.push_back((now, ending));
                 }
                 self.last_exit = Some(how);
             }
@@ -136,8 +166,9 @@ impl Run {
                 self.not_spawned = true;
                 self.last_exit = Some(why);
             }
-            RunFact::Observed(Observation { ready, ha_connections, .. }) => {
+            RunFact::Observed(Observation { ready, ha_connections, tries, transport }) => {
                 self.ready = Some(ready);
+                self.transport = transport.or(self.transport);
                 self.observed = Some(now);
                 self.ha_connections = ha_connections.or(self.ha_connections);
                 self.most = self.most.max(self.connections());
@@ -145,17 +176,23 @@ impl Run {
                     self.registered_once = true;
                     // An origin's trouble shows only while it is registered.
                     self.complaints.retain(|complaint, _| *complaint == Complaint::OriginUnreachable);
+                    self.attempts.registered(tries);
+                } else if let Some(tries) = tries {
+                    return self.attempts.learn(now, tries);
                 }
             }
             RunFact::Complained { complaint, text } => {
                 self.complaints.insert(complaint, (now, text));
                 // Last words may come after the exit that they explain.
-                let explains = complaint != Complaint::OriginUnreachable;
-                if explains && !std::mem::replace(&mut self.complained, true) && self.pid.is_none() {
-                    self.silent_exits.pop_back();
+                if complaint != Complaint::OriginUnreachable {
+                    self.complained = true;
+                    if std::mem::take(&mut self.unexplained) {
+                        self.own_exits.pop_back();
+                    }
                 }
             }
         }
+        false
     }
 
     /// A new child, or none, has said nothing and holds nothing.

@@ -6,7 +6,8 @@ use crate::runs::Role;
 use crate::time::doubled;
 use crate::turn::Change;
 use crate::{
-    DecisionKind, Ended, Failure, FailureKind, Installed, Mono, Order, Purpose, RunId, SecretRead, Verdict, VersionId,
+    Blame, DecisionKind, Ended, Failure, FailureKind, Installed, Mode, Mono, Order, Purpose, RunId, SecretRead,
+    Verdict, VersionId,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -75,6 +76,12 @@ impl Supply {
         refused.or(self.installed.as_ref().map(|installed| &installed.version)).cloned()
     }
 
+    /// Whether that version was refused, and is not tried again yet.
+    fn is_refusing(&self, version: &VersionId, now: Mono) -> bool {
+        let refused = self.refused.as_ref().filter(|refused| refused.version == *version);
+        refused.is_some_and(|refused| refused.until.is_none_or(|until| now < until))
+    }
+
     /// What serves has passed its probation.
     pub fn proven(&mut self) {
         let installed = self.installed.as_ref().map(|installed| &installed.version);
@@ -121,7 +128,7 @@ impl Verdict {
         let busy = self.book.is_open(|order| matches!(order, Order::ReadSecret { .. } | Order::Install { .. }))
             || self.handover.is_some()
             || self.reloads.is_active()
-            || self.runs.full();
+            || (self.runs.full() && !self.opinion.is_asked());
         if !self.supply.identified || now < self.supply.next_read || busy {
             return;
         }
@@ -136,7 +143,19 @@ impl Verdict {
 
     pub(crate) fn read_secret(&mut self, now: Mono) {
         self.supply.last_read = Some(now);
-        self.book.give(Order::ReadSecret { known: self.supply.known(now) });
+        // What is installed may be damaged: it is compared.
+        let known = if self.is_refused() { None } else { self.supply.known(now) };
+        self.book.give(Order::ReadSecret { known });
+    }
+
+    /// Whether what is installed may be replaced by itself: nothing is lost by that.
+    fn may_install_anew(&self) -> bool {
+        self.is_urgent() && self.handover.is_none() && self.config.mode == Mode::Act
+    }
+
+    /// Whether the edge does not want this connector.
+    fn is_refused(&self) -> bool {
+        self.found.as_ref().is_some_and(|finding| matches!(finding.blame, Blame::Refused | Blame::Credentials))
     }
 
     /// Whether nothing is registered, so that whatever is newest can only help.
@@ -158,8 +177,14 @@ impl Verdict {
         self.supply.trouble = None;
         let asked = self.reloads.is_active();
         let version = match read {
-            SecretRead::New(version) | SecretRead::Altered(version) => version,
-            SecretRead::Unchanged => {
+            SecretRead::Altered(version) if !asked && self.may_install_anew() => {
+                let what = format!("install secret version {version} anew");
+                self.note(now, DecisionKind::Action, what, "what is installed is not what the secret holds");
+                self.drop_opinion(now);
+                return self.book.give(Order::Install { version });
+            }
+            SecretRead::New(version) if asked || !self.supply.is_refusing(&version, now) => version,
+            SecretRead::Unchanged | SecretRead::New(_) | SecretRead::Altered(_) => {
                 self.supply.succeeded();
                 // What waited for its turn is not in the secret any more.
                 self.turn.take_if(|turn| matches!(turn.change, Change::Version(_)));
@@ -168,6 +193,9 @@ impl Verdict {
                 };
             }
         };
+        if self.config.mode == Mode::Observe && self.runs.serving().is_some() {
+            return;
+        }
         self.supply.refused.take_if(|refused| refused.version != version);
         // The secret may have gone back from a refused version to the one that runs.
         if self.supply.installed.as_ref().is_some_and(|installed| installed.version == version) {
@@ -184,6 +212,7 @@ impl Verdict {
             self.supply.next_read = now + self.config.settle;
         } else if asked || self.is_urgent() {
             self.turn = None;
+            self.drop_opinion(now);
             self.note(now, DecisionKind::Action, format!("install secret version {version}"), "the secret has it");
             self.book.give(Order::Install { version });
         } else {
@@ -235,10 +264,24 @@ impl Verdict {
         self.conclude(Ended::Failed, text);
     }
 
+    /// A bundle was checked and installed, and may mean the same as the one in use; or it was not.
+    pub(crate) fn installed(&mut self, now: Mono, version: VersionId, taken: Result<(Installed, bool), Failure>) {
+        match taken {
+            Ok((installed, false)) => {
+                let why = if self.reloads.is_active() { Why::Asked } else { Why::Version };
+                self.hand_over(now, installed, why);
+            }
+            Ok((installed, true)) => self.take_equivalent(now, installed),
+            Err(failure) if failure.kind == FailureKind::Invalid => self.refuse_version(now, version, failure.text),
+            Err(failure) => self.supply_failed(now, "the bundle was not installed", failure),
+        }
+    }
+
     pub(crate) fn start(&mut self, now: Mono, installed: Installed, role: Role) {
         let generation = installed.generation;
         if role == Role::Serving {
             self.supply.installed = Some(installed.clone());
+            self.opinion.over();
             self.begin_first_probation(now, &installed);
         }
         let (run, slot) = self.runs.add(now, installed, role);
@@ -252,6 +295,7 @@ impl Verdict {
         match self.runs.remove(run).map(|run| run.role) {
             Some(Role::Serving) => self.supply.installed = None,
             Some(Role::Successor { .. }) => self.handover = None,
+            Some(Role::Opinion) => return self.opinion_not_started(now, run),
             Some(Role::Leaving) | None => {}
         }
         self.supply_failed(now, "the connector was not started", failure);

@@ -2,7 +2,7 @@
 //! first of them.
 
 use crate::handover::Why;
-use crate::{DecisionKind, Failure, FailureKind, Mono, Order, Place, Verdict, VersionId};
+use crate::{DecisionKind, Failure, FailureKind, Mode, Mono, Order, Place, Verdict, VersionId};
 use std::time::Duration;
 
 /// A change that waits for this instance's turn.
@@ -40,7 +40,12 @@ impl Verdict {
         };
         self.note(now, DecisionKind::Finding, format!("cloudflared {version} was installed"), evidence);
         // A version of the secret that waits takes the new file along.
-        if self.config.on_new_binary && self.turn.is_none() && self.is_on_duty() && self.runs.serving().is_some() {
+        if self.config.on_new_binary
+            && self.config.mode == Mode::Act
+            && self.turn.is_none()
+            && self.is_on_duty()
+            && self.runs.serving().is_some()
+        {
             self.take_turn(Change::Binary(version));
         }
     }
@@ -103,17 +108,13 @@ impl Verdict {
         }
     }
 
-    /// The answer is the guard's if it waits for it, else the turn's.
-    pub(crate) fn ask_refusals(&mut self) {
+    fn ask_refusals(&mut self) {
         if !self.book.is_open(|order| *order == Order::ReadRefusals) {
             self.book.give(Order::ReadRefusals);
         }
     }
 
     pub(crate) fn refusals_read(&mut self, now: Mono, result: Result<u32, Failure>) {
-        if self.guard_told_refusals(now, &result) {
-            return;
-        }
         let Some(turn) = &mut self.turn else { return };
         let waits = match result {
             Ok(0) | Err(Failure { kind: FailureKind::Disabled, .. }) => return self.go_ahead(now),

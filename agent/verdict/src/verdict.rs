@@ -1,7 +1,8 @@
 //! The verdict itself: takes facts, gives orders.
 
+use crate::blip::Blips;
 use crate::guard::Guard;
-use crate::handover::{Handover, Why};
+use crate::handover::Handover;
 use crate::health::Health;
 use crate::hold::Holds;
 use crate::inquiry::Inquiry;
@@ -9,32 +10,18 @@ use crate::jitter::Jitter;
 use crate::journal::{Decision, DecisionKind, Journal};
 use crate::ladder::Ladder;
 use crate::lifecycle::Lifecycle;
+use crate::opinion::Opinion;
 use crate::orders::Book;
 use crate::outage::Outage;
 use crate::probation::Probation;
 use crate::reload::Reloads;
 use crate::runs::{Role, Runs};
-use crate::supply::{Refused, Supply};
+use crate::supply::Supply;
 use crate::turn::Turn;
 use crate::{
-    Complaint, Config, Event, Failure, FailureKind, Finding, Mono, Order, OrderId, Outcome, Request, RunFact, VersionId,
+    Carried, Complaint, Config, Event, Failure, FailureKind, Finding, Mono, Order, OrderId, Outcome, Request, RunFact,
+    VersionId,
 };
-use serde::{Deserialize, Serialize};
-
-/// What must survive a restart of the agent within one boot; to be saved before an order runs.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Carried {
-    pub(crate) started: Option<Mono>,
-    pub(crate) outage: Outage,
-    pub(crate) ladder: Ladder,
-    pub(crate) journal: Journal,
-    #[serde(default)]
-    pub(crate) refused: Option<Refused>,
-    #[serde(default)]
-    pub(crate) probation: Option<Probation>,
-    #[serde(default)]
-    pub(crate) proven: Option<VersionId>,
-}
 
 /// Decides what is done about the tunnel of one instance.
 #[derive(Debug)]
@@ -66,16 +53,21 @@ pub struct Verdict {
     pub(crate) health: Health,
     pub(crate) since: Mono,
     pub(crate) registered_once: bool,
+    /// Whether this instance has been registered since its host booted.
+    pub(crate) registered_ever: bool,
+    pub(crate) blips: Blips,
+    pub(crate) opinion: Opinion,
     pub(crate) life: Life,
 }
 
-/// Takes the one outcome that fits an order; any other is a failure to carry it out.
+/// Takes the one outcome that an order may have; any other is a failure to carry it out.
 macro_rules! expect {
-    ($variant:path) => {
-        |outcome| match outcome {
-            $variant(found) => Ok(found),
-            other => Err(Failure::new(FailureKind::Host, format!("the answer does not fit the question: {other:?}"))),
-        }
+    ($result:expr, $($variant:pat => $found:expr),+) => {
+        $result.and_then(|outcome| match outcome {
+            $($variant => Ok($found),)+
+            #[allow(clippy::wildcard_enum_match_arm, reason = "whatever else it is, it is no answer to this order")]
+            other => Err(Failure::new(FailureKind::Host, format!("the answer does not fit the order: {other:?}"))),
+        })
     };
 }
 
@@ -92,7 +84,11 @@ pub(crate) enum Life {
 impl Verdict {
     /// A verdict that knows what an earlier agent of this boot `carried`. The same `seed` gives the same jitter.
     pub fn new(config: Config, seed: u64, carried: Carried, now: Mono) -> Self {
-        Self {
+        let (carried, dropped) = match carried.checked(now) {
+            Ok(carried) => (carried, None),
+            Err(why) => (Carried::default(), Some(why)),
+        };
+        let mut verdict = Self {
             config,
             started: carried.started.unwrap_or(now).min(now),
             begun: now,
@@ -116,8 +112,15 @@ impl Verdict {
             health: Health::Starting,
             since: now,
             registered_once: false,
+            registered_ever: carried.registered_ever,
+            blips: Blips::carried(carried.blips),
+            opinion: Opinion::default(),
             life: Life::Running,
+        };
+        if let Some(why) = dropped {
+            verdict.note(now, DecisionKind::Refusal, "what the agent before carried over is dropped", why);
         }
+        verdict
     }
 
     /// Takes one event and decides.
@@ -128,8 +131,12 @@ impl Verdict {
                 if let RunFact::Complained { complaint: Complaint::Unauthorized | Complaint::TunnelGone, .. } = fact {
                     self.supply.hurry(now);
                 }
-                if let Some(run) = self.runs.get_mut(id) {
-                    run.learn(now, fact);
+                self.opinion.hear(id, &fact);
+                if let Some(run) = self.runs.get_mut(id)
+                    && run.learn(now, fact)
+                {
+                    // Over QUIC that is all it says.
+                    self.supply.hurry(now);
                 }
             }
             Event::Operator(Request::Stop) => self.life = self.life.max(Life::Stopping),
@@ -159,7 +166,7 @@ impl Verdict {
 
     /// What must survive a restart of the agent.
     pub fn carry(&self) -> Carried {
-        Carried {
+        let carried = Carried {
             started: Some(self.started),
             outage: self.outage.clone(),
             ladder: self.ladder.clone(),
@@ -167,7 +174,11 @@ impl Verdict {
             refused: self.supply.refused.clone(),
             probation: self.probation.clone(),
             proven: self.proven.clone(),
-        }
+            registered_ever: self.registered_ever,
+            blips: self.blips.made().clone(),
+            ..Carried::default()
+        };
+        carried.now()
     }
 
     /// The next moment at which something is due, always later than the `now` that was handled last.
@@ -209,43 +220,69 @@ impl Verdict {
         self.journal.note(Decision { at: now, kind, what: what.into(), blame, evidence: evidence.into() });
     }
 
+    /// Hands the answer to whoever gave the order. Every order has its one kind of answer.
     fn done(&mut self, now: Mono, order: Order, result: Result<Outcome, Failure>) {
-        match (order, result) {
-            (Order::ReadSecret { .. }, Ok(Outcome::Secret(read))) => self.secret_read(now, read),
-            (Order::ReadSecret { .. }, Err(failure)) => self.supply_failed(now, "the secret was not read", failure),
-            (Order::Install { version }, Err(failure)) if failure.kind == FailureKind::Invalid => {
-                self.refuse_version(now, version, failure.text);
+        use Outcome as O;
+        match order {
+            Order::ReadSecret { .. } => match expect!(result, O::Secret(read) => read) {
+                Ok(read) => self.secret_read(now, read),
+                Err(failure) => self.supply_failed(now, "the secret was not read", failure),
+            },
+            Order::Install { version } => {
+                let taken = expect!(result, O::Installed(installed) => (installed, false), O::Equivalent(installed) => (installed, true));
+                self.installed(now, version, taken);
             }
-            (Order::Install { .. }, Ok(Outcome::Installed(installed))) => {
-                let why = if self.reloads.is_active() { Why::Asked } else { Why::Version };
-                self.hand_over(now, installed, why);
+            Order::Start { run, .. } => {
+                if let Err(failure) = expect!(result, O::Done => ()) {
+                    self.not_started(now, run, failure);
+                }
             }
-            (Order::Install { .. }, Ok(Outcome::Equivalent(installed))) => self.take_equivalent(now, installed),
-            (Order::Install { .. }, Err(failure)) => self.supply_failed(now, "the bundle was not installed", failure),
-            (Order::Start { run, .. }, Err(failure)) => self.not_started(now, run, failure),
-            (Order::Commit { generation }, Ok(_)) => self.committed(now, generation),
-            (Order::Commit { generation }, Err(failure)) => self.not_committed(now, generation, failure),
-            (Order::Drain { run }, _) => self.drained(now, run),
-            (Order::CompareOrigins { new, .. }, result) => {
-                self.origins_compared(now, new, result.and_then(expect!(Outcome::OriginsLost)));
+            Order::Restart { run: _, .. } => {
+                // A child that was not replaced is looked at again, and its time comes again.
+                let _: Result<(), Failure> = expect!(result, O::Done => (), O::Spared => ());
             }
-            (Order::MeasureMemory { .. }, result) => {
-                self.memory_measured(now, result.and_then(expect!(Outcome::Memory)));
+            Order::Drain { run } => {
+                // Whatever went wrong, the agent has let go of it.
+                let _: Result<(), Failure> = expect!(result, O::Done => ());
+                self.drained(now, run);
             }
-            (Order::ReadPlace, result) => self.place_read(now, result.and_then(expect!(Outcome::Place))),
-            (Order::ReadRefusals, result) => self.refusals_read(now, result.and_then(expect!(Outcome::Refusals))),
-            // What the service does not say now, it says a minute later.
-            (Order::ReadNotices, Ok(Outcome::Notices(notices))) => self.noticed(now, notices),
-            (Order::CompleteHook { hook, .. }, result) => self.hook_completed(now, hook, result.map(drop)),
-            (Order::Heartbeat { hook }, result) => self.hook_beaten(now, hook, result.map(drop)),
-            (Order::MarkUnhealthy, result) => self.marked(now, result),
-            (Order::MarkHealthy, Ok(Outcome::Marked { shown: true })) => self.lifted(now),
-            (Order::Probe { .. }, result) => self.probed(now, result.and_then(expect!(Outcome::Probed))),
-            (Order::ReadGroup, result) => self.group_read(now, result.and_then(expect!(Outcome::Group))),
-            (Order::ReadPeers { .. }, result) => self.peers_read(now, result.and_then(expect!(Outcome::Peers))),
-            (Order::ReadHoldTag, result) => self.hold_tag_read(now, result.and_then(expect!(Outcome::HoldTag))),
-            // The rest needs no answer: a mark that was not lifted is asked for again, a discarded bundle is pruned later.
-            _ => {}
+            Order::Commit { generation } => match expect!(result, O::Done => ()) {
+                Ok(()) => self.committed(now, generation),
+                Err(failure) => self.not_committed(now, generation, failure),
+            },
+            Order::CompareOrigins { new, .. } => {
+                self.origins_compared(now, new, expect!(result, O::OriginsLost(lost) => lost));
+            }
+            Order::MeasureMemory { .. } => self.memory_measured(now, expect!(result, O::Memory(memory) => memory)),
+            Order::ReadPlace => self.place_read(now, expect!(result, O::Place(place) => place)),
+            Order::ReadRefusals => self.refusals_read(now, expect!(result, O::Refusals(others) => others)),
+            Order::ReadNotices => {
+                // What the service does not say now, it says a minute later.
+                if let Ok(notices) = expect!(result, O::Notices(notices) => notices) {
+                    self.noticed(now, notices);
+                }
+            }
+            Order::CompleteHook { hook, .. } => self.hook_completed(now, hook, expect!(result, O::Done => ())),
+            Order::Heartbeat { hook } => self.hook_beaten(now, hook, expect!(result, O::Done => ())),
+            Order::MarkUnhealthy => self.marked(now, expect!(result, O::Marked { shown } => shown)),
+            Order::MarkHealthy => {
+                // One that was not lifted is asked for again.
+                if expect!(result, O::Marked { shown } => shown).is_ok_and(|healthy| healthy) {
+                    self.lifted(now);
+                }
+            }
+            Order::Probe { .. } => self.probed(now, expect!(result, O::Probed(probes) => probes)),
+            Order::ProbeEdge { transport, .. } => {
+                self.edge_tried(now, transport, expect!(result, O::Edge(reach) => reach));
+            }
+            Order::ReadGroup => self.group_read(now, expect!(result, O::Group(group) => group)),
+            Order::ReadPeers { .. } => self.peers_read(now, expect!(result, O::Peers(peers) => peers)),
+            Order::ReadHoldTag => self.hold_tag_read(now, expect!(result, O::HoldTag(value) => value)),
+            // A bundle that was not discarded is pruned later, who asked may be gone, and the respawning of a connector that was
+            // adopted is the agent's own.
+            Order::Discard { .. } | Order::Adopt { .. } | Order::Answer { .. } | Order::Exit => {
+                let _: Result<(), Failure> = expect!(result, O::Done => ());
+            }
         }
     }
 

@@ -94,8 +94,8 @@ impl Verdict {
     }
 
     /// Whether the connectors are to be looked at every second, and not as seldom as the settings say.
-    pub fn looks_closely(&self) -> bool {
-        false
+    pub fn looks_closely(&self, now: Mono) -> bool {
+        self.blip_is_young(now)
     }
 
     /// How the tunnel is; cheaper than the whole [`View`].

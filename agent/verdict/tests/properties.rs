@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used)] // a test may fail
 
 use cflared_verdict::{
-    Carried, Complaint, Config, DecisionKind, Ending, Event, Failure, FailureKind, Generation, Group, Health, Hold,
-    Holder, Hook, Installed, Member, Memory, Mono, Notices, Observation, Order, OrderId, Outcome, PeerGrain, Peers,
-    Place, Probe, Probes, Reach, Ready, Request, RequestId, Role, RunFact, RunId, SecretRead, Target, Verdict,
+    Carried, Complaint, Condemns, Config, DecisionKind, Ending, Event, Failure, FailureKind, Generation, Group, Health,
+    Hold, Holder, Hook, Installed, Member, Memory, Mono, Notices, Observation, Order, OrderId, Outcome, PeerGrain,
+    Peers, Place, Probe, Probes, Reach, Ready, Request, RequestId, Role, RunFact, RunId, SecretRead, Target, Verdict,
     VersionId,
 };
 use proptest::prelude::*;
@@ -347,7 +347,8 @@ impl Life {
                 prop_assert!(!view.runs.is_empty(), "condemned without a connector");
                 prop_assert!(view.holds.is_empty(), "condemned in spite of a hold");
                 let blame = view.blame.as_ref().map(|finding| finding.blame);
-                prop_assert!(blame.is_none_or(|blame| blame.may_condemn()), "condemned for {blame:?}");
+                let may = blame.is_none_or(|blame| blame.may_condemn() != Condemns::Never);
+                prop_assert!(may, "condemned for {blame:?}");
                 let group = self.group.as_ref();
                 let clear = group.is_some_and(|group| {
                     let me = group.myself().is_some_and(|me| me.in_service() && me.healthy);

@@ -4,8 +4,8 @@
 mod rules;
 
 use crate::ladder::Mark;
-use crate::{Blame, DecisionKind, Failure, Group, Member, Mono, Order, Peers, Verdict};
-use rules::Objection;
+use crate::{Blame, Condemns, DecisionKind, Failure, Group, Member, Mono, Order, Peers, Verdict};
+use rules::{Objection, Zone};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub enum Others {
     Alive,
     /// None is.
     None,
+    /// All of this availability zone are out, and another zone's are not.
+    Zone,
     /// The reports that would tell have not come in.
     NotKnown,
 }
@@ -45,9 +47,7 @@ enum Stage {
     /// The group is read.
     Group,
     /// The others' reports are read.
-    Peers { others: usize, rank: u32, canary: Result<(), String> },
-    /// What the others refuse is read.
-    Refusals { rank: u32 },
+    Peers { others: usize, zone: Option<Zone>, rank: u32, canary: Result<(), String> },
     /// It may be done at that time.
     Clear { at: Mono, ground: Ground },
     /// The group is read once more, because time has passed.
@@ -63,7 +63,7 @@ enum Stage {
 enum Ground {
     /// The fault is its own process's, so nobody need be asked.
     Process,
-    /// Others are registered.
+    /// Others are registered: with the same version of the secret, where the blame needs that.
     Others,
     /// Nobody is, and it is the one that tries.
     Canary,
@@ -171,7 +171,7 @@ impl Verdict {
     }
 
     fn guard_is_busy(&self) -> bool {
-        let asks = |order: &Order| matches!(order, Order::ReadGroup | Order::ReadPeers { .. } | Order::ReadRefusals);
+        let asks = |order: &Order| matches!(order, Order::ReadGroup | Order::ReadPeers { .. });
         self.marking() || self.book.is_open(asks)
     }
 
@@ -200,8 +200,13 @@ impl Verdict {
         if let Some(objection) = rules::objection(&self.config, &group) {
             return self.object(now, objection);
         }
+        if !self.is_process_fault()
+            && let Some(why) = rules::learned(&group, self.registered_ever)
+        {
+            return self.refuse(now, why);
+        }
         let Stage::Again { ground } = stage else { return self.ask_peers(now, &group) };
-        match rules::canary(&group) {
+        match rules::canary(&group, self.registered_ever) {
             Err(objection) if ground == Ground::Canary => self.refuse(now, objection),
             _ => self.guard.stage = Stage::Go { ground },
         }
@@ -216,7 +221,7 @@ impl Verdict {
                 None => self.wait_until(now + self.config.ask_again),
             };
         }
-        let canary = rules::canary(group);
+        let canary = rules::canary(group, self.registered_ever);
         if others == 0 {
             // Who else there may be would only allow more than the canary rule does.
             self.guard.others = Some((now, Others::None));
@@ -225,13 +230,14 @@ impl Verdict {
                 Err(objection) => self.refuse(now, objection),
             };
         }
-        self.guard.stage = Stage::Peers { others, rank: group.rank(), canary };
-        let since = self.outage.bad_for(now, self.config.flapping_window);
-        self.book.give(Order::ReadPeers { since, version: None, zones: vec![] });
+        let zone = Zone::of(group);
+        let zones = zone.as_ref().map(|zone| zone.all.clone()).unwrap_or_default();
+        self.guard.stage = Stage::Peers { others, zone, rank: group.rank(), canary };
+        self.read_peers(now, zones);
     }
 
     pub(crate) fn peers_read(&mut self, now: Mono, result: Result<Peers, Failure>) {
-        let Stage::Peers { others, rank, canary } = std::mem::take(&mut self.guard.stage) else {
+        let Stage::Peers { others, zone, rank, canary } = std::mem::take(&mut self.guard.stage) else {
             return self.others_told(now, result);
         };
         let peers = match result {
@@ -241,16 +247,22 @@ impl Verdict {
                 return self.refuse(now, why);
             }
         };
-        let answer = rules::judge_peers(&peers, &self.outage, now, &self.config, others);
+        let zone_is_out = zone.is_some_and(|zone| rules::zone_is_out(&peers, &zone, &self.outage, now, &self.config));
+        let answer = match rules::judge_peers(&peers, &self.outage, now, &self.config, others) {
+            Others::Alive if zone_is_out => Others::Zone,
+            answer => answer,
+        };
         self.guard.others = Some((now, answer));
         self.step_blame(now);
         match answer {
-            // The edge answers from here, so it may be the version; and a replacement starts with the newest.
-            Others::Alive if self.probation.is_some() && !self.inquiry.edge_out(now, self.config.evidence_lasts) => {
-                self.guard.stage = Stage::Refusals { rank };
-                self.ask_refusals();
+            Others::Alive => match self.may_go_alone(now, &peers) {
+                Ok(()) => self.clear(now, rank, Ground::Others),
+                Err(objection) => self.refuse(now, objection),
+            },
+            Others::Zone => {
+                let why = "all of this availability zone are out, and another zone is not: a new instance here would be out too";
+                self.refuse(now, why.into());
             }
-            Others::Alive => self.clear(now, rank, Ground::Others),
             Others::None => match canary {
                 Ok(()) => self.clear(now, rank, Ground::Canary),
                 Err(objection) => self.refuse(now, objection),
@@ -259,23 +271,34 @@ impl Verdict {
         }
     }
 
-    /// Whether the others refuse a version of the secret was read; false: the guard did not wait for it.
-    pub(crate) fn guard_told_refusals(&mut self, now: Mono, result: &Result<u32, Failure>) -> bool {
-        let Stage::Refusals { rank } = self.guard.stage else { return false };
-        self.guard.stage = Stage::Idle;
-        match result {
-            Ok(0) => self.clear(now, rank, Ground::Others),
-            Ok(_) => {
-                let why = "other instances refuse a version of the secret, and the one in use here has not proven itself: \
-                           a replacement would start with it too; publish a version that works";
-                self.refuse(now, why.into());
-            }
-            Err(failure) => {
-                let why = format!("whether others refuse the secret's version cannot be read: {}", failure.text);
-                self.refuse(now, why);
+    /// Whether others that are registered make this one's trouble its own, as the blame needs it.
+    fn may_go_alone(&self, now: Mono, peers: &Peers) -> Result<(), String> {
+        let blame = self.found.as_ref().map_or(Blame::Unknown, |finding| finding.blame);
+        match blame.may_condemn() {
+            Condemns::Alone | Condemns::WithOthers => Ok(()),
+            Condemns::Never => Err(format!("a new instance would meet the same: {blame}")),
+            Condemns::WithSameVersion => {
+                let read = self.runs.serving().and_then(|(_, run)| run.attempts.read_at());
+                if read.is_none_or(|read| now.since(read) > self.config.evidence_lasts) {
+                    let why = "why this connector is not registered is not known: its /metrics cannot be read";
+                    return Err(why.into());
+                }
+                rules::same_version(peers, &self.outage, now, &self.config)
             }
         }
-        true
+    }
+
+    /// Asks again at once, if it said no.
+    pub(crate) fn ask_guard_now(&mut self, now: Mono) {
+        if let Mark::Refused { ask_at, .. } = &mut self.ladder.mark {
+            *ask_at = (*ask_at).min(now);
+        }
+    }
+
+    fn read_peers(&mut self, now: Mono, zones: Vec<String>) {
+        let since = self.outage.bad_for(now, self.config.flapping_window);
+        let version = self.runs.serving().map(|(_, run)| run.installed.version.clone());
+        self.book.give(Order::ReadPeers { since, version, zones });
     }
 
     /// Asks for the others beside the question of condemning. Says whether they are asked.
@@ -283,8 +306,7 @@ impl Verdict {
         if self.guard_is_busy() || self.guard.is_asking() {
             return false;
         }
-        let since = self.outage.bad_for(now, self.config.flapping_window);
-        self.book.give(Order::ReadPeers { since, version: None, zones: vec![] });
+        self.read_peers(now, vec![]);
         true
     }
 

@@ -3,6 +3,7 @@
 use super::Others;
 use crate::outage::Outage;
 use crate::{Config, Group, Mono, PeerGrain, Peers};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Processes of a group without which an unhealthy instance is not replaced, or not judged
@@ -73,8 +74,79 @@ pub(super) fn objection(config: &Config, group: &Group) -> Option<Objection> {
     })
 }
 
-/// Whether this instance may be the one that tries whether a replacement helps: the lowest id in service, once an hour.
-pub(super) fn canary(group: &Group) -> Result<(), String> {
+/// For so long an instance that came for an unhealthy one, and never registered, is not replaced in its turn.
+const LEARNS: Duration = Duration::from_secs(6 * 3600);
+
+/// Whether this instance came for an unhealthy one, and has never registered itself: a replacement did not help.
+fn did_not_help(group: &Group, registered_ever: bool) -> Option<Duration> {
+    group.launch.filter(|launch| launch.for_unhealthy && !registered_ever).map(|launch| launch.age)
+}
+
+/// What the last replacement taught: it did not help, so another one is not tried soon.
+pub(super) fn learned(group: &Group, registered_ever: bool) -> Option<String> {
+    let age = did_not_help(group, registered_ever)?;
+    let alone = group.others().all(|member| !member.in_service());
+    (age < LEARNS || alone).then(|| {
+        "this instance came for an unhealthy one and has never registered: a replacement did not help; see what both have in \
+         common"
+            .into()
+    })
+}
+
+/// Two or more instances of one availability zone, this one among them, in a group that has others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Zone {
+    mine: String,
+    /// How many others are in service there.
+    others: usize,
+    /// The zones in which an instance is in service.
+    pub all: Vec<String>,
+}
+
+impl Zone {
+    /// The zone of this instance, if it has another one there, and the group another zone.
+    pub fn of(group: &Group) -> Option<Self> {
+        let mine = group.myself()?.zone.clone()?;
+        let serving = || group.members.iter().filter(|member| member.in_service());
+        let others = serving().filter(|member| member.id != group.me && member.zone.as_ref() == Some(&mine)).count();
+        let all: BTreeSet<String> = serving().filter_map(|member| member.zone.clone()).collect();
+        (others > 0 && all.len() > 1).then(|| Self { mine, others, all: all.into_iter().collect() })
+    }
+}
+
+/// Whether in the newest grain that tells of them all others of this zone were out, and somebody of another zone was not.
+pub(super) fn zone_is_out(peers: &Peers, zone: &Zone, outage: &Outage, now: Mono, config: &Config) -> bool {
+    let (margin, window) = (config.grain / 3, config.flapping_window);
+    let while_out = |grain: &&PeerGrain| outage.bad_before(now, now.before(grain.age), margin, window);
+    let tells = |grain: &&PeerGrain| grain.live > 0 || grain.reporting as usize >= zone.others;
+    let mine = peers.zones.get(&zone.mine).into_iter().flatten().filter(while_out).filter(tells);
+    let Some(newest) = mine.min_by_key(|grain| grain.age) else { return false };
+    let elsewhere = peers.zones.iter().filter(|(name, _)| **name != zone.mine).flat_map(|(_, grains)| grains);
+    let same = |grain: &&PeerGrain| grain.age.abs_diff(newest.age) < config.grain / 2;
+    newest.live == 0 && elsewhere.filter(same).any(|grain| grain.live > 0)
+}
+
+/// Whether another instance was registered with the same version of the secret while this one was out.
+pub(super) fn same_version(peers: &Peers, outage: &Outage, now: Mono, config: &Config) -> Result<(), String> {
+    let (margin, window) = (config.grain / 3, config.flapping_window);
+    let while_out = |grain: &&PeerGrain| outage.bad_before(now, now.before(grain.age), margin, window);
+    let mut known = peers.grains.iter().filter(while_out).filter_map(|grain| grain.same_version).peekable();
+    if known.peek().is_none() {
+        return Err("whether another instance is registered with the same version of the secret is not known".into());
+    }
+    if known.any(|registered| registered > 0) {
+        return Ok(());
+    }
+    Err("no other instance is registered with the same version of the secret: it may be the version; publish one that works"
+        .into())
+}
+
+/// Whether this instance may be the one that tries whether a replacement helps: the lowest id in service, once an hour, and not
+/// one that was such a try itself.
+pub(super) fn canary(group: &Group, registered_ever: bool) -> Result<(), String> {
+    if did_not_help(group, registered_ever).is_some() {
+        return Err("nobody in the tunnel is registered, and this instance is a replacement that did not help".into());
+    }
     if group.replaced.iter().any(|age| *age < HOUR) {
         return Err("nobody in the tunnel is registered, and a replacement was tried within the last hour".into());
     }

@@ -1,9 +1,9 @@
 //! What AWS, the metadata service and the probes answer in a scenario.
 
 use crate::child::Present;
-use crate::reader::What;
+use crate::reader::{What, Who};
 use cflared_verdict::{
-    Failure, FailureKind, Group, Member, OriginProbe, PeerGrain, Peers, Place, Probe, Probes, Reach,
+    Failure, FailureKind, Group, Launch, Member, OriginProbe, PeerGrain, Peers, Place, Probe, Probes, Reach, Transport,
 };
 use std::time::Duration;
 
@@ -33,9 +33,11 @@ pub fn group(present: Present<'_>, marked: bool, rival: bool) -> Answer<Group> {
         ],
     )?;
     let (setting, time) = (&present.scenario.world, present.time.unwrap_or_default());
-    let member = |id: String| Member { id, lifecycle: "InService".into(), healthy: true, zone: None };
+
+    let zone = |n: u32| Some(zone(n % setting.zones));
     let ids = (0..setting.group).map(|n| format!("i-{:016}", 50 + i64::from(n) - i64::from(setting.rank)));
-    let mut members: Vec<Member> = ids.map(member).collect();
+    let member = |(n, id)| Member { id, lifecycle: "InService".into(), healthy: true, zone: zone(n) };
+    let mut members: Vec<Member> = (0..).zip(ids).map(member).collect();
     let is = |what| present.scenario.now(what, time).and_then(|happening| happening.is.clone());
     for member in members.iter_mut().filter(|member| member.id == INSTANCE) {
         member.healthy = !marked;
@@ -63,32 +65,58 @@ pub fn group(present: Present<'_>, marked: bool, rival: bool) -> Answer<Group> {
         members,
         suspended: is(What::Suspended).into_iter().collect(),
         refresh: is(What::Refresh),
-        launch: None,
+        launch: setting.came_for_unhealthy.map(|before| Launch { age: before + time, for_unhealthy: true }),
         replaced: setting.replaced.iter().map(|before| *before + time).chain(gone).collect(),
     })
 }
 
 /// The grains that CloudWatch shows by now. The break lies 45 s into one, so that the first that can tell is the second.
-pub fn peers(present: Present<'_>, since: Duration) -> Answer<Peers> {
+pub fn peers(present: Present<'_>, since: Duration, zones: &[String]) -> Answer<Peers> {
     refused(present, &[(What::PeersDenied, FailureKind::Denied)])?;
     let scenario = present.scenario;
     if present.is(What::PeersLost) {
         return Ok(Peers::default());
     }
-    let others = scenario.world.group - 1;
     let last = Duration::from_secs(present.now.as_secs() / 60 * 60);
     let ends = (0..30).map_while(|n| last.checked_sub(MINUTE * n));
     let shown = ends.filter(|end| *end + scenario.world.delay <= present.now && present.now - *end <= since + MINUTE);
-    let grain = |end: Duration| {
+    let mine = scenario.world.rank % scenario.world.zones;
+    // How many others there are of which `of` the zone is so, and whether they are out at that end of a grain.
+    let count = |end: Duration, of: &dyn Fn(u32) -> bool| {
         let time = present.time.and_then(|time| time.checked_sub(present.now - end));
         let at = Present { time, now: end, ..present };
-        let cut = scenario.happens.iter().any(|happening| {
-            happening.who == crate::reader::Who::All && time.is_some_and(|time| happening.holds(time))
-        });
-        let reporting = if at.is(What::PeersDead) { 0 } else { others };
-        PeerGrain { age: present.now - end, live: if cut { 0 } else { reporting }, reporting, same_version: None }
+        let holds = |who| scenario.happens.iter().any(|it| it.who == who && time.is_some_and(|time| it.holds(time)));
+        let out = |zone| holds(Who::All) || (holds(Who::Zone) && zone == mine);
+        let all = (0..scenario.world.group).filter(|n| *n != scenario.world.rank).map(|n| n % scenario.world.zones);
+        let all: Vec<u32> = all.filter(|zone| of(*zone)).collect();
+        let reporting = if at.is(What::PeersDead) { 0 } else { all.len() as u32 };
+        let live = if reporting == 0 { 0 } else { all.iter().filter(|zone| !out(**zone)).count() as u32 };
+        let same_version = match () {
+            () if reporting == 0 || at.is(What::PeersOld) => None,
+            () if at.is(What::PeersRefuse) => Some(0),
+            () => Some(scenario.world.same_version.map_or(live, |most| live.min(most))),
+        };
+        PeerGrain { age: present.now - end, live, reporting, same_version }
     };
-    Ok(Peers { grains: shown.map(grain).collect(), ..Peers::default() })
+    let shown: Vec<Duration> = shown.collect();
+    let of = |wanted: &String| {
+        let grains = shown.iter().map(|end| count(*end, &|n| zone(n) == *wanted));
+        grains.map(|grain| PeerGrain { same_version: None, ..grain }).collect()
+    };
+    let zones = zones.iter().map(|wanted| (wanted.clone(), of(wanted))).collect();
+    Ok(Peers { grains: shown.iter().map(|end| count(*end, &|_| true)).collect(), zones })
+}
+
+/// The name of an availability zone.
+fn zone(number: u32) -> String {
+    format!("us-east-1{}", char::from(b'a' + number as u8))
+}
+
+/// What a try of the edge by one transport gives.
+pub fn edge(present: Present<'_>, transport: Transport) -> Reach {
+    let (_, probes) = probes(present);
+    let Probe { reach, .. } = if transport == Transport::Quic { probes.udp } else { probes.tcp };
+    reach
 }
 
 /// What a probe gives, and how long it takes.
@@ -97,9 +125,7 @@ pub fn probes(present: Present<'_>) -> (Duration, Probes) {
         () if present.is(What::Dns) => (Reach::Failed, Reach::Untried, Reach::Untried),
         () if present.is(What::EdgeRefused) => (Reach::Answered, Reach::Failed, Reach::Failed),
         () if present.is(What::EdgeBlackHole) => (Reach::Answered, Reach::Silent, Reach::Silent),
-        () if present.is(What::UdpBlocked) || present.is(What::UdpBlockedPinned) => {
-            (Reach::Answered, Reach::Answered, Reach::Silent)
-        }
+        () if present.is(What::UdpBlocked) => (Reach::Answered, Reach::Answered, Reach::Silent),
         () => (Reach::Answered, Reach::Answered, Reach::Answered),
     };
     let probe = |reach| Probe { reach, evidence: format!("{reach:?}") };

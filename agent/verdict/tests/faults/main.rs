@@ -12,10 +12,12 @@ mod reader;
 mod record;
 mod world;
 
+use cflared_verdict::Blame;
 use reader::Part;
 use record::Record;
 use std::collections::BTreeSet;
 use std::{env, fs};
+use world::Words;
 
 #[test]
 fn every_scenario_comes_out_right_at_the_times_of_the_page() {
@@ -39,8 +41,24 @@ fn every_scenario_comes_out_right_at_the_times_of_the_page() {
 }
 
 fn lived(part: Part) -> (Part, Vec<Record>) {
-    let records = part.scenarios.iter().map(world::live).collect();
+    let records = part.scenarios.iter().map(|scenario| world::live(scenario, Words::All)).collect();
     (part, records)
+}
+
+/// Silence proves nothing. A process that does not answer, or does not stay, needs no words.
+#[test]
+fn without_a_word_of_cloudflared_nothing_else_is_marked() {
+    let mut wrong = vec![];
+    let parts = reader::parts();
+    for scenario in parts.iter().flat_map(|part| &part.scenarios) {
+        let (with, without) = (world::live(scenario, Words::All), world::live(scenario, Words::Withheld));
+        let by_process = without.marked_for.iter().all(|blame| *blame == Some(Blame::Process));
+        if without.marks > with.marks && !by_process {
+            eprintln!("## {}: {}\n{}", scenario.id, scenario.title, without.trace);
+            wrong.push(&scenario.id);
+        }
+    }
+    assert!(wrong.is_empty(), "marked without words, and not with them: {wrong:?}");
 }
 
 #[test]

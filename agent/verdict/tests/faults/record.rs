@@ -1,7 +1,7 @@
 //! What happened in a scenario, and whether that was right.
 
 use crate::reader::{Act, Ends, Scenario};
-use cflared_verdict::{Blame, Decision, DecisionKind, Health, Order, View};
+use cflared_verdict::{Blame, Decision, DecisionKind, Health, Order, Purpose, Reason, View};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -15,10 +15,13 @@ pub struct Record {
     /// Since when the tunnel has been registered, if it is.
     pub registered_since: Option<Duration>,
     pub restarts: u32,
+    pub blips: u32,
     pub marks: u32,
     pub unmarks: u32,
     pub held: bool,
     pub handed_over: bool,
+    /// Whose fault it was held to be when a mark was ordered.
+    pub marked_for: Vec<Option<Blame>>,
     health: Option<Health>,
     /// What was ordered and decided, for a person.
     pub trace: String,
@@ -28,8 +31,11 @@ pub struct Record {
 impl Record {
     pub fn order(&mut self, time: Option<Duration>, order: &Order) {
         if let Some(time) = time {
-            self.restarts += u32::from(matches!(order, Order::Restart { .. }));
-            self.handed_over |= matches!(order, Order::Start { .. });
+            if let Order::Restart { reason, .. } = order {
+                let blip = matches!(reason, Reason::Blip | Reason::Transport);
+                *(if blip { &mut self.blips } else { &mut self.restarts }) += 1;
+            }
+            self.handed_over |= matches!(order, Order::Start { purpose: Purpose::Serve, .. });
             let _ = writeln!(self.trace, "{:>9.1} s  order     {order:?}", time.as_secs_f64());
         }
     }
@@ -89,8 +95,12 @@ impl Record {
                 faults.push(fault);
             }
         };
-        let restarts = right.restarts_least..=right.restarts;
-        must(restarts.contains(&self.restarts), format!("{} restarts, not {restarts:?}", self.restarts));
+        must(self.restarts <= right.restarts, format!("{} restarts, not {}", self.restarts, right.restarts));
+        let all = self.restarts + self.blips;
+        must(all >= right.restarts_least, format!("{all} restarts with blips, {} are the least", right.restarts_least));
+        if let Some(blips) = right.blips {
+            must(self.blips == blips, format!("{} blips, not {blips}", self.blips));
+        }
         must(self.marks == right.marks, format!("{} marks, not {}", self.marks, right.marks));
         must(self.unmarks == right.unmarks, format!("{} un-marks, not {}", self.unmarks, right.unmarks));
         if let Some(ends) = right.ends {

@@ -3,11 +3,11 @@
 
 use crate::answers;
 use crate::child::{Child, Present, Step};
-use crate::reader::{Scenario, What};
+use crate::reader::{Scenario, Setting, What};
 use crate::record::Record;
 use cflared_verdict::{
     Carried, Config, Event, Failure, FailureKind, Generation, Hold, Holder, Installed, Memory, Mono, Notices,
-    Observation, Order, OrderId, Outcome, RunFact, RunId, SecretRead, Verdict, VersionId,
+    Observation, Order, OrderId, Outcome, Purpose, RunFact, RunId, SecretRead, Transport, Verdict, VersionId,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The instance and what is under way.
 pub struct World<'a> {
     scenario: &'a Scenario,
+    words: Words,
     verdict: Verdict,
     now: Duration,
     children: BTreeMap<RunId, Child>,
@@ -32,6 +33,13 @@ pub struct World<'a> {
     record: Record,
 }
 
+/// What of cloudflared's words the agent gets to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Words {
+    All,
+    Withheld,
+}
+
 /// Something that comes at its time.
 enum Item {
     Look,
@@ -42,10 +50,11 @@ enum Item {
 }
 
 /// Lives through a scenario to its end.
-pub fn live(scenario: &Scenario) -> Record {
+pub fn live(scenario: &Scenario, words: Words) -> Record {
     let start = BREAK - scenario.world.age;
     let mut world = World {
         scenario,
+        words,
         verdict: Verdict::new(Config::default(), 7, Carried::default(), Mono::new(start)),
         now: start,
         children: BTreeMap::new(),
@@ -125,7 +134,8 @@ impl<'a> World<'a> {
                 _ => self.plan(self.now + takes, Item::Seen(run, observation)),
             }
         }
-        self.plan(self.now + LOOK, Item::Look);
+        let pace = if self.verdict.looks_closely(Mono::new(self.now)) { SECOND } else { LOOK };
+        self.plan(self.now + pace, Item::Look);
     }
 
     fn step_child(&mut self, run: RunId, step: Step) {
@@ -166,8 +176,15 @@ impl<'a> World<'a> {
     }
 
     fn tell(&mut self, event: Event) {
+        if self.words == Words::Withheld && matches!(event, Event::Run(_, RunFact::Complained { .. })) {
+            return;
+        }
         self.verdict.handle(Mono::new(self.now), event);
         while let Some((id, order)) = self.verdict.poll_order() {
+            if order == Order::MarkUnhealthy {
+                let blame = self.verdict.view(Mono::new(self.now)).blame.map(|finding| finding.blame);
+                self.record.marked_for.push(blame);
+            }
             self.record.order(self.present().time, &order);
             self.carry_out(id, order);
         }
@@ -219,13 +236,14 @@ impl<'a> World<'a> {
             Order::Install { version } => Outcome::Installed(self.install(&version.0)),
             Order::MarkUnhealthy | Order::MarkHealthy => self.mark(*order == Order::MarkUnhealthy)?,
             Order::ReadGroup => Outcome::Group(answers::group(present, self.marked, self.rival)?),
-            Order::ReadPeers { since, .. } => Outcome::Peers(answers::peers(present, *since)?),
+            Order::ReadPeers { since, zones, .. } => Outcome::Peers(answers::peers(present, *since, zones)?),
             Order::ReadHoldTag => Outcome::HoldTag(answers::hold_tag(present)?),
             Order::ReadPlace => Outcome::Place(answers::place(present, self.marked, self.rival)?),
             Order::ReadNotices => Outcome::Notices(Notices::default()),
             Order::ReadRefusals => Outcome::Refusals(u32::from(present.is(What::PeersRefuse))),
             Order::CompareOrigins { .. } => Outcome::OriginsLost(vec![]),
             Order::MeasureMemory { .. } => Outcome::Memory(Memory { available: 600 << 20, connector: 60 << 20 }),
+            Order::ProbeEdge { transport, .. } => Outcome::Edge(answers::edge(present, *transport)),
             _ => self.host_result(order),
         })
     }
@@ -234,8 +252,11 @@ impl<'a> World<'a> {
     fn host_result(&mut self, order: &Order) -> Outcome {
         let present = self.present();
         match order {
-            Order::Start { run, generation, .. } => {
-                self.children.insert(*run, Child::new(&self.versions[generation], self.now));
+            Order::Start { run, generation, purpose, .. } => {
+                let Setting { transport, pinned, .. } = self.scenario.world;
+                let transport = if *purpose == Purpose::Opinion { Transport::Http2 } else { transport };
+                let child = Child::new(&self.versions[generation], self.now, transport, pinned);
+                self.children.insert(*run, child);
             }
             Order::Restart { run, .. } => {
                 if let Some(child) = self.children.get_mut(run) {

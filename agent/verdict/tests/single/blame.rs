@@ -2,8 +2,8 @@
 
 use crate::world::{FOUR, World};
 use cflared_verdict::{
-    Blame, Complaint, Confidence, DecisionKind, Ending, FailureKind, Health, Order, Reach, Ready, Reason, RunFact,
-    RunId,
+    Blame, Complaint, Condemns, Confidence, DecisionKind, Ending, FailureKind, Health, Order, Reach, Ready, Reason,
+    RunFact, RunId,
 };
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn is_mark(order: &Order) -> bool {
 }
 
 fn is_restart(order: &Order) -> bool {
-    matches!(order, Order::Restart { .. })
+    matches!(order, Order::Restart { reason: Reason::Unregistered | Reason::EdgeBack, .. })
 }
 
 fn blame(world: &World) -> Option<(Blame, Confidence)> {
@@ -41,20 +41,22 @@ fn each_cause_has_its_blame_and_its_act() {
     /// Complaints, what the probe of the edge gives, live peers; then the blame, its confidence, restarts, marks.
     type Case = (&'static [Complaint], Option<Reach>, u32, Blame, Confidence, usize, usize);
     let answered = Some(Reach::Answered);
-    let cases: [Case; 14] = [
+    let cases: [Case; 16] = [
         (&[C::Unauthorized], answered, 1, B::Credentials, Certain, 0, 0),
         (&[C::TunnelGone], answered, 0, B::Credentials, Certain, 0, 0),
         (&[C::ConfigRefused], answered, 1, B::Config, Certain, 0, 0),
         (&[C::CredentialsUnreadable], answered, 1, B::Config, Certain, 0, 0),
         (&[C::Unauthorized, C::ConfigRefused], answered, 1, B::Config, Certain, 0, 0),
         (&[C::Unauthorized, C::EdgeUnreachable], Some(Reach::Failed), 1, B::Credentials, Certain, 0, 0),
-        (&[C::PortTaken], answered, 1, B::Process, Certain, 1, 1),
+        (&[C::PortTaken], answered, 1, B::Port, Certain, 1, 0),
         (&[C::EdgeUnreachable], Some(Reach::Failed), 1, B::HostNetwork, Likely, 0, 1),
         (&[C::DnsFailed], Some(Reach::Silent), 1, B::HostNetwork, Likely, 0, 1),
         (&[C::DnsFailed], None, 1, B::HostNetwork, Likely, 1, 1),
         (&[C::EdgeUnreachable], Some(Reach::Failed), 0, B::Edge, Likely, 0, 1),
         (&[C::EdgeSilent], answered, 0, B::Edge, Likely, 1, 1),
-        (&[C::EdgeRejected], answered, 1, B::Unknown, Likely, 1, 1),
+        (&[C::EdgeRejected], answered, 1, B::Refused, Certain, 0, 0),
+        (&[C::EdgeRejected], answered, 0, B::Refused, Certain, 0, 0),
+        (&[C::Other], answered, 1, B::Unknown, Likely, 1, 1),
         (&[], answered, 1, B::Unknown, Likely, 1, 1),
     ];
     for (complaints, edge, live, expected, confidence, restarts, marks) in cases {
@@ -65,7 +67,7 @@ fn each_cause_has_its_blame_and_its_act() {
         let case = format!("{complaints:?}, probe {edge:?}, {live} live");
         assert_eq!(blame(&world), Some((expected, confidence)), "{case}");
         assert_eq!((world.count(is_restart), world.count(is_mark)), (restarts, marks), "{case}");
-        let held = !expected.may_condemn();
+        let held = expected.may_condemn() == Condemns::Never;
         assert_eq!(world.verdict.health() == Health::Held, held, "{case}");
     }
     let early = lost(&[C::EdgeUnreachable], 80, |_| {});
@@ -76,8 +78,14 @@ fn each_cause_has_its_blame_and_its_act() {
 fn evidence_ages() {
     let mut world = lost(&[Complaint::Unauthorized], 20, |_| {});
     assert_eq!(blame(&world).map(|(blame, _)| blame), Some(Blame::Credentials));
-    world.run(170);
-    assert_eq!(blame(&world).map(|(blame, _)| blame), Some(Blame::Unknown), "it was said three minutes ago");
+    world.run(310);
+    assert_eq!(
+        blame(&world).map(|(blame, _)| blame),
+        Some(Blame::Credentials),
+        "cloudflared may be silent for so long"
+    );
+    world.run(30);
+    assert_eq!(blame(&world).map(|(blame, _)| blame), Some(Blame::Unknown), "it would have said it again by now");
 }
 
 #[test]

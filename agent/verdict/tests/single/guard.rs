@@ -2,7 +2,8 @@
 
 use crate::world::{FOUR, LOWER, ME, PEER, World, at, group};
 use cflared_verdict::{
-    DecisionKind, Event, FailureKind, Group, Health, Hold, Holder, Mark, Member, Order, Reach, Ready,
+    Blame, DecisionKind, Event, FailureKind, Group, Health, Hold, Holder, Launch, Mark, Member, Order, Reach, Ready,
+    Tries,
 };
 use std::time::Duration;
 
@@ -188,23 +189,86 @@ mod peers {
     }
 
     #[test]
-    fn what_would_start_with_a_version_that_others_refuse_replaces_nothing() {
-        for (refusals, words) in [(Ok(1), "publish a version that works"), (Err(FailureKind::Denied), "cannot be read")]
-        {
-            let mut world = World::booted(None);
-            world.run(200);
-            assert_eq!(world.verdict.health(), Health::Registered);
-            (world.ready, world.refusals) = (Ready::No, refusals);
-            world.run(600);
-            assert_eq!((world.count(is_mark), world.verdict.health()), (0, Health::Held), "{refusals:?}");
+    fn what_may_be_the_version_needs_another_instance_that_is_registered_with_it() {
+        for (same_version, words) in [(None, "is not known"), (Some(0), "publish one that works")] {
+            let mut world = broken(600, |world| world.same_version = same_version);
+            assert_eq!((world.count(is_mark), world.verdict.health()), (0, Health::Held), "{same_version:?}");
             let said = world.verdict.view(world.now).guard.unwrap();
             assert!(said.contains(words), "{said}");
-            world.refusals = Ok(0);
+            world.same_version = Some(1);
             world.run(600);
-            assert_eq!(world.count(is_mark), 1, "{refusals:?} is over");
-            let proven = broken(135, |world| world.refusals = refusals);
-            assert_eq!(proven.count(is_mark), 1, "what has proven itself may start with it again: {refusals:?}");
+            assert_eq!(world.count(is_mark), 1, "{same_version:?} is over");
+            let network = broken(135, |world| (world.same_version, world.edge) = (same_version, Some(Reach::Silent)));
+            assert_eq!(network.count(is_mark), 1, "a host without a way needs no version: {same_version:?}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_the_connector_condemns_nobody() {
+        let mut world = broken(600, |world| world.tries = None);
+        assert_eq!((world.count(is_mark), world.verdict.health()), (0, Health::Held));
+        assert!(world.verdict.view(world.now).guard.unwrap().contains("/metrics cannot be read"));
+        world.tries = Some(Tries::default());
+        world.run(600);
+        assert_eq!(world.count(is_mark), 1);
+    }
+
+    fn zoned(mine: (u32, u32), other: (u32, u32)) -> World {
+        broken(300, |world| {
+            let mut four = group(&[ME, PEER, "i-0000000000000008", "i-0000000000000009"]);
+            for (member, zone) in four.members.iter_mut().zip(["a", "a", "b", "b"]) {
+                member.zone = Some(zone.into());
+            }
+            world.group = Ok(four);
+            world.peers = Ok(Some((mine.0 + other.0, mine.1 + other.1)));
+            world.zones = [("a".to_string(), mine), ("b".to_string(), other)].into();
+        })
+    }
+
+    #[test]
+    fn a_zone_that_is_out_as_a_whole_replaces_nobody() {
+        let world = zoned((0, 1), (2, 2));
+        assert_eq!((world.count(is_mark), world.verdict.health()), (0, Health::Held));
+        let blame = world.verdict.view(world.now).blame.map(|finding| finding.blame);
+        assert_eq!(blame, Some(Blame::Zone));
+        assert_eq!(zoned((1, 1), (2, 2)).count(is_mark), 1, "the other one of this zone is registered");
+        assert_eq!(zoned((0, 0), (2, 2)).count(is_mark), 1, "of this zone nothing is known");
+    }
+
+    #[test]
+    fn a_replacement_that_did_not_help_is_not_replaced_for_six_hours() {
+        let launched = |age: u64, others: &[&str]| {
+            let mut world = World::booted(None);
+            world.ready = Ready::No;
+            let mut group = group(others);
+            group.launch = Some(Launch { age: seconds(age), for_unhealthy: true });
+            world.group = Ok(group);
+            world.run(900);
+            world
+        };
+        for age in [600, 20_000] {
+            let world = launched(age, &[ME, PEER]);
+            assert_eq!((world.count(is_mark), world.verdict.health()), (0, Health::Held), "{age} s");
+            assert!(world.verdict.view(world.now).guard.unwrap().contains("did not help"));
+        }
+        assert_eq!(launched(22_000, &[ME, PEER]).count(is_mark), 1, "six hours are over, and another one is alive");
+        assert_eq!(launched(22_000, &[ME]).count(is_mark), 0, "a group of one holds");
+        let mut hung = World::booted(None);
+        hung.ready = Ready::Unanswered { why: "timed out".into() };
+        of(&mut hung).launch = Some(Launch { age: seconds(600), for_unhealthy: true });
+        hung.run(900);
+        assert_eq!(hung.count(is_mark), 1, "its own process is its own");
+        let served = broken(300, |world| of(world).launch = Some(Launch { age: seconds(600), for_unhealthy: true }));
+        assert_eq!(served.count(is_mark), 1, "it was registered");
+    }
+
+    #[test]
+    fn a_replacement_that_did_not_help_is_no_canary() {
+        let mut world = World::booted(None);
+        (world.ready, world.peers) = (Ready::No, Ok(Some((0, 1))));
+        of(&mut world).launch = Some(Launch { age: seconds(22_000), for_unhealthy: true });
+        world.run(900);
+        assert_eq!((world.count(is_mark), world.verdict.health()), (0, Health::Held));
     }
 
     #[test]

@@ -287,9 +287,11 @@ mod probation {
     #[test]
     fn a_new_agent_knows_of_it() {
         let mut world = with_new_version(|_| {});
-        let mut next =
-            World::new(serde_json::from_value(serde_json::to_value(world.verdict.carry()).unwrap()).unwrap());
-        (next.now, next.secret) = (world.now, Some("v2"));
+        let mut next = World::reborn(
+            serde_json::from_value(serde_json::to_value(world.verdict.carry()).unwrap()).unwrap(),
+            world.now,
+        );
+        next.secret = Some("v2");
         next.ready_of.insert("v2", Ready::No);
         next.knows(&installed(1, "v1"));
         next.tell(Event::Identified { installed: Some(installed(2, "v2")) });

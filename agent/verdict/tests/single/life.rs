@@ -12,7 +12,7 @@ fn is_mark(order: &Order) -> bool {
 }
 
 fn is_restart(order: &Order) -> bool {
-    matches!(order, Order::Restart { .. })
+    matches!(order, Order::Restart { reason: Reason::Unregistered | Reason::EdgeBack, .. })
 }
 
 fn is_read(order: &Order) -> bool {
@@ -142,7 +142,11 @@ mod outage {
         let since = |second: Option<u64>| second.map(|second| second - begin);
         // The first bad look is up to one interval after the break.
         assert_eq!(since(world.when(is_read)), Some(35), "recheck");
-        assert_eq!(since(world.when(is_restart)), Some(95), "restart");
+        assert_eq!(
+            since(world.when(is_restart)),
+            Some(97),
+            "restart: 90 s after the child that replaced the one that lost all"
+        );
         assert_eq!(since(world.when(is_mark)), Some(130), "mark");
         assert_eq!((world.count(is_restart), world.count(is_mark)), (1, 1));
         assert_eq!(world.transitions(), ["registered → broken", "broken → remediating", "remediating → condemned"]);
@@ -391,8 +395,7 @@ mod restart_of_the_agent {
         let mut world = World::registered();
         world.ready = Ready::No;
         world.run(100);
-        let mut next = World::new(world.verdict.carry());
-        next.now = world.now;
+        let mut next = World::reborn(world.verdict.carry(), world.now);
         next.ready = Ready::No;
         next.tell(Event::Identified { installed: Some(installed(1, "v1")) });
         next.run(59);
@@ -408,8 +411,7 @@ mod restart_of_the_agent {
         world.ready = Ready::No;
         world.run(200);
         let carried = serde_json::to_string(&world.verdict.carry()).unwrap();
-        let mut next = World::new(serde_json::from_str(&carried).unwrap());
-        next.now = world.now;
+        let mut next = World::reborn(serde_json::from_str(&carried).unwrap(), world.now);
         next.tell(Event::Identified { installed: Some(installed(1, "v1")) });
         next.run(10);
         assert_eq!(next.count(|order| *order == Order::MarkHealthy), 1);

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used)] // a test may fail
 
 mod blame;
+mod blip;
+mod carried;
 mod guard;
 mod handover;
 mod life;
 mod lifecycle;
+mod refusal;
 mod world;

@@ -3,7 +3,7 @@
 use cflared_verdict::{
     Carried, Complaint, Config, Decision, Event, Failure, FailureKind, Generation, Group, Health, Installed, Member,
     Memory, Mono, Notices, Observation, Order, OrderId, OriginProbe, Outcome, PeerGrain, Peers, Place, Probe, Probes,
-    Reach, Ready, RunFact, RunId, SecretRead, Verdict, VersionId,
+    Reach, Ready, RunFact, RunId, SecretRead, Transport, Tries, Verdict, VersionId,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +26,8 @@ pub struct World {
     pub peers: Result<Option<(u32, u32)>, FailureKind>,
     /// What a probe of the edge gives; `None`: nothing could be tried.
     pub edge: Option<Reach>,
+    /// What a probe over UDP alone gives, if not the same.
+    pub udp: Option<Reach>,
     /// Whether the only origin does not answer.
     pub origin_down: bool,
     /// The hold tag.
@@ -42,6 +44,14 @@ pub struct World {
     pub available: u64,
     /// Where the group has this instance.
     pub place: Result<Place, FailureKind>,
+    /// What the living child of every connector has counted at the next look; `None`: it cannot be read.
+    pub tries: Option<Tries>,
+    /// How every connector reaches the edge.
+    pub transport: Option<Transport>,
+    /// How many others each grain shows registered with the same version; `None`: nobody reports that.
+    pub same_version: Option<u32>,
+    /// What each zone's grains show.
+    pub zones: BTreeMap<String, (u32, u32)>,
     /// How many others refuse a version.
     pub refusals: Result<u32, FailureKind>,
     /// What the metadata service says.
@@ -74,6 +84,13 @@ impl World {
         Self::made(Config::default(), carried)
     }
 
+    /// The world of an agent that starts at that time, with what the one before it carried.
+    pub fn reborn(carried: Carried, now: Mono) -> Self {
+        let mut world = Self::new(Carried::default());
+        (world.verdict, world.now) = (Verdict::new(Config::default(), 7, carried, now), now);
+        world
+    }
+
     /// The same with other settings.
     pub fn configured(config: Config) -> Self {
         Self::made(config, Carried::default())
@@ -90,6 +107,7 @@ impl World {
             group: Ok(group(&[ME, PEER])),
             peers: Ok(Some((1, 1))),
             edge: Some(Reach::Answered),
+            udp: None,
             origin_down: false,
             hold_tag: Ok(None),
             bad_bundle: false,
@@ -98,6 +116,10 @@ impl World {
             origins_lost: Ok(vec![]),
             available: 600,
             place: Ok(Place { lifecycle: "InService".into(), ..Place::default() }),
+            tries: Some(Tries::default()),
+            transport: None,
+            same_version: Some(1),
+            zones: BTreeMap::new(),
             refusals: Ok(0),
             notices: Notices::default(),
             hook: Ok(()),
@@ -153,6 +175,10 @@ impl World {
 
     fn report(&mut self, id: OrderId, result: Result<Outcome, Failure>, order: Order) {
         self.verdict.handle(self.now, Event::Done(id, result));
+        if matches!(order, Order::Restart { .. }) {
+            // A new child has counted nothing.
+            self.tries = self.tries.map(|_| Tries::default());
+        }
         if let Order::Start { run, .. } | Order::Restart { run, .. } = order {
             self.verdict.handle(self.now, Event::Run(run, RunFact::Spawned { pid: 100 + run.0, pinned: None }));
         }
@@ -217,25 +243,24 @@ impl World {
             Order::ReadPlace => return Some(told(&self.place, Outcome::Place)),
             Order::ReadRefusals => return Some(told(&self.refusals, Outcome::Refusals)),
             Order::CompleteHook { .. } | Order::Heartbeat { .. } => return Some(told(&self.hook, |()| Outcome::Done)),
+            Order::ProbeEdge { transport, .. } => {
+                let udp = self.udp.filter(|_| *transport == Transport::Quic);
+                Outcome::Edge(udp.or(self.edge).unwrap_or(Reach::Untried))
+            }
             _ => Outcome::Done,
         }))
     }
 
     /// The whole minutes that ended within `since`, each as `reported`.
     fn grains(&self, since: Duration, reported: Option<(u32, u32)>) -> Peers {
-        let grain = |age| {
-            reported.map(|(live, reporting)| PeerGrain {
-                age: Duration::from_secs(age),
-                live,
-                reporting,
-                same_version: None,
-            })
-        };
         let last = self.now.since_boot().as_secs() % 60;
-        Peers {
-            grains: (0..10).map(|n| last + 60 * n).filter(|age| *age <= since.as_secs()).filter_map(grain).collect(),
-            ..Peers::default()
-        }
+        let ages: Vec<u64> = (0..10).map(|n| last + 60 * n).filter(|age| *age <= since.as_secs()).collect();
+        let grains = |(live, reporting): (u32, u32), same_version: Option<u32>| {
+            let grain = |age: &u64| PeerGrain { age: Duration::from_secs(*age), live, reporting, same_version };
+            ages.iter().map(grain).collect::<Vec<_>>()
+        };
+        let zones = self.zones.iter().map(|(zone, shown)| (zone.clone(), grains(*shown, None))).collect();
+        Peers { grains: reported.map(|shown| grains(shown, self.same_version)).unwrap_or_default(), zones }
     }
 
     /// The serving connector complains.
@@ -261,6 +286,9 @@ impl World {
         let end = self.now + Duration::from_secs(seconds);
         let mut next_look = self.now + Duration::from_secs(5);
         while self.now < end {
+            if self.verdict.looks_closely(self.now) {
+                next_look = next_look.min(self.now + Duration::from_secs(1));
+            }
             let wake = self.verdict.wake_at(self.now);
             assert!(wake.is_none_or(|wake| wake > self.now), "a wake-up in the past");
             let next = wake.unwrap_or(end).min(next_look).min(end);
@@ -277,7 +305,7 @@ impl World {
         for (run, generation) in self.runs.clone() {
             let version = self.versions[&generation].as_str();
             let ready = self.ready_of.get(version).unwrap_or(&self.ready).clone();
-            let observation = Observation { ready, ha_connections: None, tries: None, transport: None };
+            let observation = Observation { ready, ha_connections: None, tries: self.tries, transport: self.transport };
             self.tell(Event::Run(run, RunFact::Observed(observation)));
         }
     }

@@ -1,0 +1,175 @@
+//! What the counts of the living child say of its registrations in this outage: whether the edge answered them, and with what.
+//!
+//! Over QUIC cloudflared never says why a registration failed, so nothing may rest on its words alone.
+
+use crate::{Mono, Tries};
+
+/// The tries of one connector since it was last registered, over all its children.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Attempts {
+    /// What the living child had counted when it was last read. A new child has counted nothing; `None`: it was not read, so the
+    /// next read is only where counting begins.
+    counted: Option<Tries>,
+    /// When the counts were last read.
+    read: Option<Mono>,
+    refused: Option<Refusals>,
+    unanswered: u64,
+    /// Whether the child that lives, or lived last, was answered or waited for an answer.
+    reached: bool,
+}
+
+/// The registrations that the edge answered with a no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusals {
+    /// How many.
+    pub times: u64,
+    /// When the first was seen.
+    pub first: Mono,
+    /// When the last was seen.
+    pub last: Mono,
+    /// Connections that were dialled since then and did not get as far as a registration.
+    unreached: u64,
+}
+
+/// So many connections may be on their way at any moment, so that many say nothing.
+const ON_THEIR_WAY: u64 = 4;
+
+impl Refusals {
+    /// Whether later tries did not get as far as a registration, so that something else stands in the way now.
+    pub fn are_superseded(&self) -> bool {
+        self.unreached > ON_THEIR_WAY
+    }
+}
+
+impl Tries {
+    /// Whether `self` was counted by another process than `before`.
+    fn restarted(&self, before: &Tries) -> bool {
+        let ended = |tries: &Tries| tries.refused.saturating_add(tries.unanswered);
+        let dialled = |tries: &Tries| tries.dialled.unwrap_or_default();
+        self.accepted < before.accepted || ended(self) < ended(before) || dialled(self) < dialled(before)
+    }
+}
+
+impl Attempts {
+    /// A new child is executed.
+    pub fn begin(&mut self) {
+        (self.counted, self.reached) = (Some(Tries::default()), false);
+    }
+
+    /// It is registered: what was counted before belongs to no outage any more.
+    pub fn registered(&mut self, tries: Option<Tries>) {
+        *self = Self { counted: tries, read: self.read, ..Self::default() };
+    }
+
+    /// The counts of a child that is not registered. Says whether the edge refused more of its tries.
+    pub fn learn(&mut self, now: Mono, tries: Tries) -> bool {
+        self.read = Some(now);
+        let Some(before) = self.counted.replace(tries) else { return false };
+        let before = if tries.restarted(&before) { Tries::default() } else { before };
+        let grown = |count: fn(&Tries) -> u64| count(&tries).saturating_sub(count(&before));
+        let (accepted, refused) = (grown(|tries| tries.accepted), grown(|tries| tries.refused));
+        let unanswered = grown(|tries| tries.unanswered);
+        let dialled = grown(|tries| tries.dialled.unwrap_or_default());
+        self.unanswered = self.unanswered.saturating_add(unanswered);
+        self.reached |= refused + unanswered > 0;
+        if refused > 0 {
+            let (first, times) = self.refused.map_or((now, 0), |before| (before.first, before.times));
+            self.refused = Some(Refusals { times: times.saturating_add(refused), first, last: now, unreached: 0 });
+        } else if let Some(refusals) = &mut self.refused {
+            let reached = accepted.saturating_add(unanswered);
+            refusals.unreached = refusals.unreached.saturating_add(dialled).saturating_sub(reached);
+        }
+        refused > 0
+    }
+
+    /// The refusals of this outage.
+    pub fn refused(&self) -> Option<&Refusals> {
+        self.refused.as_ref()
+    }
+
+    /// How many tries nobody answered.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered
+    }
+
+    /// Whether the child that lives, or lived last, got as far as a registration: then its exit is no riddle.
+    pub fn reached(&self) -> bool {
+        self.reached
+    }
+
+    /// When the counts were last read.
+    pub fn read_at(&self) -> Option<Mono> {
+        self.read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(second: u64) -> Mono {
+        Mono::new(Duration::from_secs(second))
+    }
+
+    fn tries(accepted: u64, refused: u64, unanswered: u64, dialled: u64) -> Tries {
+        Tries { accepted, refused, unanswered, dialled: Some(dialled) }
+    }
+
+    fn refused(attempts: &Attempts) -> Option<u64> {
+        attempts.refused().filter(|refusals| !refusals.are_superseded()).map(|refusals| refusals.times)
+    }
+
+    #[test]
+    fn a_new_childs_counts_are_all_of_this_outage() {
+        let mut attempts = Attempts::default();
+        attempts.begin();
+        assert!(attempts.learn(at(1), tries(0, 2, 0, 2)));
+        assert!(!attempts.learn(at(2), tries(0, 2, 0, 3)));
+        assert_eq!((refused(&attempts), attempts.unanswered()), (Some(2), 0));
+    }
+
+    #[test]
+    fn what_was_counted_before_the_outage_does_not_count() {
+        let mut attempts = Attempts::default();
+        attempts.begin();
+        attempts.learn(at(1), tries(0, 3, 0, 3));
+        for baseline in [Some(tries(4, 3, 0, 7)), None] {
+            attempts.registered(baseline);
+            attempts.learn(at(10), tries(4, 3, 0, 8));
+            assert_eq!(refused(&attempts), None, "{baseline:?}");
+            attempts.learn(at(11), tries(4, 4, 0, 8));
+            assert_eq!(refused(&attempts), Some(1), "{baseline:?}");
+        }
+    }
+
+    #[test]
+    fn a_decrease_is_a_new_start() {
+        let mut attempts = Attempts::default();
+        attempts.begin();
+        attempts.learn(at(1), tries(0, 5, 0, 5));
+        attempts.learn(at(2), tries(0, 1, 0, 1));
+        assert_eq!(refused(&attempts), Some(6), "five by one process, one by the next");
+    }
+
+    #[test]
+    fn tries_that_do_not_get_as_far_supersede_a_refusal() {
+        let mut attempts = Attempts::default();
+        attempts.begin();
+        attempts.learn(at(1), tries(0, 4, 0, 4));
+        attempts.learn(at(2), tries(0, 4, 0, 8));
+        assert_eq!(refused(&attempts), Some(4), "four may be on their way");
+        attempts.learn(at(3), tries(0, 4, 0, 9));
+        assert_eq!(refused(&attempts), None);
+        attempts.learn(at(4), tries(0, 5, 0, 10));
+        assert_eq!(refused(&attempts), Some(5), "and another refusal counts again");
+    }
+
+    #[test]
+    fn tries_that_nobody_answers_are_counted_by_themselves() {
+        let mut attempts = Attempts::default();
+        attempts.begin();
+        attempts.learn(at(5), tries(0, 0, 3, 4));
+        assert_eq!((refused(&attempts), attempts.unanswered(), attempts.reached()), (None, 3, true));
+    }
+}
