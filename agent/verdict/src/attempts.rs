@@ -3,6 +3,7 @@
 //! Over QUIC cloudflared never says why a registration failed, so nothing may rest on its words alone.
 
 use crate::{Mono, Tries};
+use std::time::Duration;
 
 /// The tries of one connector since it was last registered, over all its children.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -10,8 +11,9 @@ pub struct Attempts {
     /// What the living child had counted when it was last read. A new child has counted nothing; `None`: it was not read, so the
     /// next read is only where counting begins.
     counted: Option<Tries>,
-    /// When the counts were last read.
+    /// When the counts of the living child were last read, and those of the one before it.
     read: Option<Mono>,
+    read_before: Option<Mono>,
     refused: Option<Refusals>,
     unanswered: u64,
     /// Whether the child that lives, or lived last, was answered or waited for an answer.
@@ -34,6 +36,9 @@ pub struct Refusals {
 /// So many connections may be on their way at any moment, so that many say nothing.
 const ON_THEIR_WAY: u64 = 4;
 
+/// A child that has lived for so long has tried.
+const TRIES_BY: Duration = Duration::from_secs(10);
+
 impl Refusals {
     /// Whether later tries did not get as far as a registration, so that something else stands in the way now.
     pub fn are_superseded(&self) -> bool {
@@ -54,16 +59,20 @@ impl Attempts {
     /// A new child is executed.
     pub fn begin(&mut self) {
         (self.counted, self.reached) = (Some(Tries::default()), false);
+        self.read_before = self.read.take();
     }
 
     /// It is registered: what was counted before belongs to no outage any more.
     pub fn registered(&mut self, tries: Option<Tries>) {
-        *self = Self { counted: tries, read: self.read, ..Self::default() };
+        *self = Self { counted: tries, ..Self::default() };
     }
 
-    /// The counts of a child that is not registered. Says whether the edge refused more of its tries.
-    pub fn learn(&mut self, now: Mono, tries: Tries) -> bool {
-        self.read = Some(now);
+    /// The counts of a child that is not registered and has lived for so long. Says whether the edge refused more of its tries.
+    pub fn learn(&mut self, now: Mono, lived: Duration, tries: Tries) -> bool {
+        // That one which has just begun has tried nothing says nothing.
+        if tries != Tries::default() || lived >= TRIES_BY {
+            self.read = Some(now);
+        }
         let Some(before) = self.counted.replace(tries) else { return false };
         let before = if tries.restarted(&before) { Tries::default() } else { before };
         let grown = |count: fn(&Tries) -> u64| count(&tries).saturating_sub(count(&before));
@@ -97,16 +106,17 @@ impl Attempts {
         self.reached
     }
 
-    /// When the counts were last read.
+    /// When the counts of the living child were last read; those of the one before it, until it has been looked at.
     pub fn read_at(&self) -> Option<Mono> {
-        self.read
+        self.read.or(self.read_before)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    const LIVED: Duration = Duration::from_secs(1);
 
     fn at(second: u64) -> Mono {
         Mono::new(Duration::from_secs(second))
@@ -124,8 +134,8 @@ mod tests {
     fn a_new_childs_counts_are_all_of_this_outage() {
         let mut attempts = Attempts::default();
         attempts.begin();
-        assert!(attempts.learn(at(1), tries(0, 2, 0, 2)));
-        assert!(!attempts.learn(at(2), tries(0, 2, 0, 3)));
+        assert!(attempts.learn(at(1), LIVED, tries(0, 2, 0, 2)));
+        assert!(!attempts.learn(at(2), LIVED, tries(0, 2, 0, 3)));
         assert_eq!((refused(&attempts), attempts.unanswered()), (Some(2), 0));
     }
 
@@ -133,22 +143,33 @@ mod tests {
     fn what_was_counted_before_the_outage_does_not_count() {
         let mut attempts = Attempts::default();
         attempts.begin();
-        attempts.learn(at(1), tries(0, 3, 0, 3));
+        attempts.learn(at(1), LIVED, tries(0, 3, 0, 3));
         for baseline in [Some(tries(4, 3, 0, 7)), None] {
             attempts.registered(baseline);
-            attempts.learn(at(10), tries(4, 3, 0, 8));
+            attempts.learn(at(10), LIVED, tries(4, 3, 0, 8));
             assert_eq!(refused(&attempts), None, "{baseline:?}");
-            attempts.learn(at(11), tries(4, 4, 0, 8));
+            attempts.learn(at(11), LIVED, tries(4, 4, 0, 8));
             assert_eq!(refused(&attempts), Some(1), "{baseline:?}");
         }
+    }
+
+    #[test]
+    fn a_child_that_was_never_read_hides_what_was_read_before_it() {
+        let mut attempts = Attempts::default();
+        attempts.begin();
+        attempts.learn(at(1), LIVED, tries(0, 0, 1, 1));
+        attempts.begin();
+        assert_eq!(attempts.read_at(), Some(at(1)), "the new one has not been looked at");
+        attempts.begin();
+        assert_eq!(attempts.read_at(), None);
     }
 
     #[test]
     fn a_decrease_is_a_new_start() {
         let mut attempts = Attempts::default();
         attempts.begin();
-        attempts.learn(at(1), tries(0, 5, 0, 5));
-        attempts.learn(at(2), tries(0, 1, 0, 1));
+        attempts.learn(at(1), LIVED, tries(0, 5, 0, 5));
+        attempts.learn(at(2), LIVED, tries(0, 1, 0, 1));
         assert_eq!(refused(&attempts), Some(6), "five by one process, one by the next");
     }
 
@@ -156,12 +177,12 @@ mod tests {
     fn tries_that_do_not_get_as_far_supersede_a_refusal() {
         let mut attempts = Attempts::default();
         attempts.begin();
-        attempts.learn(at(1), tries(0, 4, 0, 4));
-        attempts.learn(at(2), tries(0, 4, 0, 8));
+        attempts.learn(at(1), LIVED, tries(0, 4, 0, 4));
+        attempts.learn(at(2), LIVED, tries(0, 4, 0, 8));
         assert_eq!(refused(&attempts), Some(4), "four may be on their way");
-        attempts.learn(at(3), tries(0, 4, 0, 9));
+        attempts.learn(at(3), LIVED, tries(0, 4, 0, 9));
         assert_eq!(refused(&attempts), None);
-        attempts.learn(at(4), tries(0, 5, 0, 10));
+        attempts.learn(at(4), LIVED, tries(0, 5, 0, 10));
         assert_eq!(refused(&attempts), Some(5), "and another refusal counts again");
     }
 
@@ -169,7 +190,7 @@ mod tests {
     fn tries_that_nobody_answers_are_counted_by_themselves() {
         let mut attempts = Attempts::default();
         attempts.begin();
-        attempts.learn(at(5), tries(0, 0, 3, 4));
+        attempts.learn(at(5), LIVED, tries(0, 0, 3, 4));
         assert_eq!((refused(&attempts), attempts.unanswered(), attempts.reached()), (None, 3, true));
     }
 }

@@ -162,6 +162,8 @@ struct Evidence<'a> {
     crash_window: Duration,
     /// After so long a child that lives has not refused its files.
     settled: Duration,
+    /// Whether it is known what the connector's tries came to.
+    counted: bool,
     run: &'a Run,
     probes: Option<(Mono, &'a Probes)>,
     others: Option<Others>,
@@ -298,6 +300,11 @@ impl Evidence<'_> {
             (None, Some(_)) => format!("{}, though the edge answers from here", self.run.evidence()),
             (None, None) => self.run.evidence(),
         };
+        if !self.counted {
+            // It may have been refused, and its bundle be the reason: then nobody being registered is no reason to try another.
+            let evidence = format!("{evidence}; its /metrics cannot be read");
+            return found(Blame::Unknown, Confidence::Likely, evidence);
+        }
         self.by_others(Blame::Unknown, evidence)
     }
 
@@ -346,6 +353,7 @@ impl Verdict {
             words_last: lasts.max(self.config.longest_silence + self.config.ask_again),
             crash_window: self.config.crash_window,
             settled: self.config.ask_again,
+            counted: run.tries_are_known(now, lasts),
             run,
             probes: self.inquiry.probed_at().zip(self.inquiry.probes(now, lasts)),
             others: self.guard.others(now, lasts),

@@ -119,6 +119,12 @@ impl Run {
         crashes.filter(|(at, _)| now.since(*at) <= window).count() >= CRASH_LOOP
     }
 
+    /// Whether it is known what its tries came to: they were counted lately, or it says itself that nobody answered.
+    pub(crate) fn tries_are_known(&self, now: Mono, lasts: Duration) -> bool {
+        let said = self.complaints.get(&Complaint::EdgeSilent).map(|(at, _)| *at);
+        [self.attempts.read_at(), said].into_iter().flatten().any(|at| now.since(at) <= lasts)
+    }
+
     /// What it said, if its files cannot be used.
     pub(crate) fn refused_files(&self) -> Option<&str> {
         self.said(&[Complaint::ConfigRefused, Complaint::CredentialsUnreadable])
@@ -178,7 +184,8 @@ impl Run {
                     self.complaints.retain(|complaint, _| *complaint == Complaint::OriginUnreachable);
                     self.attempts.registered(tries);
                 } else if let Some(tries) = tries {
-                    return self.attempts.learn(now, tries);
+                    let lived = self.since.map_or(Duration::ZERO, |since| now.since(since));
+                    return self.attempts.learn(now, lived, tries);
                 }
             }
             RunFact::Complained { complaint, text } => {

@@ -87,6 +87,7 @@ mod lives {
         let [process, network] = tally.slowest.map(|slowest| slowest / S);
         println!("at the latest after {process} s (process), {network} s (network)");
         println!("not expected to be: {:#?}", tally.excluded);
+        println!("by fault: {:#?}", tally.by_fault);
         println!("two of one moment, replaced faster than anybody could read: {}", tally.raced);
         assert_unbroken(&tally);
         if env("SIM_LIVES").is_none() {

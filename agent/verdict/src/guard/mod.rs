@@ -12,6 +12,9 @@ use std::time::Duration;
 /// After so many of the same answer, which is about 20 minutes, what should pass by itself has not: a person is needed.
 const SHOULD_HAVE_PASSED: u32 = 6;
 
+/// What is said where nothing is known of a connector's tries.
+const UNREAD: &str = "why this connector is not registered is not known: its /metrics cannot be read";
+
 /// Whether other connectors of the tunnel are registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -225,7 +228,8 @@ impl Verdict {
         if others == 0 {
             // Who else there may be would only allow more than the canary rule does.
             self.guard.others = Some((now, Others::None));
-            return match canary {
+            self.step_blame(now);
+            return match self.may_be_canary(canary) {
                 Ok(()) => self.clear(now, 0, Ground::Canary),
                 Err(objection) => self.refuse(now, objection),
             };
@@ -263,7 +267,7 @@ impl Verdict {
                 let why = "all of this availability zone are out, and another zone is not: a new instance here would be out too";
                 self.refuse(now, why.into());
             }
-            Others::None => match canary {
+            Others::None => match self.may_be_canary(canary) {
                 Ok(()) => self.clear(now, rank, Ground::Canary),
                 Err(objection) => self.refuse(now, objection),
             },
@@ -278,13 +282,22 @@ impl Verdict {
             Condemns::Alone | Condemns::WithOthers => Ok(()),
             Condemns::Never => Err(format!("a new instance would meet the same: {blame}")),
             Condemns::WithSameVersion => {
-                let read = self.runs.serving().and_then(|(_, run)| run.attempts.read_at());
-                if read.is_none_or(|read| now.since(read) > self.config.evidence_lasts) {
-                    let why = "why this connector is not registered is not known: its /metrics cannot be read";
-                    return Err(why.into());
+                let lasts = self.config.evidence_lasts;
+                if !self.runs.serving().is_some_and(|(_, run)| run.tries_are_known(now, lasts)) {
+                    return Err(UNREAD.into());
                 }
                 rules::same_version(peers, &self.outage, now, &self.config)
             }
+        }
+    }
+
+    /// Whether it may try a replacement though nobody is registered: for what all share, and not for what nobody could read.
+    fn may_be_canary(&self, canary: Result<(), String>) -> Result<(), String> {
+        let blame = self.found.as_ref().map_or(Blame::Unknown, |finding| finding.blame);
+        match blame.may_condemn() {
+            Condemns::Alone | Condemns::WithOthers => canary,
+            Condemns::WithSameVersion => Err(UNREAD.into()),
+            Condemns::Never => Err(format!("a new instance would meet the same: {blame}")),
         }
     }
 

@@ -43,6 +43,8 @@ pub enum Words {
 /// Something that comes at its time.
 enum Item {
     Look,
+    /// A look beside the regular ones.
+    Glance,
     Seen(RunId, Observation),
     Done(OrderId, Order, Option<Outcome>),
     Change,
@@ -118,7 +120,12 @@ impl<'a> World<'a> {
     fn next_item(&mut self) {
         let Some((_, item)) = self.agenda.pop_first() else { return };
         match item {
-            Item::Look => self.look(),
+            Item::Look => {
+                self.look();
+                let pace = if self.verdict.looks_closely(Mono::new(self.now)) { SECOND } else { LOOK };
+                self.plan(self.now + pace, Item::Look);
+            }
+            Item::Glance => self.look(),
             Item::Seen(run, observation) => self.tell(Event::Run(run, RunFact::Observed(observation))),
             Item::Done(id, order, outcome) => self.done(id, &order, outcome),
             Item::Change => self.change(),
@@ -134,13 +141,15 @@ impl<'a> World<'a> {
                 _ => self.plan(self.now + takes, Item::Seen(run, observation)),
             }
         }
-        let pace = if self.verdict.looks_closely(Mono::new(self.now)) { SECOND } else { LOOK };
-        self.plan(self.now + pace, Item::Look);
     }
 
     fn step_child(&mut self, run: RunId, step: Step) {
         let present = self.present();
         let facts = self.children.get_mut(&run).map(|child| child.step(step, present)).unwrap_or_default();
+        if step == Step::Spawn {
+            // A young child is looked at soon.
+            self.plan(self.now + SECOND, Item::Glance);
+        }
         facts.into_iter().for_each(|fact| self.tell(Event::Run(run, fact)));
     }
 

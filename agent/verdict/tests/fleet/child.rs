@@ -4,7 +4,7 @@ use super::fault::{Kind, Obstacle};
 use super::secret::Flaw;
 use super::trace::Entry;
 use super::{Ev, Fleet, Ms, S};
-use cflared_verdict::{Complaint, Ending, Event, Ready, RunFact, RunId};
+use cflared_verdict::{Complaint, Ending, Event, Ready, RunFact, RunId, Transport, Tries};
 use std::time::Duration;
 
 /// One connector: a child process, or the pause between two of them.
@@ -30,7 +30,17 @@ pub struct Child {
     tries: u32,
     /// How often children exited before they were stable.
     unstable: u32,
+    /// How every child of it begins, and how the living one goes on.
+    begins: Transport,
+    pub transport: Transport,
+    /// What the living child has counted.
+    pub counts: Tries,
+    /// It is there for a second opinion: it is never respawned.
+    pub opinion: bool,
 }
+
+/// From the first dial over QUIC to the first over HTTP/2, with `--max-edge-addr-retries 1`.
+const FALLS_BACK: Ms = 11 * S;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
@@ -56,7 +66,7 @@ pub enum Step {
 }
 
 impl Child {
-    fn new(version: u32) -> Self {
+    fn new(version: u32, begins: Transport) -> Self {
         Self {
             version,
             life: Life::Pause,
@@ -70,6 +80,10 @@ impl Child {
             plan: 0,
             tries: 0,
             unstable: 0,
+            begins,
+            transport: begins,
+            counts: Tries::default(),
+            opinion: false,
         }
     }
 
@@ -105,8 +119,9 @@ impl Child {
 
 impl Fleet {
     /// A connector from that version is started.
-    pub fn start_connector(&mut self, i: usize, run: RunId, version: u32) {
-        self.instances[i].children.insert(run, Child::new(version));
+    pub fn start_connector(&mut self, i: usize, run: RunId, version: u32, opinion: bool) {
+        let begins = if opinion { Transport::Http2 } else { self.transport };
+        self.instances[i].children.insert(run, Child { opinion, ..Child::new(version, begins) });
         self.plan(i, run, self.now, Step::Spawn);
     }
 
@@ -136,7 +151,7 @@ impl Fleet {
         match step {
             Step::Spawn => self.spawn(i, run),
             Step::Try => self.dial(i, run),
-            Step::Register => match self.obstacle(i, child.version) {
+            Step::Register => match self.obstacle(i, child.version, child.transport) {
                 Some(_) => self.dial(i, run),
                 None => self.register(i, run),
             },
@@ -152,8 +167,9 @@ impl Fleet {
         let now = self.now;
         let Some(child) = self.instances[i].children.get_mut(&run) else { return };
         let (version, unstable, lost) = (child.version, child.unstable, child.lost);
-        *child = Child { life: Life::Up, spawned: now, unstable, lost, ..Child::new(version) };
-        if self.obstacle(i, version) == Some(Obstacle::Binary) {
+        let (opinion, over) = (child.opinion, child.begins);
+        *child = Child { life: Life::Up, spawned: now, unstable, lost, opinion, ..Child::new(version, over) };
+        if self.obstacle(i, version, over) == Some(Obstacle::Binary) {
             return self.not_spawned(i, run);
         }
         self.plans += 1;
@@ -161,7 +177,11 @@ impl Fleet {
         self.note(i, Entry::Spawned(run));
         self.tell(i, Event::Run(run, RunFact::Spawned { pid, pinned: None }));
         self.look_by(i, now + S);
-        match self.obstacle(i, version) {
+        match self.obstacle(i, version, over) {
+            Some(Obstacle::Words) => {
+                self.complain(i, run, Complaint::Other);
+                self.plan(i, run, now + 50, Step::Exit);
+            }
             Some(Obstacle::Config) => {
                 self.complain(i, run, Complaint::ConfigRefused);
                 self.plan(i, run, now + 50, Step::Exit);
@@ -183,9 +203,9 @@ impl Fleet {
     }
 
     fn not_spawned(&mut self, i: usize, run: RunId) {
-        let respawn_in = Duration::from_millis(self.pause(i, run, 0));
+        let respawn_in = self.pause(i, run, 0).map(Duration::from_millis);
         let why = "cloudflared: no such file".to_string();
-        self.tell(i, Event::Run(run, RunFact::NotSpawned { why, respawn_in: Some(respawn_in) }));
+        self.tell(i, Event::Run(run, RunFact::NotSpawned { why, respawn_in }));
     }
 
     fn complain(&mut self, i: usize, run: RunId, complaint: Complaint) {
@@ -197,9 +217,12 @@ impl Fleet {
     }
 
     fn dial(&mut self, i: usize, run: RunId) {
-        let Some(child) = self.instances[i].children.get(&run) else { return };
-        let (version, faded) = (child.version, child.faded);
-        match self.obstacle(i, version) {
+        let Some(child) = self.instances[i].children.get_mut(&run) else { return };
+        let (version, faded, over, ever) = (child.version, child.faded, child.transport, child.ever);
+        if over == Transport::Quic {
+            *child.counts.dialled.get_or_insert_default() += 1;
+        }
+        match self.obstacle(i, version, over) {
             None if faded => self.plan(i, run, self.now + 5 * S, Step::Silence),
             None => {
                 let slow = if self.secret.flaw(version) == Some(Flaw::Slow) { 65 * S } else { 0 };
@@ -210,13 +233,22 @@ impl Fleet {
             Some(Obstacle::Unreachable | Obstacle::EdgeUnreachable) => {
                 self.unreachable(i, run, Complaint::EdgeUnreachable);
             }
-            Some(Obstacle::EdgeSilent) => self.plan(i, run, self.now + 5 * S, Step::Silence),
+            // Only a child that was never connected over QUIC falls back.
+            Some(Obstacle::Udp) if ever => self.unreachable(i, run, Complaint::EdgeUnreachable),
+            Some(Obstacle::Udp) => {
+                if let Some(child) = self.instances[i].children.get_mut(&run) {
+                    child.transport = Transport::Http2;
+                }
+                self.complain(i, run, Complaint::EdgeUnreachable);
+                self.plan(i, run, self.now + FALLS_BACK, Step::Try);
+            }
+            Some(Obstacle::EdgeSilent | Obstacle::AnswersLost) => self.plan(i, run, self.now + 5 * S, Step::Silence),
             Some(Obstacle::EdgeRejects) => self.rejected(i, run, Complaint::EdgeRejected, S),
             Some(Obstacle::TunnelGone) => self.rejected(i, run, Complaint::TunnelGone, 1500),
             Some(Obstacle::Unauthorized) => self.rejected(i, run, Complaint::Unauthorized, 10 * S),
             // What befell it meanwhile ends it, or hangs it.
             Some(Obstacle::Freeze) => self.freeze(i, run),
-            Some(Obstacle::Binary | Obstacle::Config | Obstacle::Port | Obstacle::Crash) => {
+            Some(Obstacle::Binary | Obstacle::Config | Obstacle::Port | Obstacle::Crash | Obstacle::Words) => {
                 self.plan(i, run, self.now + S, Step::Exit);
             }
         }
@@ -229,9 +261,14 @@ impl Fleet {
 
     /// The edge answered and did not take it: fatal for the first registration only.
     fn rejected(&mut self, i: usize, run: RunId, complaint: Complaint, exits_after: Ms) {
-        self.complain(i, run, complaint);
+        let Some(child) = self.instances[i].children.get_mut(&run) else { return };
+        let silent = child.transport == Transport::Quic;
+        *(if complaint == Complaint::EdgeSilent { &mut child.counts.unanswered } else { &mut child.counts.refused }) +=
+            1;
+        // Over QUIC it never says why, and never exits.
+        self.complain(i, run, if silent { Complaint::Other } else { complaint });
         match self.instances[i].children.get(&run) {
-            Some(child) if !child.ever => self.plan(i, run, self.now + exits_after, Step::Exit),
+            Some(child) if !child.ever && !silent => self.plan(i, run, self.now + exits_after, Step::Exit),
             _ => self.back_off(i, run),
         }
     }
@@ -247,6 +284,7 @@ impl Fleet {
         let now = self.now;
         let Some(child) = self.instances[i].children.get_mut(&run) else { return };
         (child.registered, child.lost, child.ever, child.tries) = (Some(now), None, true, 0);
+        child.counts.accepted += 1;
         let version = child.version;
         self.note(i, Entry::Registered(run));
         if self.secret.flaw(version) == Some(Flaw::Fades) {
@@ -257,8 +295,8 @@ impl Fleet {
 
     fn lose(&mut self, i: usize, run: RunId) {
         let Some(child) = self.instances[i].children.get(&run) else { return };
-        let version = child.version;
-        if child.registered.is_none() || !self.obstacles(i, version).iter().any(|found| found.cuts()) {
+        let (version, over) = (child.version, child.transport);
+        if child.registered.is_none() || !self.obstacles(i, version, over).iter().any(|found| found.cuts()) {
             return;
         }
         self.drop_connections(i, run);
@@ -301,28 +339,26 @@ impl Fleet {
         let ran = self.now - child.spawned;
         self.note(i, Entry::Exited(run));
         let respawn_in = self.pause(i, run, ran);
-        let (after, respawn_in) = (Duration::from_millis(ran), Duration::from_millis(respawn_in));
+        let (after, respawn_in) = (Duration::from_millis(ran), respawn_in.map(Duration::from_millis));
         self.tell(
             i,
             Event::Run(
                 run,
-                RunFact::Exited {
-                    how: "exit status: 1".into(),
-                    ending: Ending::Status,
-                    after,
-                    respawn_in: Some(respawn_in),
-                },
+                RunFact::Exited { how: "exit status: 1".into(), ending: Ending::Status, after, respawn_in },
             ),
         );
     }
 
     /// The child is no more; says when the next one is executed.
-    fn pause(&mut self, i: usize, run: RunId, ran: Ms) -> Ms {
+    fn pause(&mut self, i: usize, run: RunId, ran: Ms) -> Option<Ms> {
         let now = self.now;
         let instance = &mut self.instances[i];
-        let Some(child) = instance.children.get_mut(&run) else { return 0 };
+        let child = instance.children.get_mut(&run)?;
         child.lose(now);
         (child.life, child.frozen) = (Life::Pause, false);
+        if child.opinion {
+            return None;
+        }
         let respawn_in = if ran >= 30 * S {
             child.unstable = 0;
             0
@@ -332,7 +368,7 @@ impl Fleet {
             delay + instance.rng.between(0, delay)
         };
         self.plan(i, run, now + respawn_in, Step::Spawn);
-        respawn_in
+        Some(respawn_in)
     }
 
     /// What stands in the instance's way may have changed.
@@ -347,8 +383,9 @@ impl Fleet {
             if !child.up() || child.frozen {
                 continue;
             }
-            let (registered, found) = (child.registered.is_some(), self.obstacles(i, child.version));
-            if found.contains(&Obstacle::Crash) || found.contains(&Obstacle::Port) {
+            let (registered, found) = (child.registered.is_some(), self.obstacles(i, child.version, child.transport));
+            let ends = [Obstacle::Crash, Obstacle::Port, Obstacle::Words];
+            if ends.iter().any(|end| found.contains(end)) {
                 self.plan(i, run, self.now + 50, Step::Exit);
             } else if found.contains(&Obstacle::Freeze) {
                 self.freeze(i, run);

@@ -14,12 +14,22 @@ const REFUSALS: u64 = 5;
 
 impl Fleet {
     /// What the others reported, minute by minute, as far as it can be read by now.
-    pub fn read_peers(&mut self, i: usize, since: Duration) -> Result<Peers, Failure> {
+    pub fn read_peers(
+        &mut self,
+        i: usize,
+        since: Duration,
+        version: Option<u32>,
+        zones: &[String],
+    ) -> Result<Peers, Failure> {
         self.can_read(i)?;
         let since = u64::try_from(since.as_millis()).unwrap_or(Ms::MAX / 4);
         let first = self.now.saturating_sub(since + MIN) / MIN + 1;
-        let grains = (first..=self.now / MIN).rev().filter_map(|minute| self.grain(i, minute)).collect();
-        Ok(Peers { grains, ..Peers::default() })
+        let grains = |zone: Option<&String>| {
+            let of = |minute| self.grain(i, minute, version, zone);
+            (first..=self.now / MIN).rev().filter_map(of).collect::<Vec<_>>()
+        };
+        let by_zone = zones.iter().map(|zone| (zone.clone(), grains(Some(zone)))).collect();
+        Ok(Peers { grains: grains(None), zones: by_zone })
     }
 
     /// How many others refused a version of the secret at the end of one of the last minutes, as far as it can be read.
@@ -46,17 +56,39 @@ impl Fleet {
         Ok(())
     }
 
-    fn grain(&self, i: usize, minute: u64) -> Option<PeerGrain> {
+    fn grain(&self, i: usize, minute: u64, version: Option<u32>, zone: Option<&String>) -> Option<PeerGrain> {
         let mut any = self.datapoint(i, minute).is_some();
-        let (mut live, mut reporting) = (0, 0);
-        let others = self.living.iter().chain(&self.buried).filter(|other| **other != i);
-        for value in others.filter_map(|other| self.datapoint(*other, minute)) {
+        let (mut live, mut reporting, mut same) = (0, 0, None);
+        let there = |other: &&usize| zone.is_none_or(|zone| self.zone_name(**other) == *zone);
+        let others = self.living.iter().chain(&self.buried).filter(|other| **other != i).filter(there);
+        for (other, value) in others.filter_map(|other| Some((*other, self.datapoint(*other, minute)?))) {
+            // An instance reports for a version from the first time on that it is registered with it.
+            if let Some(serves) = version.and_then(|version| self.serves(other, minute, version)) {
+                *same.get_or_insert(0) += u32::from(value && serves);
+            }
             any = true;
             reporting += 1;
             live += u32::from(value);
         }
         let age = Duration::from_millis(self.now - minute * MIN);
-        any.then_some(PeerGrain { age, live, reporting, same_version: None })
+        any.then_some(PeerGrain { age, live, reporting, same_version: same })
+    }
+
+    /// Whether the instance served with that version at the end of that minute; `None`: it never did.
+    fn serves(&self, i: usize, minute: u64, version: u32) -> Option<bool> {
+        let until = self.instances[i].served.iter().filter(|(since, _)| *since <= minute * MIN);
+        let mut last = None;
+        let mut ever = false;
+        for (_, served) in until {
+            ever |= *served == version;
+            last = Some(*served);
+        }
+        ever.then_some(last == Some(version))
+    }
+
+    /// The name of the instance's availability zone.
+    pub fn zone_name(&self, i: usize) -> String {
+        format!("us-east-1{}", char::from(b'a' + self.instances[i].zone))
     }
 
     /// What the instance said at the end of that minute, if it can be read by now.

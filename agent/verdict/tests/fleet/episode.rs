@@ -24,6 +24,7 @@ pub struct Tally {
     pub acts: BTreeMap<&'static str, u64>,
     pub in_time: u64,
     pub excluded: BTreeMap<&'static str, u64>,
+    pub by_fault: BTreeMap<String, (u64, BTreeMap<&'static str, u64>)>,
     pub slowest: [Ms; 2],
     pub raced: u64,
     /// A digest of everything that happened from the lead of an episode to its end, if chance was drawn anew.
@@ -49,6 +50,11 @@ impl Tally {
         other.faults.into_iter().for_each(|(what, n)| *self.faults.entry(what).or_default() += n);
         other.acts.into_iter().for_each(|(what, n)| *self.acts.entry(what).or_default() += n);
         other.excluded.into_iter().for_each(|(what, n)| *self.excluded.entry(what).or_default() += n);
+        for (fault, (in_time, excluded)) in other.by_fault {
+            let mine = self.by_fault.entry(fault).or_default();
+            mine.0 += in_time;
+            excluded.into_iter().for_each(|(why, n)| *mine.1.entry(why).or_default() += n);
+        }
         for (mine, theirs) in self.slowest.iter_mut().zip(other.slowest) {
             *mine = (*mine).max(theirs);
         }
@@ -112,6 +118,7 @@ pub fn live(seed: u64, drawn: Drawn) -> Tally {
     }
     tally.acts = std::mem::take(&mut fleet.watch.acts);
     tally.excluded = std::mem::take(&mut fleet.watch.excluded);
+    tally.by_fault = std::mem::take(&mut fleet.watch.by_fault);
     (tally.in_time, tally.slowest, tally.raced) = (fleet.watch.in_time, fleet.watch.slowest, fleet.watch.raced);
     tally
 }
@@ -193,7 +200,7 @@ fn draw(fleet: &Fleet, rng: &mut Rng, start: Ms) -> Vec<Fault> {
     let dropped = Fault::new(Kind::Dropped, if rng.chance(50) { Scope::All } else { one }, start + S, start + 2 * S);
     let stagger = rng.between(0, 20 * S);
     let (there, away) = (spread(rng, 15 * S, 3 * MIN), spread(rng, 15 * S, 3 * MIN));
-    match rng.between(0, 40) {
+    match rng.between(0, 46) {
         0..3 => vec![fault(Kind::Network(cut), one)],
         3 => vec![lasting(Kind::Network(Cut::Edge), one)],
         4 => vec![fault(Kind::Frozen, one)],
@@ -236,6 +243,11 @@ fn draw(fleet: &Fleet, rng: &mut Rng, start: Ms) -> Vec<Fault> {
             let asked = start + spread(rng, 1, 20 * MIN);
             vec![version, Fault::new(Kind::Reload, one, asked, asked + S)]
         }
+        40 => vec![fault(Kind::UdpShut, one)],
+        41 => vec![fault(Kind::UdpShut, if rng.chance(50) { Scope::All } else { zone })],
+        42 | 43 => vec![fault(Kind::AnswersLost, one)],
+        44 => vec![fault(Kind::UnknownWords, if rng.chance(50) { Scope::All } else { one })],
+        45 => vec![lasting(Kind::Network(Cut::Edge), zone).staggered(stagger)],
         _ => vec![fault(Kind::SecretsAway, Scope::All), Fault::new(Kind::AgentKilled, one, start + S, start + MIN)],
     }
 }

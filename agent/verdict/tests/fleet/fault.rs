@@ -3,6 +3,7 @@
 use super::rng::hash;
 use super::secret::Flaw;
 use super::{Fleet, Ms};
+use cflared_verdict::Transport;
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +20,14 @@ pub enum Kind {
     StuckOnce,
     /// Every child exits within seconds, without a word.
     CrashLoop,
+    /// Every child exits with words that nobody knows.
+    UnknownWords,
     /// Somebody else has the metrics port.
     PortTaken,
+    /// UDP to the edge is shut; TCP is not.
+    UdpShut,
+    /// The answers to this host's registrations are lost.
+    AnswersLost,
     /// The agent is killed, and started again by systemd.
     AgentKilled,
     /// The connections are closed by the edge, which is well: they come back, with credentials that are good.
@@ -198,11 +205,16 @@ pub enum Obstacle {
     Config,
     Port,
     Crash,
+    Words,
     Freeze,
     Dns,
     Unreachable,
     /// The same as the last two, but at the edge.
     EdgeUnreachable,
+    /// Over QUIC alone.
+    Udp,
+    /// The answers are lost on the way to this host.
+    AnswersLost,
     EdgeSilent,
     EdgeRejects,
     Unauthorized,
@@ -216,7 +228,7 @@ impl Obstacle {
 
     /// Whether a connection that is there does not survive it. New ones are what a rotated secret refuses.
     pub fn cuts(self) -> bool {
-        self.is_edge() || self == Self::Unreachable
+        self.is_edge() || matches!(self, Self::Unreachable | Self::Udp | Self::AnswersLost)
     }
 }
 
@@ -228,12 +240,12 @@ impl Fleet {
     }
 
     /// The first thing that a child from that version meets.
-    pub fn obstacle(&self, i: usize, version: u32) -> Option<Obstacle> {
-        self.obstacles(i, version).first().copied()
+    pub fn obstacle(&self, i: usize, version: u32, over: Transport) -> Option<Obstacle> {
+        self.obstacles(i, version, over).first().copied()
     }
 
     /// Everything that stands in the way of a child from that version, in the order in which it is met.
-    pub fn obstacles(&self, i: usize, version: u32) -> Vec<Obstacle> {
+    pub fn obstacles(&self, i: usize, version: u32, over: Transport) -> Vec<Obstacle> {
         let zone = self.instances[i].zone;
         let mut found: Vec<_> = self
             .faults
@@ -243,6 +255,9 @@ impl Fleet {
                 Kind::Frozen => Some(Obstacle::Freeze),
                 Kind::NoBinary => Some(Obstacle::Binary),
                 Kind::CrashLoop => Some(Obstacle::Crash),
+                Kind::UnknownWords => Some(Obstacle::Words),
+                Kind::UdpShut if over == Transport::Quic => Some(Obstacle::Udp),
+                Kind::AnswersLost => Some(Obstacle::AnswersLost),
                 Kind::PortTaken => Some(Obstacle::Port),
                 Kind::Network(Cut::Dns) => Some(Obstacle::Dns),
                 Kind::Network(_) => Some(Obstacle::Unreachable),

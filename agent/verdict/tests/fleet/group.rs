@@ -5,7 +5,7 @@ use super::hooks::Hooks;
 use super::rng::hash;
 use super::trace::Entry;
 use super::{Ev, Fleet, Ms, S};
-use cflared_verdict::{Failure, FailureKind, Group};
+use cflared_verdict::{Failure, FailureKind, Group, Launch};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -165,7 +165,7 @@ impl Fleet {
             id: self.instances[member.i].id.clone(),
             lifecycle: member.lifecycle.into(),
             healthy: member.healthy,
-            zone: Some(format!("us-east-1{}", (b'a' + self.instances[member.i].zone) as char)),
+            zone: Some(self.zone_name(member.i)),
         };
         let members: Vec<_> = self.group.members.iter().map(member).collect();
         let unsettled: Vec<usize> = self
@@ -212,7 +212,11 @@ impl Fleet {
             recent.filter(|done| counts(done.cause)).map(|done| Duration::from_millis(self.now - done.at)).collect();
         let suspended = PROCESSES.iter().filter(|name| self.suspended(name)).map(|name| (*name).into()).collect();
         let refresh = self.refreshing().then(|| "InProgress".into());
-        Ok(Group { name: "tunnel".into(), me, members, suspended, refresh, replaced, launch: None })
+        let launch = self.instances[i].launched.filter(|(at, _)| self.now - at < DAY).map(|(at, for_unhealthy)| {
+            let age = Duration::from_millis(self.now - at);
+            Launch { age, for_unhealthy }
+        });
+        Ok(Group { name: "tunnel".into(), me, members, suspended, refresh, replaced, launch })
     }
 
     /// SetInstanceHealth, by the instance itself. Says whether the group heard it.
@@ -349,6 +353,8 @@ impl Fleet {
         let i = self.instances.len();
         let (high, low) = (hash(&[self.seed, i as u64, 7]), hash(&[self.seed, i as u64, 8]) & 0xf);
         let i = self.boot(format!("i-{high:016x}{low:x}"), zone);
+        let lately = self.group.activities.back().filter(|done| self.now - done.at < 600 * S);
+        self.instances[i].launched = Some((self.now, lately.is_some_and(|done| done.cause.is_health())));
         self.note_world(format!("#{i} is launched in zone {zone}"));
         let image = self.faults.iter().find_map(|fault| match fault.kind {
             Kind::BadImage(image) if fault.from <= self.now && self.now < fault.until => Some(image),

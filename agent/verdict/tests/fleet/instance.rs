@@ -40,6 +40,10 @@ pub struct Instance {
     pub current: Option<Generation>,
     /// What its datapoints say from when on; `None`: it sends none. Oldest first.
     pub reported: Vec<(Ms, Option<bool>)>,
+    /// The version that it is registered with, from when on. Oldest first; it stays when the registration is lost.
+    pub served: Vec<(Ms, u32)>,
+    /// When it was launched, and whether for an unhealthy one.
+    pub launched: Option<(Ms, bool)>,
     /// The version that it refuses, and since when.
     pub refusing: Option<(Ms, VersionId)>,
     /// From when on it reports that it refuses a version, or that it refuses none. Oldest first.
@@ -71,6 +75,8 @@ impl Instance {
             bundles: BTreeMap::new(),
             current: None,
             reported: Vec::new(),
+            served: Vec::new(),
+            launched: None,
             refusing: None,
             refused: Vec::new(),
             held: None,
@@ -253,16 +259,23 @@ impl Fleet {
         for run in runs {
             let Some(child) = self.instances[i].children.get(&run) else { continue };
             let ready = if foreign && !child.up() {
-                Ready::Foreign { owner: "99d71024-d8dd-46b7-91da-3bbde52706a5".into() }
+                Ready::Foreign { owner: "python3 (pid 4711)".into() }
             } else {
                 child.ready(now)
             };
-            good |= matches!(ready, Ready::Yes { .. });
+            let registered = matches!(ready, Ready::Yes { .. });
+            good |= registered;
+            let (counts, transport) = (child.counts, child.transport);
+            let answers = registered || ready == Ready::No;
+            let tries = Some(self.plant.tries(counts)).filter(|_| answers);
+            if let Some(version) = self.version(i).filter(|_| registered) {
+                record(&mut self.instances[i].served, now, version);
+            }
             self.tell(
                 i,
                 Event::Run(
                     run,
-                    RunFact::Observed(Observation { ready, ha_connections: None, tries: None, transport: None }),
+                    RunFact::Observed(Observation { ready, ha_connections: None, tries, transport: Some(transport) }),
                 ),
             );
         }
@@ -271,7 +284,8 @@ impl Fleet {
         instance.report(now, Some(good));
         self.watch.looked(i, now, good);
         let young = instance.children.values().any(|child| now - child.spawned < YOUNG);
-        if young {
+        let closely = instance.verdict.as_ref().is_some_and(|verdict| verdict.looks_closely(instance.mono(now)));
+        if young || closely {
             self.look_by(i, now + S);
         } else if !(self.jump.skips_looks() && self.calm(i)) {
             let phase = hash(&[self.seed, i as u64, 2]) % LOOK;

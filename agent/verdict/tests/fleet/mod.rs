@@ -20,7 +20,7 @@ pub mod secret;
 pub mod trace;
 pub mod watch;
 
-use cflared_verdict::{Event, Health, Hold, Holder, OrderId, Request, RunId};
+use cflared_verdict::{Event, Health, Hold, Holder, OrderId, Request, RunId, Transport};
 use child::Step;
 use fault::{Fault, Kind, Scope};
 use group::{AutoScaling, Later};
@@ -89,6 +89,8 @@ pub struct Fleet {
     /// The instances that left it; their datapoints can still be read.
     pub buried: Vec<usize>,
     pub zones: u8,
+    /// How cloudflared reaches the edge at first.
+    pub transport: Transport,
     pub group: AutoScaling,
     pub secret: Secret,
     pub faults: Vec<Fault>,
@@ -114,6 +116,8 @@ impl Fleet {
             living: Vec::new(),
             buried: Vec::new(),
             zones: size.min(3) as u8,
+            // QUIC is the default, and what most have.
+            transport: if hash(&[seed, 20]) % 100 < 85 { Transport::Quic } else { Transport::Http2 },
             group: AutoScaling::new(size, launch_first),
             secret: Secret::new(),
             faults: Vec::new(),

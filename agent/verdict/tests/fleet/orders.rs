@@ -1,13 +1,14 @@
 //! How orders are carried out: how long it takes, and what comes of it.
 
+use super::child::Child;
 use super::fault::{Cut, EdgeMode, Kind};
 use super::plant::Plant;
 use super::secret::{Flaw, number};
 use super::trace::Entry;
 use super::{Ev, Fleet, Ms, S};
 use cflared_verdict::{
-    Event, Failure, FailureKind, Generation, Memory, Order, OrderId, OriginProbe, Outcome, Probe, Probes, Reach,
-    SecretRead, VersionId,
+    Event, Failure, FailureKind, Generation, Memory, Order, OrderId, OriginProbe, Outcome, Probe, Probes, Purpose,
+    Reach, SecretRead, Stop, Transport, VersionId,
 };
 
 type Result = std::result::Result<Outcome, Failure>;
@@ -38,6 +39,7 @@ impl Fleet {
             Order::ReadSecret { .. } => rng.between(50, 500),
             Order::Install { .. } => rng.between(200, S),
             Order::Start { .. } | Order::Commit { .. } | Order::Discard { .. } | Order::Exit => rng.between(10, 100),
+            Order::Restart { stop: Stop::AtOnce, .. } => rng.between(10, 100),
             Order::Restart { .. } if frozen => 5 * S,
             Order::Restart { .. } => rng.between(20, 2 * S),
             Order::Drain { .. } if frozen => 31 * S,
@@ -87,18 +89,28 @@ impl Fleet {
         match order {
             Order::ReadSecret { known } => self.read_secret(i, known.as_ref()),
             Order::Install { version } => self.install(i, version),
-            Order::Start { run, generation, .. } => {
+            Order::Start { run, generation, purpose, .. } => {
                 // One that was drained before it came up does not come up: a connector takes its orders one after the other.
                 let now = self.instances[i].mono(self.now);
                 let view = self.instances[i].verdict.as_ref().map(|verdict| verdict.view(now));
                 if view.is_some_and(|view| view.runs.iter().any(|(id, _)| id == run)) {
                     let version = number(&self.instances[i].bundles[generation].version.0);
-                    self.start_connector(i, *run, version);
+                    self.start_connector(i, *run, version, *purpose == Purpose::Opinion);
                 }
                 Ok(Outcome::Done)
             }
-            Order::Restart { run, .. } => {
+            Order::Restart { run, stop, .. } => {
+                let served = self.instances[i].children.get(run).is_some_and(Child::carries);
+                if *stop == Stop::AtOnce && served {
+                    return Ok(Outcome::Spared);
+                }
                 self.restart_connector(i, *run);
+                Ok(Outcome::Done)
+            }
+            Order::Adopt { run } => {
+                if let Some(child) = self.instances[i].children.get_mut(run) {
+                    child.opinion = false;
+                }
                 Ok(Outcome::Done)
             }
             Order::Drain { run } => {
@@ -121,8 +133,9 @@ impl Fleet {
                 let planted = self.plant.group(&self.instances[i].id, result);
                 planted.map(Outcome::Group)
             }
-            Order::ReadPeers { since, .. } => {
-                let result = self.read_peers(i, *since);
+            Order::ReadPeers { since, version, zones } => {
+                let version = version.as_ref().map(|version| number(&version.0));
+                let result = self.read_peers(i, *since, version, zones);
                 self.watch.peers_read(i, self.now, result.is_ok());
                 self.plant.peers(result).map(Outcome::Peers)
             }
@@ -145,8 +158,12 @@ impl Fleet {
             Order::ReadRefusals => self.plant.refusals(self.read_refusals(i)).map(Outcome::Refusals),
             Order::CompleteHook { hook, result } => self.complete_hook(i, *hook, *result).map(|()| Outcome::Done),
             Order::Heartbeat { hook } => self.heartbeat(i, *hook).map(|()| Outcome::Done),
-            Order::Answer { .. } | Order::Adopt { .. } => Ok(Outcome::Done),
-            Order::ProbeEdge { .. } => Err(Failure::new(FailureKind::Host, "the edge was not tried")),
+            Order::Answer { .. } => Ok(Outcome::Done),
+            Order::ProbeEdge { transport, .. } => {
+                let probes = self.probe(i, Generation(0));
+                let reach = if *transport == Transport::Quic { probes.udp.reach } else { probes.tcp.reach };
+                Ok(Outcome::Edge(if reach == Reach::Untried { Reach::Failed } else { reach }))
+            }
         }
     }
 
@@ -212,11 +229,12 @@ impl Fleet {
         let edge = dns && !self.struck(i, |kind| matches!(kind, Kind::Network(_) | Kind::Edge(EdgeMode::Unreachable)));
         let origin = !self.struck(i, |kind| matches!(kind, Kind::Origin | Kind::Network(Cut::All)));
         let probe = |good, bad| Probe { reach: if good { Reach::Answered } else { bad }, evidence: String::new() };
+        let udp = edge && !self.struck(i, |kind| *kind == Kind::UdpShut);
         let edge_bad = if dns { Reach::Silent } else { Reach::Untried };
         Probes {
             dns: probe(dns, Reach::Failed),
             tcp: probe(edge, edge_bad),
-            udp: probe(edge, edge_bad),
+            udp: probe(udp, edge_bad),
             origins: vec![OriginProbe {
                 service: "tcp://db.internal:3306".into(),
                 probe: probe(origin, Reach::Silent),

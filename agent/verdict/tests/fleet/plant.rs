@@ -2,7 +2,7 @@
 
 use super::rng::Rng;
 use super::{Ms, S};
-use cflared_verdict::{Failure, Group, Member, PeerGrain, Peers, Place};
+use cflared_verdict::{Failure, Group, Member, PeerGrain, Peers, Place, Tries};
 use std::time::Duration;
 
 /// What is done to the facts before the verdict gets them.
@@ -12,7 +12,8 @@ pub enum Plant {
     Nothing,
     /// The guard hears "all clear", whatever there is.
     GuardOff,
-    /// The child's words are withheld, so that nothing is ever anybody's fault.
+    /// The child's words and counts are withheld, and others are said to serve with the same version, so that nothing is ever
+    /// anybody's fault.
     BlameOff,
     /// What cannot be read is taken for "all clear".
     UnreadableIsGo,
@@ -35,6 +36,11 @@ impl Plant {
         self == Self::BlameOff
     }
 
+    /// What the child is said to have counted.
+    pub fn tries(self, tries: Tries) -> Tries {
+        if self == Self::BlameOff { Tries { accepted: tries.accepted, ..Tries::default() } } else { tries }
+    }
+
     pub fn counts_refreshes(self) -> bool {
         self == Self::RefreshesCount
     }
@@ -55,6 +61,10 @@ impl Plant {
     pub fn peers(self, result: Result<Peers, Failure>) -> Result<Peers, Failure> {
         match (self, result) {
             (Self::GuardOff, _) | (Self::UnreadableIsGo, Err(_)) => Ok(alive()),
+            (Self::BlameOff, Ok(mut peers)) => {
+                peers.grains.iter_mut().for_each(|grain| grain.same_version = Some(1));
+                Ok(peers)
+            }
             (_, result) => result,
         }
     }
@@ -78,7 +88,7 @@ fn all_clear(me: &str) -> Group {
 
 fn alive() -> Peers {
     let grain =
-        |minute: u64| PeerGrain { age: Duration::from_secs(minute * 60), live: 1, reporting: 1, same_version: None };
+        |minute: u64| PeerGrain { age: Duration::from_secs(minute * 60), live: 1, reporting: 1, same_version: Some(1) };
     Peers { grains: (0..10).map(grain).collect(), ..Peers::default() }
 }
 

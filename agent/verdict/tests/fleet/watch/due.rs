@@ -11,8 +11,8 @@ impl Fleet {
     pub fn expect_what_follows(&mut self, number: usize) {
         let fault = self.faults[number];
         let Scope::One(i) = fault.scope else { return };
-        let lasting = matches!(fault.kind, Kind::Frozen | Kind::CrashLoop | Kind::PortTaken)
-            || matches!(fault.kind, Kind::Network(Cut::Edge));
+        let lasting = matches!(fault.kind, Kind::Frozen | Kind::CrashLoop | Kind::PortTaken | Kind::UnknownWords)
+            || matches!(fault.kind, Kind::Network(Cut::Edge) | Kind::AnswersLost);
         let limit = limit(&fault.kind);
         let born_with_it = self.instances[i].booted + MIN > fault.from;
         if lasting && !born_with_it && fault.flaps.is_none() && fault.until >= fault.onset(i) + limit + MIN {
@@ -27,10 +27,14 @@ impl Fleet {
             let slowest = &mut self.watch.slowest[usize::from(!is_process(&fault.kind))];
             *slowest = (*slowest).max(mark.at - onset);
             self.watch.in_time += 1;
+            self.watch.by_fault.entry(format!("{:?}", fault.kind)).or_default().0 += 1;
             return;
         }
         match self.excluded(&fault, number, i, onset) {
-            Some(why) => *self.watch.excluded.entry(why).or_default() += 1,
+            Some(why) => {
+                *self.watch.excluded.entry(why).or_default() += 1;
+                *self.watch.by_fault.entry(format!("{:?}", fault.kind)).or_default().1.entry(why).or_default() += 1;
+            }
             None => {
                 let what = format!("{:?} since {} s", fault.kind, (self.now - onset) / S);
                 self.watch.fail("a lasting local fault is condemned in time", self.now, i, what);
@@ -41,6 +45,14 @@ impl Fleet {
     /// Why it is not expected, if it is not.
     fn excluded(&mut self, fault: &Fault, number: usize, i: usize, onset: Ms) -> Option<&'static str> {
         let due = self.now;
+        match fault.kind {
+            Kind::PortTaken => return Some("held: a stranger alone never condemns"),
+            Kind::UnknownWords => return Some("held: it may be the configuration"),
+            _ => {}
+        }
+        if self.instances[i].served.is_empty() && self.instances[i].launched.is_some_and(|(_, unhealthy)| unhealthy) {
+            return Some("held: it came for an unhealthy one and never registered");
+        }
         let process = is_process(&fault.kind);
         let Some(member) = self.group.member(i) else { return Some("it is gone") };
         if member.leaving || member.lifecycle != "InService" || !member.healthy {
@@ -80,7 +92,7 @@ impl Fleet {
         let now = self.now;
         self.now -= 30 * S;
         let since = self.now - onset;
-        let peers = self.read_peers(i, Duration::from_millis(since));
+        let peers = self.read_peers(i, Duration::from_millis(since), None, &[]);
         self.now = now;
         let after_the_break = Duration::from_millis(since.saturating_sub(30 * S));
         peers.is_ok_and(|peers| peers.grains.iter().any(|grain| grain.live > 0 && grain.age <= after_the_break))

@@ -1,5 +1,6 @@
 //! What must hold when our mark stands, and when the group acts on it.
 
+use super::super::fault::{Kind, Scope};
 use super::super::{DAY, Ev, Fleet, HOUR, MIN, Ms, S};
 use super::{LINGERS, Later, OurMark, RACE, is_edge, is_local, is_shared};
 
@@ -14,7 +15,11 @@ impl Fleet {
 
     /// By the true cause: credentials, a configuration or an origin, or nothing at all.
     fn nothing_is_condemned_for_what_it_cannot_mend(&mut self, i: usize) {
-        if !self.recently(i, LINGERS, |kind| is_local(kind) || is_edge(kind)) && !self.hangs(i) {
+        // Words that nobody knows are this host's own where another one serves with the same version.
+        let own_words = self.faults.iter().any(|fault| {
+            fault.kind == Kind::UnknownWords && fault.scope == Scope::One(i) && fault.until + LINGERS > self.now
+        });
+        if !self.recently(i, LINGERS, |kind| is_local(kind) || is_edge(kind)) && !self.hangs(i) && !own_words {
             if self.cannot_know_better(i) {
                 return;
             }

@@ -12,7 +12,7 @@ mod orders;
 use super::fault::{Fault, Kind};
 use super::trace::Entry;
 use super::{DAY, Fleet, HOUR, MIN, Ms, S};
-use cflared_verdict::{Order, OrderId, Reason};
+use cflared_verdict::{Order, OrderId, Purpose, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A cause that is over decides for so long at most: evidence lasts that long.
@@ -42,6 +42,8 @@ pub struct Watch {
     pub excluded: BTreeMap<&'static str, u64>,
     /// Two that were replaced in one moment, by a group that was faster than a read.
     pub raced: u64,
+    /// The same by fault: condemned in time, and not expected to be.
+    pub by_fault: BTreeMap<String, (u64, BTreeMap<&'static str, u64>)>,
     /// From the break to the mark, in ms.
     pub slowest: [Ms; 2],
     /// Members that came or went, or were unhealthy: from when until when.
@@ -82,6 +84,8 @@ struct Seen {
     group_read: Option<(Ms, bool)>,
     peers_read: Option<(Ms, bool)>,
     restarted: Option<Ms>,
+    /// Restarts at once, oldest first.
+    at_once: Vec<Ms>,
     /// The last restart, unless a good stretch came after it.
     restarted_in_this_outage: Option<Ms>,
     good_since: Option<Ms>,
@@ -156,11 +160,11 @@ impl Watch {
 }
 
 fn is_process(kind: &Kind) -> bool {
-    matches!(kind, Kind::Frozen | Kind::FrozenOnce | Kind::CrashLoop | Kind::PortTaken | Kind::NoBinary)
+    matches!(kind, Kind::Frozen | Kind::FrozenOnce | Kind::CrashLoop | Kind::NoBinary)
 }
 
 fn is_local(kind: &Kind) -> bool {
-    is_process(kind) || matches!(kind, Kind::StuckOnce | Kind::Network(_))
+    is_process(kind) || matches!(kind, Kind::StuckOnce | Kind::Network(_) | Kind::AnswersLost | Kind::UdpShut)
 }
 
 fn is_edge(kind: &Kind) -> bool {
@@ -176,6 +180,10 @@ impl Fleet {
         let what = match entry {
             Entry::Ordered(Order::Restart { reason: Reason::Unregistered, .. }) => "restart",
             Entry::Ordered(Order::Restart { reason: Reason::EdgeBack, .. }) => "restart, edge back",
+            Entry::Ordered(Order::Restart { reason: Reason::Blip, .. }) => "restart at once, blip",
+            Entry::Ordered(Order::Restart { reason: Reason::Transport, .. }) => "restart at once, transport",
+            Entry::Ordered(Order::Start { purpose: Purpose::Opinion, .. }) => "second opinion",
+            Entry::Ordered(Order::Adopt { .. }) => "second opinion that serves",
             Entry::Ordered(Order::MarkUnhealthy) => "mark asked",
             Entry::Ordered(Order::MarkHealthy) => "un-mark asked",
             Entry::Ordered(Order::Probe { .. }) => "probe",

@@ -2,9 +2,9 @@
 
 use super::super::fault::Kind;
 use super::super::group::Member;
-use super::super::{Fleet, Ms, S};
+use super::super::{Fleet, HOUR, Ms, S};
 use super::{LINGERS, UNSEEN, is_process};
-use cflared_verdict::{Order, OrderId, Reason};
+use cflared_verdict::{Order, OrderId, Reason, Stop};
 
 impl Fleet {
     /// What must hold when an order is given.
@@ -26,6 +26,7 @@ impl Fleet {
                 self.one_mark_in_flight(i);
                 self.only_our_own_mark_is_undone(i);
             }
+            Order::Restart { stop: Stop::AtOnce, .. } => self.no_restart_at_once_more_often_than_the_policy(i),
             Order::Restart { reason, .. } => {
                 self.no_restart_more_often_than_the_policy(i, *reason);
                 self.no_restart_of_what_is_registered(i);
@@ -102,6 +103,18 @@ impl Fleet {
         let settled = |since: Ms| self.now - since > 6 * S;
         if self.instances[i].children.values().any(|child| !child.frozen && child.registered.is_some_and(settled)) {
             self.watch.fail("no restart of what is registered", self.now, i, "");
+        }
+    }
+
+    /// A last look spares what is registered by then.
+    fn no_restart_at_once_more_often_than_the_policy(&mut self, i: usize) {
+        let now = self.now;
+        let made = &mut self.watch.of.entry(i).or_default().at_once;
+        made.retain(|at| now - at < HOUR);
+        let too_many = made.len() >= 6 || made.last().is_some_and(|last| now - last < 300 * S);
+        made.push(now);
+        if too_many {
+            self.watch.fail("no restart at once more often than the policy", now, i, "");
         }
     }
 
