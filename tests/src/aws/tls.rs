@@ -50,6 +50,14 @@ impl Authority {
     pub fn identity(&self, addresses: &[IpAddr]) -> Result<Identity> {
         let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         names.extend(addresses.iter().map(IpAddr::to_string));
+        self.identity_of(names)
+    }
+
+    /// Makes a certificate for names and addresses.
+    ///
+    /// # Errors
+    /// The system gave no random numbers, or a name is none.
+    pub fn identity_of(&self, names: Vec<String>) -> Result<Identity> {
         let key = KeyPair::generate().context("failed to make the server's key")?;
         let params = CertificateParams::new(names).context("failed to name the server in its certificate")?;
         let certificate = params.signed_by(&key, &self.issuer).context("failed to sign the server's certificate")?;
@@ -73,16 +81,23 @@ impl Identity {
     /// # Errors
     /// The PEM holds no certificate or key, or they do not belong together.
     pub fn acceptor(&self) -> Result<TlsAcceptor> {
+        Ok(TlsAcceptor::from(Arc::new(self.server_config()?)))
+    }
+
+    /// A server's settings.
+    ///
+    /// # Errors
+    /// As [`Identity::acceptor`].
+    pub fn server_config(&self) -> Result<ServerConfig> {
         let certificates = CertificateDer::pem_slice_iter(self.certificate_pem.as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .context("failed to read the certificate's PEM")?;
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).context("failed to read the key's PEM")?;
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .context("failed to set up TLS")?
             .with_no_client_auth()
             .with_single_cert(certificates, key)
-            .context("failed to use the certificate with the key")?;
-        Ok(TlsAcceptor::from(Arc::new(config)))
+            .context("failed to use the certificate with the key")
     }
 }

@@ -1,70 +1,65 @@
 //! Stands in for Cloudflare's edge.
 //!
-//! [`Edge`] accepts registrations of `cloudflared-standin` on several loopback addresses, knows for each tunnel the
-//! right secret (or takes any), keeps an exact record of who was registered when, forwards clients' streams through
-//! registered connectors, and misbehaves on command. It answers a TLS hello with TLS, and on the same UDP port a QUIC
-//! packet of an unknown version with the versions that it has, so that an edge can be told from a port. The program `edge-standin` is the same behind a command line and
-//! an HTTP control (see [`control`]).
+//! [`Edge`] registers cloudflared, the real one or its stand-in, on several loopback addresses, over TCP (HTTP/2) and UDP
+//! (QUIC) on the same port. It knows for each tunnel the right secret (or takes any), keeps an exact record of who was
+//! registered when, forwards clients' streams through registered connectors, takes and pushes configurations, and
+//! misbehaves on command. What it speaks is [`crate::tunnelrpc`]. The program `edge-standin` is the same behind a command
+//! line and an HTTP control (see [`control`]).
 //!
 //! A [`Conduct`] applies to new connections only: what is registered stays so until it is dropped, lost or
 //! unregistered, as at the real edge.
 
 mod block;
+mod certificates;
 mod clients;
+mod conduct;
 pub mod control;
+mod door;
+mod hush;
 pub(crate) mod ids;
 mod journal;
+mod lines;
+mod link;
 mod listener;
+mod negotiation;
 pub mod orders;
+mod processes;
 mod quic;
 mod registrar;
 mod state;
-mod tls;
+mod tcp;
 pub mod wire;
 
 pub use block::Block;
-pub use clients::{BrokenOff, ClientCounts, Route};
+pub use clients::{BrokenOff, Carry, ClientCounts, Route};
+pub use conduct::{Conduct, Rule};
 pub use journal::{Event, Gap, Micros, Registered, What};
 pub use orders::Order;
 pub use state::{Connection, Knocks, Snapshot};
 pub use wire::Who;
 
+use crate::tunnelrpc::configuration::{Applied, Push};
+use certificates::Certificates;
 use listener::Gate;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
-use state::State;
+use state::{Live, State};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// How an address of the edge treats new connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a tunnel's connection is carried over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Conduct {
-    /// Registers who has the right secret.
-    #[default]
-    Accept,
-    /// Does not listen: the connection is refused.
-    Refuse,
-    /// Closes in the handshake: the connector reads the end of the stream.
-    Eof,
-    /// Resets in the handshake.
-    Reset,
-    /// Accepts, and never says anything.
-    BlackHole,
-    /// Answers everything with what is no answer to it.
-    Garbage,
-    /// Rejects with `Unauthorized: Invalid tunnel secret`.
-    Unauthorized,
-    /// Rejects with `Internal: tunnel was deleted`.
-    Permanent,
-    /// Rejects with `edge is overloaded`.
-    Retry,
-    /// Never answers the registration.
-    Hang,
+pub enum Transport {
+    /// HTTP/2, over TCP.
+    Http2,
+    /// QUIC, over UDP.
+    Quic,
 }
 
 /// Which connections are meant. What is not given matches all, so the default is everything.
@@ -79,14 +74,61 @@ pub struct Scope {
     pub index: Option<usize>,
     /// The edge address that was dialled.
     pub edge: Option<SocketAddr>,
+    /// Over what.
+    pub transport: Option<Transport>,
 }
 
 impl Scope {
-    fn holds(&self, who: &Who, edge: SocketAddr) -> bool {
-        self.tunnel.as_ref().is_none_or(|tunnel| *tunnel == who.tunnel)
-            && self.connector.as_ref().is_none_or(|connector| *connector == who.connector)
+    fn holds(&self, who: &Who, edge: SocketAddr, transport: Transport) -> bool {
+        self.is_of(who)
             && self.index.is_none_or(|index| index == who.index)
             && self.edge.is_none_or(|address| address == edge)
+            && self.transport.is_none_or(|meant| meant == transport)
+    }
+
+    /// Whether the connector is meant, by whichever of its connections.
+    fn is_of(&self, who: &Who) -> bool {
+        self.tunnel.as_ref().is_none_or(|tunnel| *tunnel == who.tunnel)
+            && self.connector.as_ref().is_none_or(|connector| *connector == who.connector)
+    }
+}
+
+/// How long a connector may take to apply a configuration.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connector that is to be given an order.
+struct Ordered {
+    who: Who,
+    pid: Option<i32>,
+    /// To a connector that takes orders.
+    link: Option<link::Link>,
+}
+
+impl Ordered {
+    fn of(live: &Live) -> Self {
+        let Connection { who, edge, transport, .. } = live.connection.clone();
+        let pid = match who.pid {
+            0 => processes::holder(transport, live.peer, edge),
+            pid => Some(pid),
+        };
+        Ordered { who, pid, link: live.takes_orders.then(|| live.link.clone()) }
+    }
+
+    /// Whether it is given. A signal works on every program, where its process can be seen.
+    fn give(&self, order: &Order) -> bool {
+        let signal = match order {
+            Order::Crash => Some(Signal::SIGKILL),
+            Order::Freeze => Some(Signal::SIGSTOP),
+            _ => None,
+        };
+        if let (Some(signal), Some(pid)) = (signal, self.pid) {
+            return kill(Pid::from_raw(pid), signal).is_ok();
+        }
+        let Some(link) = self.link.clone() else { return false };
+        let order = order.clone();
+        // A connector that is gone does not obey, and one that exits does not answer.
+        tokio::spawn(async move { link.order(&order).await });
+        true
     }
 }
 
@@ -95,24 +137,26 @@ impl Scope {
 pub struct Edge {
     state: Arc<Mutex<State>>,
     gates: Arc<Vec<Gate>>,
+    certificates: Arc<Certificates>,
     data: SocketAddr,
 }
 
 impl Edge {
-    /// Starts an edge that accepts registrations on each of `listen`. Port 0 is a free port.
+    /// Starts an edge that accepts registrations on each of `listen`, TCP and UDP. Port 0 is a free port.
     ///
     /// # Errors
-    /// `listen` is empty, or an address cannot be bound.
+    /// `listen` is empty, or an address cannot be bound, or no certificate can be made or its authority written.
     pub async fn start(listen: &[SocketAddr]) -> io::Result<Edge> {
         let first = listen.first().ok_or_else(|| io::Error::other("an edge needs an address to listen on"))?;
         let data = TcpListener::bind((first.ip(), 0)).await?;
         let state = Arc::new(Mutex::new(State::new()));
-        let mut edge = Edge { state, gates: Arc::default(), data: data.local_addr()? };
+        let certificates = Arc::new(Certificates::new(listen.iter().map(SocketAddr::ip))?);
+        let mut edge = Edge { state, gates: Arc::default(), certificates, data: data.local_addr()? };
         tokio::spawn(clients::accept_data(data, edge.state.clone()));
         let mut gates = Vec::new();
         for address in listen {
             let listener = TcpListener::bind(address).await?;
-            gates.push(Gate::open(listener, edge.state.clone()).await?);
+            gates.push(Gate::open(listener, edge.certificates.clone(), edge.state.clone()).await?);
         }
         edge.gates = Arc::new(gates);
         Ok(edge)
@@ -123,46 +167,93 @@ impl Edge {
         self.gates.iter().map(Gate::address).collect()
     }
 
-    /// `--edge ADDR` for each address: what goes into the agent's `connector.extra_args`.
+    /// `--edge ADDR` for each address, and `--cacert FILE`: what goes into the agent's `connector.extra_args`. The file is
+    /// gone with the edge.
     pub fn arguments(&self) -> Vec<String> {
-        self.addresses().iter().flat_map(|address| ["--edge".to_owned(), address.to_string()]).collect()
+        let edges = self.addresses().into_iter().flat_map(|address| ["--edge".to_owned(), address.to_string()]);
+        edges.chain(["--cacert".to_owned(), self.certificates.file().display().to_string()]).collect()
     }
 
-    /// Sets the conduct of every address. It holds when this returns: a refusing address has stopped listening.
+    /// Writes the certificate of the authority that the edge's own is from, for `--cacert`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_authority(&self, path: &Path) -> io::Result<()> {
+        self.certificates.write(path)
+    }
+
+    /// Sets the conduct of every address over both transports. It holds when this returns: a refusing address has stopped
+    /// listening.
     ///
     /// # Errors
     /// An address that is to listen again cannot be bound.
     pub async fn set(&self, conduct: Conduct) -> io::Result<()> {
-        for gate in self.gates.iter() {
-            gate.set(conduct).await?;
-        }
-        Ok(())
+        self.set_where(None, None, Some(conduct)).await
     }
 
-    /// Sets how every address treats UDP, if not as its conduct says: refused, not answered, garbage, or (for every
-    /// conduct in which the edge speaks at all) answered. `None`: as its conduct says, which is how an edge starts.
+    /// Sets the conduct of one address over both transports.
+    ///
+    /// # Errors
+    /// `address` is not one of the edge's, or cannot be bound again.
+    pub async fn set_at(&self, address: SocketAddr, conduct: Conduct) -> io::Result<()> {
+        self.set_where(Some(address), None, Some(conduct)).await
+    }
+
+    /// Sets the conduct of every address over one transport, whatever it is over both. `None`: the same as over both, which
+    /// is how an edge starts.
+    ///
+    /// # Errors
+    /// An address cannot be bound again.
+    pub async fn set_over(&self, transport: Transport, conduct: Option<Conduct>) -> io::Result<()> {
+        self.set_where(None, Some(transport), conduct).await
+    }
+
+    /// [`Edge::set_over`] QUIC.
     ///
     /// # Errors
     /// An address cannot be bound again.
     pub async fn set_udp(&self, conduct: Option<Conduct>) -> io::Result<()> {
-        for gate in self.gates.iter() {
-            gate.set_udp(conduct).await?;
+        self.set_over(Transport::Quic, conduct).await
+    }
+
+    async fn set_where(
+        &self,
+        address: Option<SocketAddr>,
+        transport: Option<Transport>,
+        conduct: Option<Conduct>,
+    ) -> io::Result<()> {
+        let is_meant = |gate: &&Gate| address.is_none_or(|address| gate.address() == address);
+        let meant: Vec<&Gate> = self.gates.iter().filter(is_meant).collect();
+        if let (Some(address), true) = (address, meant.is_empty()) {
+            return Err(io::Error::other(format!("{address} is not an address of this edge")));
+        }
+        for gate in meant {
+            match transport {
+                Some(transport) => gate.set_over(transport, conduct).await?,
+                None => gate.set(conduct.unwrap_or_default()).await?,
+            }
         }
         Ok(())
+    }
+
+    /// Treats certain registrations in a way of their own, from now on. Of several rules the last one that fits decides.
+    pub fn add_rule(&self, rule: Rule) {
+        self.lock().rules.push(rule);
+    }
+
+    /// Takes all rules back.
+    pub fn clear_rules(&self) {
+        self.lock().rules.clear();
+    }
+
+    /// How late [`Conduct::Slow`] answers.
+    pub fn set_late(&self, late: Duration) {
+        self.lock().late = late;
     }
 
     /// How often somebody asked whether an edge is there.
     pub fn knocks(&self) -> Knocks {
         self.lock().knocks
-    }
-
-    /// Sets the conduct of one address.
-    ///
-    /// # Errors
-    /// `address` is not one of the edge's, or cannot be bound again.
-    pub async fn set_at(&self, address: SocketAddr, conduct: Conduct) -> io::Result<()> {
-        let gate = self.gates.iter().find(|gate| gate.address() == address);
-        gate.ok_or_else(|| io::Error::other(format!("{address} is not an address of this edge")))?.set(conduct).await
     }
 
     /// Refuses every new connection and drops every one there is. Ends with [`Edge::set`] to [`Conduct::Accept`].
@@ -191,15 +282,64 @@ impl Edge {
         self.lock().drop_connections(scope)
     }
 
-    /// Sends `order` to each connector in `scope`, through one of its connections, and says to how many.
+    /// Has the connections in `scope` fall silent: nothing is heard or said on them any more, and nobody is told. Says how
+    /// many they are. They are on record as registered until their connector, or QUIC, gives them up.
+    pub fn silence(&self, scope: &Scope) -> usize {
+        let links = self.lock().links(scope);
+        links.iter().for_each(link::Link::silence);
+        links.len()
+    }
+
+    /// Gives `order` to each connector in `scope`, and says to how many. The orders that only the stand-in knows are on their
+    /// way to it when this returns.
     pub fn order(&self, scope: &Scope, order: &Order) -> usize {
-        self.lock().order(scope, order)
+        let mut state = self.lock();
+        let orders: Vec<_> = state.connectors(scope).map(Ordered::of).collect();
+        let given = orders.iter().filter(|ordered| ordered.give(order));
+        let given: Vec<_> = given.map(|ordered| (ordered.who.clone(), ordered.pid)).collect();
+        let count = given.len();
+        if *order == Order::Freeze {
+            // It may be dropped before it is to wake.
+            state.frozen.extend(given.into_iter().filter_map(|(who, pid)| Some((who.connector.clone(), (who, pid?)))));
+        }
+        count
     }
 
     /// Wakes the frozen connectors in `scope` (SIGCONT), and says how many.
     pub fn thaw(&self, scope: &Scope) -> usize {
-        let pids = self.lock().pids(scope);
-        pids.into_iter().filter(|pid| kill(Pid::from_raw(*pid), Signal::SIGCONT).is_ok()).count()
+        let mut woken = 0;
+        self.lock().frozen.retain(|_, (who, pid)| {
+            let is_meant = scope.is_of(who);
+            woken += usize::from(is_meant && kill(Pid::from_raw(*pid), Signal::SIGCONT).is_ok());
+            !is_meant
+        });
+        woken
+    }
+
+    /// The process ids of the connectors in `scope` whose processes can be seen from here.
+    pub fn processes(&self, scope: &Scope) -> Vec<i32> {
+        self.lock().connectors(scope).filter_map(|live| Ordered::of(live).pid).collect()
+    }
+
+    /// Says whether a tunnel's configuration is Cloudflare's, for connectors that register from now on.
+    pub fn manage_remotely(&self, tunnel: &str, remotely: bool) {
+        self.lock().manage_remotely(tunnel, remotely);
+    }
+
+    /// Pushes a configuration through each connection in `scope`, and gives what each made of it.
+    pub async fn push(&self, scope: &Scope, push: &Push) -> Vec<io::Result<Applied>> {
+        let links = self.lock().links(scope);
+        let mut answers = Vec::new();
+        for link in links {
+            let limit = tokio::time::timeout(PUSH_TIMEOUT, link.push(push));
+            answers.push(limit.await.unwrap_or_else(|late| Err(late.into())));
+        }
+        answers
+    }
+
+    /// The configuration that a connector has told of, as JSON.
+    pub fn configuration(&self, connector: &str) -> Option<serde_json::Value> {
+        self.lock().configuration(connector)
     }
 
     /// The present, on the clock of [`Event::at`].
@@ -263,8 +403,7 @@ impl Edge {
     }
 
     /// Starts a listener for clients, and gives its address. Each client's stream is forwarded through one of the registered
-    /// connections, each in turn, to the origin of the connector's rule for the route's hostname, or of its first rule that
-    /// has an origin. A client is closed at once when nothing is registered.
+    /// connections, each in turn, as the route says. A client is closed at once when nothing is registered.
     ///
     /// # Errors
     /// `listen` cannot be bound.

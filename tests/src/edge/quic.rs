@@ -1,41 +1,102 @@
-//! The one thing that the edge says over UDP: which versions of QUIC it speaks.
+//! What comes over UDP: a tunnel's connection over QUIC.
 
-/// The longest datagram that is looked at.
-pub(super) const LONGEST: usize = 2048;
-/// What is no QUIC.
-pub(super) const GARBAGE: &[u8] = b"no such service\n";
-/// A server answers nothing shorter (RFC 9000 §6.1, §14.1).
-const SHORTEST: usize = 1200;
-/// The longest connection id that a version of QUIC may have in a long header that is read without knowing the version
-/// is 255 (RFC 8999 §5.1); here that of versions 1 and 2.
-const LONGEST_ID: usize = 20;
-/// What is offered: 1 (RFC 9000) and 2 (RFC 9369).
-const VERSIONS: [u32; 2] = [1, 0x6b33_43cf];
+use super::Conduct;
+use super::door::Door;
+use super::link::Link;
+use super::registrar::{self, Ending, Visit};
+use super::state;
+use super::tcp::Port;
+use crate::tunnelrpc::Callee;
+use quinn::{Connection, Endpoint, EndpointConfig, TokioRuntime, VarInt};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// The Version Negotiation packet that answers a datagram (RFC 9000 §17.2.1); `None` if the datagram does not call for
-/// one.
-pub(super) fn negotiate(datagram: &[u8]) -> Option<Vec<u8>> {
-    let (form, rest) = datagram.split_first()?;
-    let (version, rest) = rest.split_first_chunk::<4>()?;
-    let (destination, rest) = id(rest)?;
-    let (source, _) = id(rest)?;
-    let version = u32::from_be_bytes(*version);
-    if form & 0x80 == 0 || version == 0 || VERSIONS.contains(&version) || datagram.len() < SHORTEST {
-        return None;
-    }
-    // All bits of the first byte but the form are arbitrary.
-    let mut packet = vec![0x80 | form & 0x2a];
-    packet.extend(0u32.to_be_bytes());
-    for id in [source, destination] {
-        packet.push(id.len() as u8);
-        packet.extend(id);
-    }
-    packet.extend(VERSIONS.iter().flat_map(|version| version.to_be_bytes()));
-    Some(packet)
+/// How long the control stream may take to be opened.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How a connection is closed of which nothing more is needed.
+const NO_ERROR: VarInt = VarInt::from_u32(0);
+/// How a connection is closed that is dropped.
+const DROPPED: VarInt = VarInt::from_u32(1);
+
+/// An endpoint behind a door.
+pub(super) fn endpoint(door: Arc<Door>, config: quinn::ServerConfig) -> io::Result<Endpoint> {
+    Endpoint::new_with_abstract_socket(EndpointConfig::default(), Some(config), door, Arc::new(TokioRuntime))
 }
 
-fn id(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first()?;
-    let length = usize::from(*length);
-    (length <= LONGEST_ID).then(|| rest.split_at_checked(length))?
+/// Serves every connection, for ever.
+pub(super) async fn serve(endpoint: Endpoint, door: Arc<Door>, port: Port) {
+    // A first packet that is not answered comes again.
+    let mut last_ignored = None;
+    while let Some(incoming) = endpoint.accept().await {
+        let turned_away = |how| state::lock(&port.state).turned_away(port.edge, how);
+        let conduct = *port.conduct.borrow();
+        match conduct {
+            Conduct::Reset => {
+                turned_away("reset");
+                incoming.refuse();
+            }
+            Conduct::BlackHole | Conduct::Refuse => {
+                let id = incoming.orig_dst_cid();
+                if last_ignored.replace(id) != Some(id) {
+                    turned_away("black-hole");
+                }
+                incoming.ignore();
+            }
+            _ => {
+                let (port, door) = (port.clone(), door.clone());
+                tokio::spawn(async move {
+                    if let Ok(connecting) = incoming.accept()
+                        && let Ok(connection) = connecting.await
+                    {
+                        visit(connection, door, port).await;
+                    }
+                });
+            }
+        }
+    }
+}
+
+async fn visit(connection: Connection, door: Arc<Door>, port: Port) {
+    let remote = connection.remote_address();
+    let turned_away = |how| state::lock(&port.state).turned_away(port.edge, how);
+    let conduct = *port.conduct.borrow();
+    let ending = match conduct {
+        Conduct::Eof => {
+            turned_away("eof");
+            Ending::Closed
+        }
+        Conduct::Drop => {
+            turned_away("drop");
+            Ending::Dropped
+        }
+        _ => control(&connection, &door, port.clone()).await,
+    };
+    match ending {
+        Ending::Done | Ending::Closed => connection.close(NO_ERROR, b""),
+        Ending::Dropped | Ending::Reset => connection.close(DROPPED, b"dropped"),
+        Ending::Garbage | Ending::Theirs => connection.close(NO_ERROR, b""),
+    }
+    door.forget(remote);
+}
+
+/// Answers what is asked on the control stream.
+async fn control(connection: &Connection, door: &Arc<Door>, port: Port) -> Ending {
+    // A check before a start opens none.
+    let Ok(Ok((mut send, receive))) = tokio::time::timeout(PATIENCE, connection.accept_bi()).await else {
+        return Ending::Theirs;
+    };
+    let visit = Visit {
+        edge: port.edge,
+        peer: connection.remote_address(),
+        link: Link::Quic { connection: connection.clone(), door: door.clone() },
+        conduct: port.conduct,
+        state: port.state,
+    };
+    let closed = async { drop(connection.closed().await) };
+    let ending = visit.serve(Callee::new(receive, &mut send), closed).await;
+    if ending == Ending::Garbage && send.write_all(&registrar::garbage()).await.is_ok() {
+        connection.closed().await;
+    }
+    ending
 }

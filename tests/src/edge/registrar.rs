@@ -1,141 +1,272 @@
-//! One connector's connection: handshake, registration, and what follows for as long as it is registered.
+//! A connection's control stream: the registration, and what follows for as long as it is registered.
 
-use super::Conduct;
+use super::conduct::{self, Conduct};
 use super::ids;
 use super::journal::What;
-use super::state::{self, Connection, State};
-use super::tls;
-use super::wire::{self, Reader, ToConnector, ToEdge, Who};
-use std::io;
+use super::link::Link;
+use super::orders;
+use super::state::{self, Connection, Live, State};
+use super::wire::Who;
+use crate::tunnelrpc::message::Exception;
+use crate::tunnelrpc::registration::{Answer, Details, Refusal, Registration, Request};
+use crate::tunnelrpc::{Callee, Struct};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
 
 /// The data centre that the recordings show.
-const LOCATION: &str = "iad01";
+pub(super) const LOCATION: &str = "iad01";
 
-/// Serves a connection until either side ends it.
-pub(super) async fn serve(
-    stream: TcpStream,
-    edge: SocketAddr,
-    conduct: watch::Receiver<Conduct>,
-    state: Arc<Mutex<State>>,
-) {
-    // Whatever goes wrong on the wire is the connector's to report; the journal has what it means here.
-    let _ = Visit { edge, conduct, state }.serve(stream).await;
+/// How a connection is to end, as far as it is the edge's to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// As all that is needed was said.
+    Done,
+    /// Without a reason.
+    Closed,
+    /// It is dropped.
+    Dropped,
+    /// With a reset.
+    Reset,
+    /// The other side is to read what is no protocol.
+    Garbage,
+    /// The other side has ended it, or is to.
+    Theirs,
 }
 
-struct Visit {
-    edge: SocketAddr,
-    conduct: watch::Receiver<Conduct>,
-    state: Arc<Mutex<State>>,
+/// A connection whose handshake is done.
+pub(super) struct Visit {
+    pub(super) edge: SocketAddr,
+    pub(super) peer: SocketAddr,
+    pub(super) link: Link,
+    /// How the address treats the transport.
+    pub(super) conduct: watch::Receiver<Conduct>,
+    pub(super) state: Arc<Mutex<State>>,
 }
 
 impl Visit {
-    async fn serve(self, stream: TcpStream) -> io::Result<()> {
-        if tls::is_hello(&stream).await? {
-            state::lock(&self.state).knocks.tls += 1;
-            return tls::answer(stream, self.conduct()).await;
-        }
-        let (mut read, mut write) = wire::split(stream);
-        let ToEdge::Hello(who) = wire::hear(&mut read).await? else { return Ok(()) };
-        if let Some(how) = turned_away(self.conduct()) {
-            self.note(&who, What::TurnedAway(how));
-            return turn_away(how, read, write).await;
-        }
-        wire::say(&mut write, &ToConnector::Welcome).await?;
-        let ToEdge::Register { secret } = wire::hear(&mut read).await? else { return Ok(()) };
-        if self.conduct() == Conduct::Hang {
-            self.note(&who, What::Hung);
-            return until_closed(&mut read).await;
-        }
-        if let Some(error) = self.rejection(&who, &secret) {
-            self.note(&who, What::Rejected(error.to_owned()));
-            return wire::say(&mut write, &ToConnector::Rejected { error: error.to_owned() }).await;
-        }
-        self.keep(who, read, write).await
-    }
-
-    fn rejection(&self, who: &Who, secret: &str) -> Option<&'static str> {
-        const UNAUTHORIZED: &str = "Unauthorized: Invalid tunnel secret";
-        match self.conduct() {
-            Conduct::Unauthorized => Some(UNAUTHORIZED),
-            Conduct::Permanent => Some("Internal: tunnel was deleted"),
-            Conduct::Retry => Some("edge is overloaded"),
-            _ => (!state::lock(&self.state).secret_fits(&who.tunnel, secret)).then_some(UNAUTHORIZED),
-        }
-    }
-
-    /// Registers the connection and holds it until it is lost, dropped, or unregistered and closed.
-    async fn keep(&self, who: Who, mut read: Reader, mut write: OwnedWriteHalf) -> io::Result<()> {
-        let id = ids::uuid();
-        let (tell, mut told) = mpsc::unbounded_channel();
-        let (_task, task) = watch::channel(());
-        {
-            let mut state = state::lock(&self.state);
-            // It came before the address refused. Registered now, it would be left out by the drop that an outage is.
-            if self.conduct() == Conduct::Refuse {
-                return Ok(());
+    /// Answers what is asked on the control stream, until the connection is to end. `closed` ends with the connection.
+    pub(super) async fn serve<R, W>(self, mut control: Callee<R, W>, closed: impl Future<Output = ()>) -> Ending
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let registration = loop {
+            let Ok(Some(call)) = control.next().await else { return Ending::Theirs };
+            let answer = match Request::decode(&call) {
+                Ok(Request::Register(registration)) => break (call.question, registration),
+                Ok(_) => Err(Exception::failed("the connection is not registered")),
+                Err(exception) => Err(exception),
+            };
+            if control.answer(call.question, answer).await.is_err() {
+                return Ending::Theirs;
             }
-            let connection = Connection { who, connection: id.clone(), edge: self.edge, since: state.now() };
-            state.register(connection, tell, task);
+        };
+        let (question, registration) = registration;
+        match self.decide(&registration).await {
+            Decision::Refuse(refusal) => {
+                let refused = control.answer(question, Ok(Answer::Refused(refusal).encode())).await;
+                if refused.is_err() { Ending::Theirs } else { until_gone(control, closed).await }
+            }
+            Decision::Ignore => until_gone(control, closed).await,
+            Decision::End(ending) => ending,
+            Decision::Register { silent } => {
+                let Some(kept) = self.register(&registration) else { return Ending::Closed };
+                let answered = control.answer(question, Ok(kept.answer())).await;
+                if answered.is_err() || silent && control.received(question).await.is_err() {
+                    return Ending::Theirs;
+                }
+                if silent {
+                    self.link.silence();
+                }
+                kept.serve(control, closed).await
+            }
         }
-        let lost = |_: &io::Error| state::lock(&self.state).remove(&id, What::Lost);
-        let registered = ToConnector::Registered { connection: id.clone(), location: LOCATION.into() };
-        wire::say(&mut write, &registered).await.inspect_err(lost)?;
+    }
+
+    /// What becomes of a registration, noted unless it is accepted.
+    async fn decide(&self, registration: &Registration) -> Decision {
+        let who = who(registration);
+        let secret = STANDARD.encode(&registration.secret);
+        let (conduct, late) = {
+            let state = state::lock(&self.state);
+            let rule = state.rule_for(&who, self.edge, self.link.transport(), &secret);
+            (rule.unwrap_or(*self.conduct.borrow()), state.late)
+        };
+        if conduct == Conduct::Slow {
+            tokio::time::sleep(late).await;
+        }
+        let note = |what| state::lock(&self.state).note(&who, self.edge, "", what);
+        let turn_away = |how, ending| {
+            note(What::TurnedAway(how));
+            Decision::End(ending)
+        };
+        if let Some((cause, retry_after)) = conduct::refusal(conduct) {
+            note(What::Rejected(cause.to_owned()));
+            return Decision::Refuse(Refusal {
+                cause: cause.to_owned(),
+                retry_after: Duration::from_micros(retry_after.unwrap_or_default()),
+                should_retry: retry_after.is_some(),
+            });
+        }
+        match conduct {
+            Conduct::Hang | Conduct::BlackHole => {
+                note(What::Hung);
+                Decision::Ignore
+            }
+            Conduct::Eof => turn_away("eof", Ending::Closed),
+            Conduct::Refuse => turn_away("refuse", Ending::Closed),
+            Conduct::Reset => turn_away("reset", Ending::Reset),
+            Conduct::Garbage => turn_away("garbage", Ending::Garbage),
+            Conduct::Drop => turn_away("drop", Ending::Dropped),
+            _ if !state::lock(&self.state).secret_fits(&who.tunnel, &registration.secret) => {
+                note(What::Rejected(conduct::UNAUTHORIZED.to_owned()));
+                Decision::Refuse(Refusal { cause: conduct::UNAUTHORIZED.to_owned(), ..Refusal::default() })
+            }
+            _ => Decision::Register { silent: conduct == Conduct::SilentAfter },
+        }
+    }
+
+    /// Puts the connection on record; `None` if its address refuses since it came: the drop that belongs to an outage
+    /// would miss it.
+    fn register(&self, registration: &Registration) -> Option<Kept> {
+        let who = who(registration);
+        let (end, ended) = mpsc::unbounded_channel();
+        let (task, tasks) = watch::channel(());
+        let streams = watch::Sender::new(0);
+        let mut state = state::lock(&self.state);
+        if *self.conduct.borrow() == Conduct::Refuse {
+            return None;
+        }
+        let uuid = Uuid::new_v4();
+        let connection = Connection {
+            who: who.clone(),
+            connection: uuid.to_string(),
+            edge: self.edge,
+            transport: self.link.transport(),
+            since: state.now(),
+        };
+        let remotely_managed = state.is_remotely_managed(&who.tunnel);
+        state.register(Live {
+            connection,
+            link: self.link.clone(),
+            peer: self.peer,
+            takes_orders: registration.client.features.iter().any(|feature| feature == orders::FEATURE),
+            _end: end,
+            task: tasks,
+            streams: streams.clone(),
+        });
+        let state = self.state.clone();
+        Some(Kept { uuid, who, state, remotely_managed, ended, streams, _task: task })
+    }
+}
+
+enum Decision {
+    Register { silent: bool },
+    Refuse(Refusal),
+    Ignore,
+    End(Ending),
+}
+
+/// A registered connection. However it ends, it is on record.
+struct Kept {
+    uuid: Uuid,
+    who: Who,
+    state: Arc<Mutex<State>>,
+    remotely_managed: bool,
+    ended: mpsc::UnboundedReceiver<()>,
+    streams: watch::Sender<usize>,
+    _task: watch::Sender<()>,
+}
+
+impl Kept {
+    fn answer(&self) -> Struct {
+        let connection = self.uuid.into_bytes();
+        let remotely_managed = self.remotely_managed;
+        Answer::Registered(Details { connection, location: LOCATION.to_owned(), remotely_managed }).encode()
+    }
+
+    async fn serve<R, W>(mut self, mut control: Callee<R, W>, closed: impl Future<Output = ()>) -> Ending
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
         loop {
-            tokio::select! {
-                message = told.recv() => match message {
-                    Some(message) => wire::say(&mut write, &message).await.inspect_err(lost)?,
-                    None => return Ok(()), // dropped
-                },
-                heard = wire::hear(&mut read) => if matches!(heard.inspect_err(lost)?, ToEdge::Unregister) {
-                    state::lock(&self.state).remove(&id, What::Unregistered);
-                    // A client may have been given this connection just before.
-                    while let Ok(message) = told.try_recv() {
-                        wire::say(&mut write, &message).await?;
-                    }
-                    wire::say(&mut write, &ToConnector::Unregistered).await?;
-                    // Streams in flight live as long as the connector keeps the connection.
-                    return until_closed(&mut read).await;
-                },
+            let call = tokio::select! {
+                // It was dropped.
+                _ = self.ended.recv() => return Ending::Dropped,
+                call = control.next() => call,
+            };
+            let Ok(Some(call)) = call else { return Ending::Theirs };
+            let (answer, unregistered) = match Request::decode(&call) {
+                Ok(Request::Unregister) => {
+                    state::lock(&self.state).remove(&self.uuid.to_string(), What::Unregistered);
+                    (Ok(Struct::default()), true)
+                }
+                Ok(Request::LocalConfiguration(json)) => {
+                    state::lock(&self.state).configured(&self.who, &json);
+                    (Ok(Struct::default()), false)
+                }
+                Ok(Request::Register(_)) => (Err(Exception::failed("the connection is registered")), false),
+                Err(exception) => (Err(exception), false),
+            };
+            let answered = control.answer(call.question, answer).await;
+            if answered.is_err() {
+                return Ending::Theirs;
+            }
+            if unregistered {
+                let mut streams = self.streams.subscribe();
+                let drained = async {
+                    // It has the answer when it ends the control stream, and no new streams come.
+                    while let Ok(Some(_)) = control.next().await {}
+                    // The sender is here.
+                    let _ = streams.wait_for(|streams| *streams == 0).await;
+                };
+                return tokio::select! {
+                    () = drained => Ending::Done,
+                    () = closed => Ending::Theirs,
+                };
             }
         }
     }
+}
 
-    fn conduct(&self) -> Conduct {
-        *self.conduct.borrow()
-    }
-
-    fn note(&self, who: &Who, what: What) {
-        state::lock(&self.state).note(who, self.edge, "", what);
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // If it is still there, nobody has said why it ends.
+        state::lock(&self.state).remove(&self.uuid.to_string(), What::Lost);
     }
 }
 
-fn turned_away(conduct: Conduct) -> Option<&'static str> {
-    match conduct {
-        Conduct::Eof => Some("eof"),
-        Conduct::Reset => Some("reset"),
-        Conduct::BlackHole => Some("black-hole"),
-        Conduct::Garbage => Some("garbage"),
-        _ => None,
+/// Waits until the other side has ended the control stream, or the connection.
+async fn until_gone<R, W>(mut control: Callee<R, W>, closed: impl Future<Output = ()>) -> Ending
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let control_ends = async { while let Ok(Some(_)) = control.next().await {} };
+    tokio::select! {
+        () = control_ends => {}
+        () = closed => {}
+    }
+    Ending::Theirs
+}
+
+fn who(registration: &Registration) -> Who {
+    Who {
+        tunnel: Uuid::from_bytes(registration.tunnel).to_string(),
+        connector: Uuid::from_bytes(registration.client.connector).to_string(),
+        index: registration.index.into(),
+        pid: 0,
     }
 }
 
-async fn turn_away(how: &str, mut read: Reader, mut write: OwnedWriteHalf) -> io::Result<()> {
-    match how {
-        "black-hole" => until_closed(&mut read).await,
-        "garbage" => write.write_all(tls::GARBAGE).await,
-        // With no time to linger, closing resets.
-        "reset" => write.as_ref().set_zero_linger(),
-        _ => Ok(()),
-    }
-}
-
-async fn until_closed(read: &mut Reader) -> io::Result<()> {
-    while read.next_line().await?.is_some() {}
-    Ok(())
+/// What no protocol begins with.
+pub(super) fn garbage() -> Vec<u8> {
+    (0..64).map(|_| ids::below(256) as u8).chain([0xff; 64]).collect()
 }

@@ -179,6 +179,14 @@ pub struct Callee<R, W> {
     open: BTreeMap<u32, Question>,
 }
 
+/// What a message was.
+enum Heard {
+    Call(Call),
+    /// Something that needs no answer from outside.
+    Other,
+    End,
+}
+
 /// How far a question is. It is open until the caller has finished it and the answer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Question {
@@ -203,8 +211,31 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Callee<R, W> {
     /// # Errors
     /// See [`Failure`]. If the other side has not kept to the protocol, it has been sent an abort as far as it could be.
     pub async fn next(&mut self) -> Result<Option<Call>, Failure> {
+        loop {
+            match self.hear().await? {
+                Heard::Call(call) => return Ok(Some(call)),
+                Heard::Other => {}
+                Heard::End => return Ok(None),
+            }
+        }
+    }
+
+    /// Waits until the caller has the answer to a question. Calls that come before are not answered.
+    ///
+    /// # Errors
+    /// As [`Callee::next`]; the other side ended the stream.
+    pub async fn received(&mut self, question: u32) -> Result<(), Failure> {
+        while self.open.contains_key(&question) {
+            if matches!(self.hear().await?, Heard::End) {
+                return Err(Failure::Ended);
+            }
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self) -> Result<Heard, Failure> {
         let failure = match self.read().await {
-            Ok(call) => return Ok(call),
+            Ok(heard) => return Ok(heard),
             Err(failure) => failure,
         };
         if matches!(failure, Failure::Protocol(_) | Failure::Frames(frames::Error::Malformed(_))) {
@@ -241,30 +272,29 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Callee<R, W> {
         self.frames.finish().await
     }
 
-    async fn read(&mut self) -> Result<Option<Call>, Failure> {
-        loop {
-            let Some(message) = self.frames.next().await? else { return Ok(None) };
-            match Message::decode(message)? {
-                Message::Bootstrap { question } => {
-                    self.opened(question, Question::Presented)?;
-                    let outcome = Outcome::Results(Results::capability(CALLEE));
-                    self.frames.push(&Message::Return { question, outcome }.encode());
-                }
-                Message::Call(call) => {
-                    self.opened(call.question, Question::Called)?;
-                    if self.is_for_us(call.target) {
-                        return Ok(Some(call));
-                    }
-                    self.answer(call.question, Err(Exception::failed("nobody is there to be called"))).await?;
-                }
-                Message::Finish { question, .. } => self.finished(question),
-                Message::Abort(_) => return Ok(None),
-                Message::Other(message) => self.frames.push(&Message::Unimplemented(message.into()).encode()),
-                Message::Return { .. } => return Err(Failure::Protocol("an answer to no question")),
-                // What is given back is there all the same, and nothing of ours needs to be known.
-                Message::Release { .. } | Message::Unimplemented(_) => {}
+    async fn read(&mut self) -> Result<Heard, Failure> {
+        let Some(message) = self.frames.next().await? else { return Ok(Heard::End) };
+        match Message::decode(message)? {
+            Message::Bootstrap { question } => {
+                self.opened(question, Question::Presented)?;
+                let outcome = Outcome::Results(Results::capability(CALLEE));
+                self.frames.push(&Message::Return { question, outcome }.encode());
             }
+            Message::Call(call) => {
+                self.opened(call.question, Question::Called)?;
+                if self.is_for_us(call.target) {
+                    return Ok(Heard::Call(call));
+                }
+                self.answer(call.question, Err(Exception::failed("nobody is there to be called"))).await?;
+            }
+            Message::Finish { question, .. } => self.finished(question),
+            Message::Abort(_) => return Ok(Heard::End),
+            Message::Other(message) => self.frames.push(&Message::Unimplemented(message.into()).encode()),
+            Message::Return { .. } => return Err(Failure::Protocol("an answer to no question")),
+            // What is given back is there all the same, and nothing of ours needs to be known.
+            Message::Release { .. } | Message::Unimplemented(_) => {}
         }
+        Ok(Heard::Other)
     }
 
     fn opened(&mut self, question: u32, how: Question) -> Result<(), Failure> {

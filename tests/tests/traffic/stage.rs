@@ -35,7 +35,8 @@ impl Stage {
         let origins = [origin(200).await?, origin(201).await?];
         let version = Version::first(origins[0].address());
         world.aws.put_secret(SECRET, &version.text());
-        let route = |hostname: &str| Route { tunnel: Some(TUNNEL.into()), hostname: Some(hostname.into()) };
+        let route =
+            |hostname: &str| Route { tunnel: Some(TUNNEL.into()), hostname: Some(hostname.into()), ..Route::default() };
         let clients = world.edge.listen_clients(world.block.address(210, 3306), route(DATABASE)).await?;
         let reports = world.edge.listen_clients(world.block.address(211, 3306), route(REPORTS)).await?;
         let mut agent = host.start()?;
