@@ -29,6 +29,7 @@ use crate::act::prometheus::{Counts, Exposition};
 use crate::act::state::{self, State, StateFile};
 use crate::act::status::Publisher;
 use crate::act::writer::{self, STATE_FILE, Writer};
+use crate::connector::Ports;
 use crate::identity::{Aws, Metadata, Network, NoticeReader};
 use crate::observe::Observer;
 use crate::probe::{Allowance, Edges, Prober};
@@ -52,10 +53,12 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+/// How often connectors are looked at while the verdict wants to know quickly.
+const CLOSELY: Duration = Duration::from_secs(1);
 /// Heartbeats may come this much late, so that they ride on a wake-up that is needed anyway.
 const SLACK: Duration = Duration::from_secs(6);
 /// How much more time systemd is asked for, beyond the time to the next wake-up, while the start goes on.
@@ -103,6 +106,7 @@ pub async fn run(settings: Settings, dry_run: bool, log: log::Handle) -> Result<
     let alarm = Alarm::new().map_err(|source| Error::Host { doing: "make a timer", source })?;
     let mut agent = Agent::new(settings, dry_run, facts, log)?;
     agent.aws.warm_up().await;
+    let stir = agent.stir.clone();
     let mut booting = JoinSet::new();
     booting.spawn(agent.boot(opened, trouble));
     loop {
@@ -117,6 +121,7 @@ pub async fn run(settings: Settings, dry_run: bool, log: log::Handle) -> Result<
             () = signals.stop() => agent.stop(),
             Some(booted) = booting.join_next() => agent.booted(booted.expect("booting does not panic"))?,
             Some(text) = told_trouble.recv() => agent.told.boot_trouble = agent.host.is_none().then_some(text),
+            () = stir.notified() => agent.stirred(),
             Some((run, fact)) = told_facts.recv() => agent.fact(run, fact),
             asked = agent.requests.control.asked() => agent.asked(asked),
             Some(report) = agent.reports.join_next() => agent.reported(report.expect("carrying out an order does not panic")),
@@ -151,6 +156,7 @@ struct Agent {
     exposition: Option<Exposition>,
     counts: Counts,
     observer: Arc<Observer>,
+    ports: Ports,
     prober: Prober,
     streams: Allowance,
     metadata: Metadata,
@@ -160,6 +166,8 @@ struct Agent {
     host: Option<Host>,
     connectors: BTreeMap<RunId, Watched>,
     facts: mpsc::UnboundedSender<(RunId, RunFact)>,
+    /// Notified when a connection of a connector has come or gone.
+    stir: Arc<Notify>,
     reports: JoinSet<Report>,
     looks: JoinSet<Look>,
     binary: Binary,
@@ -216,6 +224,7 @@ impl Agent {
             exposition: settings.metrics.listen.map(Exposition::start),
             counts: Counts::default(),
             observer: Arc::new(Observer::new(settings.observe.timeout)?),
+            ports: Ports::new(settings.connector.metrics),
             prober: Prober::new(&network.resolver, Edges::of_arguments(&settings.connector.extra_args)),
             streams: Allowance::new(now),
             notices: NoticeReader::new(metadata.clone()),
@@ -224,6 +233,7 @@ impl Agent {
             grain_ends: grain_end(clock.wall(), settings.cloudwatch.interval),
             host: None,
             connectors: BTreeMap::new(),
+            stir: Arc::default(),
             reports: JoinSet::new(),
             looks: JoinSet::new(),
             binary: Binary::new(&settings.connector.binary, settings.observe.interval),
@@ -293,7 +303,8 @@ impl Agent {
         if let Some(connector) = self.connectors.get_mut(&run).filter(|_| another) {
             connector.child_changed(self.clock.mono());
         }
-        if matches!(fact, RunFact::Exited { .. }) {
+        // A second opinion is not to stay.
+        if matches!(fact, RunFact::Exited { respawn_in: Some(_), .. }) {
             self.restarted(1);
         }
         self.tell(Event::Run(run, fact));
@@ -308,7 +319,7 @@ impl Agent {
     fn looked(&mut self, look: Look) {
         self.counts.looks.note(look.took);
         self.counts.looks_failed += u64::from(matches!(look.observation.ready, Ready::Unanswered { .. }));
-        let interval = self.settings.observe.interval;
+        let interval = self.look_interval();
         if self.connectors.get_mut(&look.run).is_some_and(|connector| connector.seen(&look, interval)) {
             self.tell(Event::Run(look.run, RunFact::Observed(look.observation)));
         }
@@ -325,11 +336,24 @@ impl Agent {
                 }
             }
             News::Membership(membership) => self.told.membership = Some(membership),
+            News::Restarted => self.restarted(1),
             News::Drained(run) => {
                 self.connectors.remove(&run);
             }
         }
         self.tell(Event::Done(report.id, report.result));
+    }
+
+    /// Connections have come or gone.
+    fn stirred(&mut self) {
+        let now = self.clock.mono();
+        self.connectors.values_mut().for_each(|connector| connector.stirred(now));
+    }
+
+    /// How often a connector is looked at, when it is not young.
+    fn look_interval(&self) -> Duration {
+        let interval = self.settings.observe.interval;
+        if self.verdict.looks_closely() { interval.min(CLOSELY) } else { interval }
     }
 
     // ---- what is due
@@ -369,7 +393,8 @@ impl Agent {
         self.grain(self.clock.wall());
         for (run, connector) in &mut self.connectors {
             if connector.due().is_some_and(|due| due <= now) {
-                self.looks.spawn(connector.look(*run, self.clock, self.observer.clone()));
+                let look = connector.look(*run, self.clock, self.observer.clone());
+                look.map(|look| self.looks.spawn(look));
             }
         }
         self.tell(Event::Wake);
@@ -386,6 +411,9 @@ impl Agent {
         }
         for (id, order) in orders {
             self.execute(id, order);
+        }
+        if self.verdict.looks_closely() {
+            self.connectors.values_mut().for_each(|connector| connector.hurry(now + CLOSELY));
         }
         decisions.iter().for_each(announce);
         self.testify(now);

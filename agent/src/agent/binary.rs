@@ -116,7 +116,7 @@ impl Agent {
     pub(super) fn binary_seen(&mut self, seen: Seen) {
         let view = self.verdict.view(self.clock.mono());
         let serving = view.runs.iter().find(|(_, run)| run.role == Role::Serving).map(|(id, _)| id);
-        let executed = serving.and_then(|run| self.connectors.get(run)).and_then(|one| one.handle.seen().executed);
+        let executed = serving.and_then(|run| self.connectors.get(run)).and_then(|one| one.handle.child()?.executed);
         if let Some(version) = self.binary.take(seen, executed) {
             let path = self.settings.connector.binary.display();
             info!(%path, %version, event = "new_binary", "there is another file of cloudflared than the connector runs");

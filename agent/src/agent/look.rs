@@ -1,10 +1,10 @@
 //! When which connector is looked at.
 
 use super::Clock;
-use crate::connector::Handle;
+use crate::connector::sockets::{Listener, Sockets};
+use crate::connector::{Child, Deciding, Handle, Manner};
 use crate::observe::{Observer, Page};
 use cflared_verdict::{Generation, Mono, Observation, Ready, RunId};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +15,16 @@ const FIRST: Duration = Duration::from_millis(100);
 /// A complaint of one kind is taken this often at most. It rides on the looks, and costs no wake-up of its own.
 const HEARD: Duration = Duration::from_secs(1);
 
+/// So long after a look the child may bring about another one.
+const STIRRED: Duration = Duration::from_secs(1);
+
+/// How long a last look before a child is stopped may take.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
 /// A connector and the looks at it.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub handle: Handle,
-    pub metrics: SocketAddr,
     pub generation: Generation,
     /// The last page of its metrics.
     pub page: Option<Page>,
@@ -27,6 +32,8 @@ pub(super) struct Watched {
     pub page_due: bool,
     pace: Duration,
     next: Mono,
+    /// When it was looked at last.
+    looked: Mono,
     /// When the complaints were last taken.
     heard: Mono,
     /// A look is under way.
@@ -34,6 +41,8 @@ pub(super) struct Watched {
     /// It began at another child than the one that there is now.
     outdated: bool,
     ready: Option<Ready>,
+    /// The child that was shown to have its port. While it lives nobody else can listen there, so it is looked up once.
+    proven: Option<u32>,
 }
 
 /// What a look saw.
@@ -44,22 +53,25 @@ pub(super) struct Look {
     pub page: Option<Page>,
     /// How long `/ready` took.
     pub took: Duration,
+    /// The child, if it was shown to have its port.
+    proven: Option<u32>,
 }
 
 impl Watched {
-    pub fn new(handle: Handle, metrics: SocketAddr, generation: Generation) -> Self {
+    pub fn new(handle: Handle, generation: Generation) -> Self {
         Self {
             handle,
-            metrics,
             generation,
             page: None,
             page_due: false,
             pace: FIRST,
             next: Mono::default(),
+            looked: Mono::default(),
             heard: Mono::default(),
             looking: false,
             outdated: false,
             ready: None,
+            proven: None,
         }
     }
 
@@ -77,33 +89,72 @@ impl Watched {
         (!self.looking).then_some(self.next)
     }
 
-    /// The look that is due now.
+    /// The look that is due now; none before a child was executed.
     pub fn look(
         &mut self,
         run: RunId,
         clock: Clock,
         observer: Arc<Observer>,
-    ) -> impl Future<Output = Look> + Send + use<> {
+    ) -> Option<impl Future<Output = Look> + Send + use<>> {
         let now = clock.mono();
-        self.looking = true;
         self.next = now + self.pace;
+        let child = self.handle.child()?;
+        self.looking = true;
+        self.looked = now;
         if now.since(self.heard) >= HEARD {
             self.heard = now;
             self.handle.complain_again();
         }
         let page_due = std::mem::take(&mut self.page_due);
-        let (metrics, before) = (self.metrics, self.ready.clone());
-        let connector = self.handle.connector_id().map(|id| id.to_string());
-        async move {
-            let mut observation = observer.look(metrics, connector.as_deref()).await;
+        let (before, proven) = (self.ready.clone(), self.proven == Some(child.pid));
+        Some(async move {
+            let mut proven = proven;
+            let mut observation = observe(&observer, child, &mut proven).await;
             let took = clock.mono().since(now);
-            let ours = matches!(observation.ready, Ready::Yes { .. } | Ready::No);
             let changed = before.as_ref() != Some(&observation.ready);
+            let page = match observation.ready {
+                Ready::Yes { .. } if page_due || changed => observer.metrics(child.metrics).await.ok(),
+                // What it tries shows nowhere else.
+                Ready::No => observer.metrics(child.metrics).await.ok(),
+                Ready::Yes { .. } | Ready::Foreign { .. } | Ready::Unanswered { .. } => None,
+            };
             // Garbage costs nothing but the numbers.
-            let page = if ours && (page_due || changed) { observer.metrics(metrics).await.ok() } else { None };
-            observation.ha_connections = page.as_ref().and_then(|page| page.ha_connections);
-            Look { run, observation, page, took }
+            if let Some(page) = &page {
+                (observation.ha_connections, observation.tries) = (page.ha_connections, page.tries);
+            }
+            if changed && matches!(observation.ready, Ready::Yes { .. } | Ready::No) {
+                observation.transport = observer.diag(child.metrics).await.ok().and_then(|diag| diag.transport());
+            }
+            Look { run, observation, page, took, proven: proven.then_some(child.pid) }
+        })
+    }
+
+    /// A last look before the child is stopped. What holds no connection has nothing to finish, and is killed; what holds some
+    /// is treated as `registered`; and what does not answer as `silent`.
+    pub fn last_look(&self, observer: Arc<Observer>, registered: Manner, silent: Manner) -> Deciding {
+        let (child, proven) = (self.handle.child(), self.proven);
+        Box::pin(async move {
+            let Some(child) = child else { return silent };
+            let look = async { observe(&observer, child, &mut (proven == Some(child.pid))).await.ready };
+            match tokio::time::timeout(LAST_LOOK, look).await {
+                Ok(Ready::Yes { .. }) => registered,
+                Ok(Ready::No) => Manner::Kill,
+                Ok(Ready::Foreign { .. } | Ready::Unanswered { .. }) | Err(_) => silent,
+            }
+        })
+    }
+
+    /// Looks again soon, if the child says that a connection has come or gone: 0.1 s later, but only a second after the last look,
+    /// for it may say so without end.
+    pub fn stirred(&mut self, now: Mono) {
+        if self.handle.take_stirred() {
+            self.hurry((now + FIRST).max(self.looked + STIRRED));
         }
+    }
+
+    /// Looks again at that moment at the latest.
+    pub fn hurry(&mut self, at: Mono) {
+        self.next = self.next.min(at);
     }
 
     /// Takes what a look saw, and says whether it is still true of the child that there is. The pace slows down to
@@ -114,10 +165,27 @@ impl Watched {
             return false;
         }
         self.ready = Some(look.observation.ready.clone());
+        self.proven = look.proven;
         if look.page.is_some() {
             self.page = look.page.clone();
         }
         self.pace = (self.pace * 2).min(interval);
         true
     }
+}
+
+/// Looks at `/ready` of a child. `proven`: it has been shown to have its port.
+pub(super) async fn observe(observer: &Observer, child: Child, proven: &mut bool) -> Observation {
+    let id = child.connector_id.map(|id| id.to_string());
+    let known = *proven;
+    let listener = async {
+        if !known {
+            let find = move || Sockets::default().listener(child.metrics, Some(child.pid));
+            let listener = tokio::task::spawn_blocking(find).await.unwrap_or(Listener::Unclear);
+            *proven = listener == Listener::Ours;
+            return listener;
+        }
+        Listener::Ours
+    };
+    observer.look(child.metrics, id.as_deref(), listener).await
 }

@@ -3,16 +3,18 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::autoscaling::{Health, Membership};
-use crate::bundle::{self, Intake, Locked, Service, Taken};
-use crate::connector::{self, respawn};
+use crate::bundle::{self, Intake, Locked, Service, Taken, Writer};
+use crate::connector::{self, Manner, Restarted, respawn};
 use crate::identity::{self, Environment};
 use crate::probe::Streams;
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
 use cflared_verdict::{
-    Failure, FailureKind, Generation, Order, OrderId, Outcome, Purpose, RunId, SecretRead, VersionId,
+    Failure, FailureKind, Generation, Installed, Order, OrderId, Outcome, Purpose, Reach, RunId, SecretRead, Stop,
+    Transport, VersionId,
 };
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
 
@@ -25,6 +27,8 @@ const STOP: Duration = Duration::from_secs(15);
 
 /// How long a probe may take: the rules, then the tries, which are over within 7 s.
 const PROBE: Duration = Duration::from_secs(10);
+/// How long a try of the edge by one transport may take.
+const PROBE_EDGE: Duration = Duration::from_secs(1);
 /// How long the rules of a bundle may take to be read: a disk that hangs must not keep the edge from being tried.
 const RULES: Duration = Duration::from_secs(2);
 
@@ -44,6 +48,8 @@ pub(super) enum News {
     Read(Environment, Option<VersionId>, Option<Payload>),
     /// Where the group has this instance.
     Membership(Membership),
+    /// A connector has a new child.
+    Restarted,
     /// A connector has ended.
     Drained(RunId),
 }
@@ -57,27 +63,21 @@ impl Agent {
         match order {
             Order::ReadSecret { known } => self.read_secret(id, known),
             Order::Install { version } => self.install(id, version),
-            // A second opinion has no command of its own yet.
-            Order::Start { purpose: Purpose::Opinion, .. } | Order::ProbeEdge { .. } => {
-                self.spawn(id, STOP, kind, async { Err(not_booted()) });
-            }
-            Order::Adopt { .. } => self.spawn(id, STOP, kind, async { Ok(done(())) }),
-            Order::Start { run, generation, slot, purpose: Purpose::Serve } => {
-                let result = self.start(run, generation, slot);
+            Order::Start { run, generation, slot, purpose } => {
+                let result = self.start(run, generation, slot, purpose);
                 self.spawn(id, DISK, kind, async { result });
             }
-            Order::Restart { run, .. } => match self.connectors.get(&run) {
-                Some(connector) => {
-                    let restarted = connector.handle.restart();
-                    self.restarted(1);
-                    self.spawn(id, STOP, kind, async move {
-                        restarted.await.map(done).map_err(|error| Failure::new(FailureKind::Host, error.to_string()))
-                    });
+            Order::Adopt { run } => {
+                if let Some(connector) = self.connectors.get(&run) {
+                    connector.handle.adopt();
                 }
-                None => self.spawn(id, STOP, kind, async { Ok(done(())) }),
-            },
+                self.spawn(id, STOP, kind, async { Ok(done(())) });
+            }
+            Order::Restart { run, stop, .. } => self.restart(id, kind, run, stop),
             Order::Drain { run } => {
-                let drained = self.connectors.get(&run).map(|connector| connector.handle.drain());
+                let drained = self.connectors.get(&run).map(|connector| {
+                    connector.handle.drain(connector.last_look(self.observer.clone(), Manner::Ask, Manner::Ask))
+                });
                 let grace = self.settings.connector.grace_period;
                 self.spawn(id, grace + STOP, kind, async move {
                     if let Some(drained) = drained {
@@ -93,6 +93,7 @@ impl Agent {
             Order::MarkUnhealthy => self.mark(id, kind, Health::Unhealthy),
             Order::MarkHealthy => self.mark(id, kind, Health::Healthy),
             Order::Probe { generation } => self.probe(id, generation),
+            Order::ProbeEdge { transport, .. } => self.probe_edge(id, kind, transport),
             Order::ReadGroup => self.read_group(id),
             Order::ReadPeers { since, version, zones } => self.read_peers(id, since, version, zones),
             Order::ReadHoldTag => self.read_hold_tag(id),
@@ -144,6 +145,8 @@ impl Agent {
         };
         // The boot has just read the tag; later it is read each time, for it can be changed live.
         let (fresh, client) = (host.fresh_environment.take(), host.secrets.clone());
+        let store = host.store.clone();
+        let installed = self.verdict.view(self.clock.mono()).installed;
         let (metadata, settings) = (self.metadata.clone(), self.settings.clone());
         self.spawn(id, READ, order, async move {
             let environment = match fresh {
@@ -151,14 +154,15 @@ impl Agent {
                 None => identity::environment(&metadata, &settings.identity).await.map_err(Failure::from)?,
             };
             let name = settings.secret.name_for(environment.as_str());
-            Ok(match secret::read(&client, &name, known.as_ref()).await.map_err(Failure::from)? {
-                Read::Unchanged => (Outcome::Secret(SecretRead::Unchanged), News::Read(environment, known, None)),
-                Read::New(payload) => {
-                    let version = payload.version.clone();
-                    let read = News::Read(environment, Some(version.clone()), Some(payload));
-                    (Outcome::Secret(SecretRead::New(version)), read)
+            let payload = match secret::read(&client, &name, known.as_ref()).await.map_err(Failure::from)? {
+                Read::Unchanged => {
+                    return Ok((Outcome::Secret(SecretRead::Unchanged), News::Read(environment, known, None)));
                 }
-            })
+                Read::New(payload) => payload,
+            };
+            let version = payload.version.clone();
+            let (read, payload) = compared(store, installed, payload).await;
+            Ok((Outcome::Secret(read), News::Read(environment, Some(version), payload)))
         });
     }
 
@@ -183,26 +187,46 @@ impl Agent {
         });
     }
 
-    fn start(&mut self, run: RunId, generation: Generation, slot: usize) -> Ended {
+    fn restart(&mut self, id: OrderId, order: Order, run: RunId, stop: Stop) {
+        let Some(connector) = self.connectors.get(&run) else {
+            return self.spawn(id, STOP, order, async { Ok(done(())) });
+        };
+        let (registered, silent) = match stop {
+            Stop::Graceful => (Manner::Ask, Manner::Ask),
+            Stop::AtOnce => (Manner::Spare, Manner::Kill),
+        };
+        let restarted = connector.handle.restart(connector.last_look(self.observer.clone(), registered, silent));
+        self.spawn(id, STOP, order, async move {
+            match restarted.await {
+                Ok(Restarted::NewChild) => Ok((Outcome::Done, News::Restarted)),
+                Ok(Restarted::Spared) => Ok((Outcome::Spared, News::None)),
+                Err(error) => Err(Failure::new(FailureKind::Host, error.to_string())),
+            }
+        });
+    }
+
+    fn start(&mut self, run: RunId, generation: Generation, slot: usize, purpose: Purpose) -> Ended {
         let view = self.verdict.view(self.clock.mono());
         let tunnel = view.runs.iter().find(|(id, _)| *id == run).map(|(_, run)| run.installed.tunnel.as_str());
         let (Some(tunnel), Some(host)) = (tunnel, &self.host) else { return Err(not_booted()) };
         let store = host.store.store();
         let connector = &self.settings.connector;
-        let metrics = connector.metrics[slot];
         let spec = connector::Spec {
             run,
+            purpose,
             binary: connector.binary.clone(),
             config: store.config_path(generation),
             credentials: store.credentials_path(generation, tunnel),
-            metrics,
+            ports: self.ports.clone(),
+            slot,
             grace: connector.grace_period,
             extra_args: connector.extra_args.clone(),
             respawn: respawn::Times::default(),
             seed: self.seed,
+            stir: self.stir.clone(),
         };
         let handle = connector::start(spec, self.facts.clone());
-        self.connectors.insert(run, super::look::Watched::new(handle, metrics, generation));
+        self.connectors.insert(run, super::look::Watched::new(handle, generation));
         Ok(done(()))
     }
 
@@ -238,6 +262,22 @@ impl Agent {
         });
     }
 
+    /// Tries the edge by one transport. What has not answered by the end is silent.
+    fn probe_edge(&mut self, id: OrderId, order: Order, transport: Transport) {
+        let prober = self.prober.clone();
+        self.spawn(id, PROBE, order, async move {
+            let tried = async {
+                let addresses = prober.dns().await.addresses;
+                match transport {
+                    Transport::Quic => prober.udp(&addresses).await.reach,
+                    Transport::Http2 => prober.tcp(&addresses).await.reach,
+                }
+            };
+            let reach = tokio::time::timeout(PROBE_EDGE, tried).await.unwrap_or(Reach::Silent);
+            Ok((Outcome::Edge(reach), News::None))
+        });
+    }
+
     fn probe(&mut self, id: OrderId, generation: Generation) {
         let store = self.host.as_ref().map(|host| host.store.store().clone());
         let prober = self.prober.clone();
@@ -253,6 +293,26 @@ impl Agent {
             };
             Ok((Outcome::Probed(prober.probe(services, streams).await), News::None))
         });
+    }
+}
+
+/// What a read of the secret found, and the payload if it is to be kept: the version in use is worth another install only if
+/// the disk holds something else.
+async fn compared(store: Arc<Writer>, installed: Option<Installed>, payload: Payload) -> (SecretRead, Option<Payload>) {
+    let version = payload.version.clone();
+    let Some(installed) = installed.filter(|installed| installed.version == version) else {
+        return (SecretRead::New(version), Some(payload));
+    };
+    let compared = tokio::task::spawn_blocking(move || {
+        // What cannot be read is not what the secret holds.
+        let same = store.store().holds(&installed, &payload).unwrap_or(false);
+        (same, payload)
+    });
+    match compared.await {
+        Ok((true, _)) => (SecretRead::Unchanged, None),
+        Ok((false, payload)) => (SecretRead::Altered(version), Some(payload)),
+        // The work ended in the middle; the next read compares again.
+        Err(_) => (SecretRead::Unchanged, None),
     }
 }
 

@@ -182,14 +182,15 @@ impl Agent {
     fn connector(&self, id: RunId, run: &Run) -> status::Connector {
         let watched = self.connectors.get(&id);
         let page = watched.and_then(|watched| watched.page.as_ref());
+        let child = watched.and_then(|watched| watched.handle.child());
         status::Connector {
             run: id.0,
             generation: run.installed.generation.0,
             secret_version: run.installed.version.0.clone(),
             version: page.and_then(|page| page.version.clone()),
             pid: run.pid,
-            connector_id: watched.and_then(|watched| watched.handle.connector_id()).map(|id| id.to_string()),
-            metrics: self.settings.connector.metrics[run.slot],
+            connector_id: child.and_then(|child| child.connector_id).map(|id| id.to_string()),
+            metrics: child.map_or(self.settings.connector.metrics[run.slot], |child| child.metrics),
             state: state(run).into(),
             connections: run.connections(),
             ha_connections: run.ha_connections,

@@ -28,7 +28,7 @@ pub use lock::Locked;
 pub use meta::Meta;
 pub use rules::Bundle;
 pub use service::{Origin, Rule, Service};
-pub use store::{Found, Store};
+pub use store::{Found, Store, setting};
 pub use writer::Writer;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::files::{self, Unread};
 use super::meta::{self, Meta};
 use super::service::{Rule, Service};
 use super::{rules, yaml};
-use crate::secret::payload::{MAX_BYTES, SecretText};
+use crate::secret::payload::{MAX_BYTES, Payload, SecretText};
 use cflared_verdict::{Generation, Installed};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -116,6 +116,15 @@ impl Store {
             text.map_err(|_| Unusable::File { file: file.into(), why: "is not UTF-8".into() })
         };
         Ok(Parts { config_yaml: text(CONFIG)?, credentials_json: text(&credentials_name(&installed.tunnel))? })
+    }
+
+    /// Whether a generation is, byte by byte, what a payload holds.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn holds(&self, installed: &Installed, payload: &Payload) -> Result<bool, Unusable> {
+        let parts = self.parts(installed)?;
+        Ok(parts.config_yaml == payload.config_yaml && parts.credentials_json == payload.credentials_json)
     }
 
     /// What `current` names, if it is whole, whoever installed it.
@@ -262,6 +271,15 @@ fn own_dir(path: &Path) -> Result<(), Error> {
     match metadata.mode() & 0o7777 {
         mode if mode & 0o022 != 0 => Err(Error::WritableByOthers { path: path.into(), mode }),
         _ => Ok(()),
+    }
+}
+
+/// The value of a top-level key of an installed config, as text; `None` if it has none, or cannot be read. It waits for the disk.
+pub fn setting(config: &Path, key: &str) -> Option<String> {
+    let bytes = files::read_own(config, MAX_BYTES as u64).ok()?;
+    match yaml::parse(std::str::from_utf8(&bytes).ok()?).ok()?.get(key)? {
+        yaml::Node::Text(text) | yaml::Node::Other(_, text) => Some(text.clone()),
+        yaml::Node::Null | yaml::Node::List(_) | yaml::Node::Map(_) => None,
     }
 }
 

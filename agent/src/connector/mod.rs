@@ -6,36 +6,43 @@
 
 mod complaints;
 mod owner;
+pub mod ports;
 mod relay;
 pub mod respawn;
 mod seen;
+pub mod sockets;
 mod split;
+pub mod transport;
 
-pub use seen::{Edge, Seen};
+pub use ports::Ports;
+pub use seen::{Child, Edge, Seen};
 
-use cflared_verdict::{RunFact, RunId};
+use cflared_verdict::{Purpose, RunFact, RunId};
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// What one run is started from.
 #[derive(Debug, Clone)]
 pub struct Spec {
     /// Its name, on every fact and log line.
     pub run: RunId,
+    /// What it is there for.
+    pub purpose: Purpose,
     /// The program.
     pub binary: PathBuf,
     /// Its configuration.
     pub config: PathBuf,
     /// Its credentials.
     pub credentials: PathBuf,
-    /// Where it serves `/ready` and `/metrics`.
-    pub metrics: SocketAddr,
+    /// The metrics addresses of the settings, and who has which: where it serves `/ready` and `/metrics`.
+    pub ports: Ports,
+    /// Which of them it is meant to have.
+    pub slot: usize,
     /// How long it may finish requests when it is told to stop.
     pub grace: Duration,
     /// More arguments, before `run`; where they contradict the ones above, those win.
@@ -44,6 +51,32 @@ pub struct Spec {
     pub respawn: respawn::Times,
     /// What the jitter is made from: different on every instance.
     pub seed: u64,
+    /// Notified when a connection has come or gone: see [`Handle::take_stirred`].
+    pub stir: Arc<Notify>,
+}
+
+/// How a living child is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// SIGTERM, time to finish, SIGKILL.
+    Ask,
+    /// SIGKILL: it has nothing to finish. In a back-off the program ignores SIGTERM until its grace period ends (observed,
+    /// 2026.8.2).
+    Kill,
+    /// Not at all, if it was to be restarted: it is registered. Who is drained is asked.
+    Spare,
+}
+
+/// What comes to the manner, as a last look at the child; it is waited for when the order is carried out, and must not take long.
+pub type Deciding = Pin<Box<dyn Future<Output = Manner> + Send>>;
+
+/// What came of a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restarted {
+    /// A new child was executed.
+    NewChild,
+    /// The old one was left alone.
+    Spared,
 }
 
 /// The way to one run. Dropping it kills the run's child.
@@ -74,37 +107,49 @@ pub enum RestartError {
 /// The child dies with the thread that polls the runtime, which must therefore be the agent's main thread.
 pub fn start(spec: Spec, facts: mpsc::UnboundedSender<(RunId, RunFact)>) -> Handle {
     let (orders, receiver) = mpsc::unbounded_channel();
-    let seen = Arc::default();
+    let seen = Arc::new(seen::Shared::stirring(spec.stir.clone()));
     let complaints = Arc::new(complaints::Complaints::new(spec.run, facts.clone()));
     tokio::spawn(owner::Owner::new(spec, facts, receiver, Arc::clone(&seen), Arc::clone(&complaints)).run());
     Handle { orders, seen, complaints }
 }
 
 impl Handle {
-    /// Replaces the child: SIGTERM, up to 5 s, SIGKILL, and a new one at once, also if the policy would still wait. The
-    /// order is given by the call; the future resolves when the new child was executed.
+    /// Replaces the child: it is stopped in that manner, within 5 s at most, and a new one is executed at once, also if the policy
+    /// would still wait. The order is given by the call; the future resolves when the new child was executed, or the old one
+    /// spared.
     ///
     /// # Errors
     /// No new child could be executed, or the run ended.
-    pub fn restart(&self) -> impl Future<Output = Result<(), RestartError>> + Send + use<> {
+    pub fn restart(&self, manner: Deciding) -> impl Future<Output = Result<Restarted, RestartError>> + Send + use<> {
         let (done, told) = oneshot::channel();
         // A run that has ended drops the order, which the future then tells.
-        let _ = self.orders.send(owner::Order::Restart(done));
+        let _ = self.orders.send(owner::Order::Restart(manner, done));
         async { told.await.unwrap_or(Err(RestartError::Drained)) }
     }
 
-    /// Ends the run: SIGTERM, the grace period, SIGKILL. The order is given by the call; the future resolves when the
+    /// Ends the run: the child is stopped in that manner, within the grace period at most. The order is given by the call; the future resolves when the
     /// child was reaped and nothing of its process group is left. It can be given again, to wait for the same end.
-    pub fn drain(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub fn drain(&self, manner: Deciding) -> impl Future<Output = ()> + Send + use<> {
         let orders = self.orders.clone();
         // If the run has ended, there is nothing to order, and nothing to wait for.
-        let _ = orders.send(owner::Order::Drain);
+        let _ = orders.send(owner::Order::Drain(manner));
         async move { orders.closed().await }
     }
 
-    /// The id that the living child gave itself; none before it did.
-    pub fn connector_id(&self) -> Option<Uuid> {
-        self.seen.connector_id()
+    /// Has a connector that was there for a second opinion serve: from now on its exits are answered by the policy.
+    pub fn adopt(&self) {
+        // A run that has ended is not adopted; its end is told by whoever ordered it.
+        let _ = self.orders.send(owner::Order::Adopt);
+    }
+
+    /// Whether a connection has come or gone, as the child said, since this was asked last.
+    pub fn take_stirred(&self) -> bool {
+        self.seen.take_stirred()
+    }
+
+    /// The last child that was executed; none before there was one.
+    pub fn child(&self) -> Option<Child> {
+        self.seen.child()
     }
 
     /// Where the living child's connections end, by index, as it said itself.

@@ -1,10 +1,13 @@
 //! The task that owns one run.
 
 use super::complaints::Complaints;
+use super::ports::{Given, Taken};
 use super::respawn::Respawn;
-use super::{RestartError, Spec, relay, seen};
-use crate::cloudflared::{Process, SpawnError, Stamp, command};
-use cflared_verdict::{Ending, RunFact, RunId};
+use super::sockets::Sockets;
+use super::{Deciding, Manner, RestartError, Restarted, Spec, relay, seen, transport};
+use crate::cloudflared::{Process, Stamp, command};
+use cflared_verdict::{Ending, Purpose, RunFact, RunId, Transport};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
@@ -24,16 +27,34 @@ const EXIT_MARGIN: Duration = Duration::from_secs(1);
 /// process that left the group holds it open; a busy host may take this long to get round to reading them.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
+/// What the program does unless the settings' arguments say otherwise; the tunnel's own configuration cannot.
+///
+/// Its log names the connector and what is wrong at this level (observed, 2026.8.2). It gives up QUIC where UDP is dropped after
+/// two dials: registered over HTTP/2 after 13 s instead of 94 s (observed, 2026.8.2). Between two tries it sleeps a random part
+/// of 2^N seconds, and after a connection was lost of another 10 · 2^N (its public source, `retry` and `supervisor`): 320 s with
+/// its own 5, in which nothing is heard of it; here 88 s.
+const DEFAULTS: [&str; 6] = ["--loglevel", "info", "--max-edge-addr-retries", "1", "--retries", "3"];
+
+/// Over HTTP/2 the program says why a registration is refused, over QUIC it never does (observed, 2026.8.2).
+const OPINION: [&str; 2] = ["--protocol", "http2"];
+
 /// What the holder of a handle wants.
-#[derive(Debug)]
 pub(super) enum Order {
-    Restart(oneshot::Sender<Result<(), RestartError>>),
-    Drain,
+    Restart(Deciding, Restarting),
+    Drain(Deciding),
+    /// It is there to serve from now on.
+    Adopt,
 }
+
+/// Who is told what came of a restart.
+type Restarting = oneshot::Sender<Result<Restarted, RestartError>>;
 
 /// What comes after a child.
 enum Next {
-    Spawn { after: Duration },
+    /// Another one; `None`: only if somebody asks for it.
+    Spawn {
+        after: Option<Duration>,
+    },
     End,
 }
 
@@ -45,7 +66,7 @@ pub(super) struct Owner {
     complaints: Arc<Complaints>,
     respawn: Respawn,
     /// Who is told when the next child was executed.
-    restarting: Vec<oneshot::Sender<Result<(), RestartError>>>,
+    restarting: Vec<Restarting>,
 }
 
 impl Owner {
@@ -62,75 +83,130 @@ impl Owner {
 
     /// Runs children until the run is drained or its handle is dropped.
     pub async fn run(mut self) {
-        loop {
-            // Before the spawn: a file that is replaced in between then counts as another one, and not the other way round.
-            let file = Stamp::of(&self.spec.binary);
-            let next = match Process::spawn(self.command()) {
-                Ok(process) => self.attend(process, file).await,
-                Err(error) => self.not_spawned(&error),
-            };
-            let Next::Spawn { after } = next else { return };
+        while let Next::Spawn { after } = self.next_child().await {
             if !self.pause(after).await {
-                return;
+                break;
             }
+        }
+        self.spec.ports.give_back(self.spec.run);
+    }
+
+    async fn next_child(&mut self) -> Next {
+        let (metrics, pinned) = match self.look_around().await {
+            Ok(found) => found,
+            Err(why) => return self.not_spawned(format!("failed to find a port for the metrics: {why}")),
+        };
+        // Before the spawn: a file that is replaced in between then counts as another one, and not the other way round.
+        let file = Stamp::of(&self.spec.binary);
+        match Process::spawn(self.command(metrics)) {
+            Ok(process) => self.attend(process, metrics, pinned, file).await,
+            Err(error) => self.not_spawned(error.to_string()),
         }
     }
 
-    /// Ours come last, for of a flag that is given twice the program takes the last.
-    fn command(&self) -> Command {
-        let Spec { binary, config, credentials, metrics, grace, extra_args, .. } = &self.spec;
+    /// Where the next child serves its metrics, and to which transport it is bound.
+    async fn look_around(&self) -> Result<(SocketAddr, Option<Transport>), String> {
+        let Spec { run, slot, ports, config, extra_args, .. } = self.spec.clone();
+        let purpose = self.spec.purpose;
+        let found = tokio::task::spawn_blocking(move || {
+            let pinned = match purpose {
+                Purpose::Serve => transport::pinned(&extra_args, &config),
+                Purpose::Opinion => Some(Transport::Http2),
+            };
+            ports.give(run, slot, &Sockets::default()).map(|given| (given, pinned))
+        });
+        let (given, pinned) = found.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let Given { address, taken } = given;
+        for Taken { address: port, by } in &taken {
+            warn!(%run, %port, by, instead = %address, event = "metrics_port_taken", "metrics port taken: another is used");
+        }
+        self.seen.taken(taken);
+        Ok((address, pinned))
+    }
+
+    /// Of a flag that is given twice the program takes the last, and it takes any over its file. So ours come last, but for the
+    /// defaults of ours, which come first.
+    fn command(&self, metrics: SocketAddr) -> Command {
+        let Spec { binary, config, credentials, grace, extra_args, .. } = &self.spec;
         let mut command = command(binary);
-        command.arg("tunnel").args(extra_args);
+        command.arg("tunnel").args(DEFAULTS).args(extra_args);
         command.arg("--config").arg(config).arg("--cred-file").arg(credentials);
+        if self.spec.purpose == Purpose::Opinion {
+            command.args(OPINION);
+        }
         command.arg("--metrics").arg(metrics.to_string()).args(["--no-autoupdate", "--output", "json"]);
         command.arg("--grace-period").arg(format!("{}s", grace.as_secs_f64())).arg("run");
         command
     }
 
-    fn not_spawned(&mut self, error: &SpawnError) -> Next {
-        let (run, why) = (self.spec.run, error.to_string());
-        let respawn_in = self.respawn.after(Duration::ZERO);
+    fn not_spawned(&mut self, why: String) -> Next {
+        let run = self.spec.run;
+        let respawn_in = self.respawn_in(Duration::ZERO);
         warn!(%run, why, ?respawn_in, event = "connector_not_started", "connector not started");
         for restarting in self.restarting.drain(..) {
             // Whoever asked may have stopped waiting.
             let _ = restarting.send(Err(RestartError::NotSpawned { why: why.clone() }));
         }
-        self.tell(RunFact::NotSpawned { why, respawn_in: Some(respawn_in) });
+        self.tell(RunFact::NotSpawned { why, respawn_in });
         Next::Spawn { after: respawn_in }
     }
 
+    /// When the child after one that ran for so long is executed; `None`: never.
+    fn respawn_in(&mut self, ran: Duration) -> Option<Duration> {
+        match self.spec.purpose {
+            Purpose::Serve => Some(self.respawn.after(ran)),
+            Purpose::Opinion => None,
+        }
+    }
+
     /// Stays with a child from its first to its last moment.
-    async fn attend(&mut self, mut process: Process, file: Option<Stamp>) -> Next {
+    async fn attend(
+        &mut self,
+        mut process: Process,
+        metrics: SocketAddr,
+        pinned: Option<Transport>,
+        file: Option<Stamp>,
+    ) -> Next {
         let (run, pid, spawned) = (self.spec.run, process.pid(), now());
-        info!(%run, pid, event = "connector_started", "connector started");
-        self.seen.new_child(file);
+        info!(%run, pid, %metrics, event = "connector_started", "connector started");
+        self.seen.new_child(pid, metrics, file);
         let mut outputs = self.relay(&mut process);
         for restarting in self.restarting.drain(..) {
             // As above.
-            let _ = restarting.send(Ok(()));
+            let _ = restarting.send(Ok(Restarted::NewChild));
         }
-        self.tell(RunFact::Spawned { pid, pinned: None });
-        let order = tokio::select! {
-            () = process.exited() => None,
-            order = self.orders.recv() => Some(order),
-        };
-        let next = match order {
-            None => return self.exited(process, now() - spawned, outputs).await,
-            Some(Some(Order::Restart(done))) => {
-                info!(%run, pid, event = "connector_restarting", "connector restarting");
-                self.restarting.push(done);
-                stop(run, process, RESTART_GRACE.min(self.spec.grace)).await;
-                Next::Spawn { after: Duration::ZERO }
-            }
-            Some(Some(Order::Drain)) => {
-                info!(%run, pid, event = "connector_draining", "connector draining");
-                stop(run, process, self.spec.grace + EXIT_MARGIN).await;
-                Next::End
-            }
-            // Nobody holds the handle: nobody waits either.
-            Some(None) => {
-                drop(process);
-                Next::End
+        self.tell(RunFact::Spawned { pid, pinned });
+        let next = loop {
+            let order = tokio::select! {
+                () = process.exited() => return self.exited(process, now() - spawned, outputs).await,
+                order = self.orders.recv() => order,
+            };
+            match order {
+                Some(Order::Restart(deciding, done)) => match decided(&mut process, deciding).await {
+                    Some(Manner::Spare) => {
+                        info!(%run, pid, event = "connector_spared", "connector not restarted: it is registered");
+                        // As above.
+                        let _ = done.send(Ok(Restarted::Spared));
+                    }
+                    manner => {
+                        info!(%run, pid, ?manner, event = "connector_restarting", "connector restarting");
+                        self.restarting.push(done);
+                        stop(run, process, manner, RESTART_GRACE.min(self.spec.grace)).await;
+                        break Next::Spawn { after: Some(Duration::ZERO) };
+                    }
+                },
+                Some(Order::Drain(deciding)) => {
+                    let manner = decided(&mut process, deciding).await;
+                    info!(%run, pid, ?manner, event = "connector_draining", "connector draining");
+                    stop(run, process, manner, self.spec.grace + EXIT_MARGIN).await;
+                    break Next::End;
+                }
+                Some(Order::Adopt) => self.spec.purpose = Purpose::Serve,
+                // Nobody holds the handle: nobody waits either.
+                None => {
+                    drop(process);
+                    break Next::End;
+                }
             }
         };
         last_lines(&mut outputs).await;
@@ -139,37 +215,46 @@ impl Owner {
 
     async fn exited(&mut self, process: Process, after: Duration, mut outputs: JoinSet<()>) -> Next {
         let run = self.spec.run;
-        let (how, ending) = match process.reap().await {
-            Ok(status) if status.code().is_some() => (status.to_string(), Ending::Status),
-            Ok(status) => (status.to_string(), Ending::Crash),
-            Err(error) => (format!("not known: {error}"), Ending::Status),
-        };
+        let ended = process.reap().await;
         last_lines(&mut outputs).await;
-        let respawn_in = self.respawn.after(after);
-        warn!(%run, how, ?after, ?respawn_in, event = "connector_exited", "connector exited");
-        self.tell(RunFact::Exited { how, ending, after, respawn_in: Some(respawn_in) });
+        let (how, by_itself) = match ended {
+            Ok(status) => (status.to_string(), status.code().is_some()),
+            Err(error) => (format!("not known: {error}"), true),
+        };
+        let ending = if by_itself && !self.seen.crashed() { Ending::Status } else { Ending::Crash };
+        let respawn_in = self.respawn_in(after);
+        warn!(%run, how, ?ending, ?after, ?respawn_in, event = "connector_exited", "connector exited");
+        self.tell(RunFact::Exited { how, ending, after, respawn_in });
         Next::Spawn { after: respawn_in }
     }
 
     /// Waits for the time of the next child; not to its end if a restart is ordered. Says whether there is to be one.
-    async fn pause(&mut self, mut time: Duration) -> bool {
+    async fn pause(&mut self, mut time: Option<Duration>) -> bool {
         loop {
-            let order = if time.is_zero() {
-                match self.orders.try_recv() {
+            let order = match time {
+                Some(Duration::ZERO) => match self.orders.try_recv() {
                     Ok(order) => Some(order),
                     Err(TryRecvError::Empty) => return true,
                     Err(TryRecvError::Disconnected) => None,
-                }
-            } else {
-                tokio::select! {
+                },
+                Some(time) => tokio::select! {
                     biased;
                     order = self.orders.recv() => order,
                     () = sleep(time) => return true,
-                }
+                },
+                None => self.orders.recv().await,
             };
-            let Some(Order::Restart(done)) = order else { return false };
-            self.restarting.push(done);
-            time = Duration::ZERO;
+            match order {
+                Some(Order::Restart(_, done)) => {
+                    self.restarting.push(done);
+                    time = Some(Duration::ZERO);
+                }
+                Some(Order::Adopt) => {
+                    self.spec.purpose = Purpose::Serve;
+                    time = Some(time.unwrap_or_default());
+                }
+                Some(Order::Drain(_)) | None => return false,
+            }
         }
     }
 
@@ -192,12 +277,25 @@ impl Owner {
     }
 }
 
-/// Asks a child to end, kills it when it does not within `grace`, and reaps it.
-async fn stop(run: RunId, mut process: Process, grace: Duration) {
-    process.terminate();
+/// How it is to be stopped; `None`: it has ended meanwhile.
+async fn decided(process: &mut Process, deciding: Deciding) -> Option<Manner> {
+    tokio::select! {
+        () = process.exited() => None,
+        manner = deciding => Some(manner),
+    }
+}
+
+/// Stops a child within `grace`, and reaps it.
+async fn stop(run: RunId, mut process: Process, manner: Option<Manner>, grace: Duration) {
     let asked = now();
-    if timeout(grace, process.exited()).await.is_err() {
-        warn!(%run, ?grace, event = "connector_killed", "connector did not stop when told to: killed");
+    match manner {
+        Some(Manner::Kill) | None => {}
+        Some(Manner::Ask | Manner::Spare) => {
+            process.terminate();
+            if timeout(grace, process.exited()).await.is_err() {
+                warn!(%run, ?grace, event = "connector_killed", "connector did not stop when told to: killed");
+            }
+        }
     }
     match process.reap().await {
         Ok(status) => {

@@ -3,8 +3,8 @@
 use super::complaints::Complaints;
 use super::seen::Shared;
 use super::split::Splitter;
-use crate::cloudflared::{LOG_TARGET, Line, classify, redacted, shown};
-use cflared_verdict::RunId;
+use crate::cloudflared::{LOG_TARGET, Line, Symptom, classify, redacted, shown};
+use cflared_verdict::{Complaint, RunId};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tracing::Level;
@@ -30,7 +30,7 @@ fn pass_on(run: RunId, text: &[u8], discarded: u64, seen: &Shared, complaints: &
     let line = Line::parse(text);
     let meaning = classify(&line);
     seen.note(text, &line, meaning.symptom, discarded);
-    if let Some(complaint) = meaning.symptom.complaint() {
+    if let Some(complaint) = meaning.symptom.complaint().or_else(|| other(&line, meaning.symptom)) {
         complaints.hear(complaint, || shown(&line));
     }
     // What a child says goes to people and shippers: keys stay here.
@@ -61,6 +61,12 @@ fn pass_on(run: RunId, text: &[u8], discarded: u64, seen: &Shared, complaints: &
         Level::INFO => event!(Level::INFO),
         _ => event!(Level::DEBUG),
     }
+}
+
+/// Words in no row, at a level that says that something is wrong.
+fn other(line: &Line, symptom: Symptom) -> Option<Complaint> {
+    let wrong = line.is_plain() || line.level == Some(Level::ERROR);
+    (symptom == Symptom::Unknown && wrong).then_some(Complaint::Other)
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! What a run's children have said, as far as it is kept.
 
+use super::ports::Taken;
 use crate::cloudflared::{Line, Stamp, Symptom, redacted};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// How many lines are kept for a post-mortem, and how much of each, in bytes.
@@ -11,6 +15,9 @@ const LINE: usize = 1024;
 
 /// A program that knows four connections may one day know more, but not without end.
 const CONNECTIONS: u64 = 16;
+
+/// How the last words of Go's runtime begin (`runtime/panic.go`), whatever follows.
+const CRASHES: [&str; 2] = ["panic: ", "fatal error: "];
 
 /// What is kept of the name of a place, in characters.
 const NAME: usize = 64;
@@ -26,13 +33,26 @@ pub struct Edge {
     pub protocol: String,
 }
 
+/// A child process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Child {
+    /// Its id.
+    pub pid: u32,
+    /// Where it serves `/ready` and `/metrics`.
+    pub metrics: SocketAddr,
+    /// The id that it gave itself, once it has said it; a log level above info would silence that.
+    pub connector_id: Option<Uuid>,
+    /// The file that it was executed from, as it was just before.
+    pub executed: Option<Stamp>,
+}
+
 /// What a run's children have said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// The connector id of the child that lives, once it has said it.
-    pub connector_id: Option<Uuid>,
-    /// The file that the last child was executed from, as it was just before.
-    pub executed: Option<Stamp>,
+    /// The last child.
+    pub child: Option<Child>,
+    /// The metrics addresses that it could not have, and who has them.
+    pub taken: Vec<Taken>,
     /// The registered connections of the child that lives, by index.
     pub edges: BTreeMap<u64, Edge>,
     /// How many lines of the run had which meaning.
@@ -41,13 +61,31 @@ pub struct Seen {
     pub last_lines: VecDeque<String>,
     /// Bytes that were not passed on, because their line was too long.
     pub discarded_bytes: u64,
+    /// Whether the last child has said what the program's runtime says when it gives up.
+    crashed: bool,
 }
 
 /// It is written by the tasks that read the outputs, and read by whoever holds the handle.
 #[derive(Debug, Default)]
-pub(super) struct Shared(Mutex<Seen>);
+pub(super) struct Shared {
+    seen: Mutex<Seen>,
+    /// Whether a connection came or went since somebody asked.
+    stirred: AtomicBool,
+    /// Who is woken by that.
+    stir: Arc<Notify>,
+}
 
 impl Shared {
+    /// What is seen through `stir`, too: it is notified when a connection has come or gone, once until somebody asks.
+    pub fn stirring(stir: Arc<Notify>) -> Self {
+        Self { stir, ..Self::default() }
+    }
+
+    /// Whether a connection came or went since this was asked last.
+    pub fn take_stirred(&self) -> bool {
+        self.stirred.swap(false, Ordering::Relaxed)
+    }
+
     pub fn get(&self) -> Seen {
         let mut seen = self.lock().clone();
         // Not where they come in: that is a hot path, and this is not.
@@ -55,19 +93,29 @@ impl Shared {
         seen
     }
 
-    pub fn connector_id(&self) -> Option<Uuid> {
-        self.lock().connector_id
+    pub fn child(&self) -> Option<Child> {
+        self.lock().child
     }
 
     pub fn edges(&self) -> BTreeMap<u64, Edge> {
         self.lock().edges.clone()
     }
 
+    pub fn crashed(&self) -> bool {
+        self.lock().crashed
+    }
+
+    /// The next child cannot have those addresses.
+    pub fn taken(&self, taken: Vec<Taken>) {
+        self.lock().taken = taken;
+    }
+
     /// A new child, of that file, has not named itself yet, nor registered.
-    pub fn new_child(&self, executed: Option<Stamp>) {
+    pub fn new_child(&self, pid: u32, metrics: SocketAddr, executed: Option<Stamp>) {
         let mut seen = self.lock();
-        (seen.connector_id, seen.executed) = (None, executed);
+        seen.child = Some(Child { pid, metrics, connector_id: None, executed });
         seen.edges.clear();
+        seen.crashed = false;
     }
 
     /// Notes a line: as it came, what it says, what it means, and how much of it is missing.
@@ -76,13 +124,22 @@ impl Shared {
         if seen.last_lines.len() == LINES {
             seen.last_lines.pop_front();
         }
+        seen.crashed |= line.is_plain() && CRASHES.iter().any(|words| line.message.starts_with(words));
         let kept = &text[..text.len().min(LINE)];
         seen.last_lines.push_back(String::from_utf8_lossy(kept).into_owned());
-        seen.connector_id = line.connector_id().or(seen.connector_id);
+        if let (Some(child), Some(id)) = (&mut seen.child, line.connector_id()) {
+            child.connector_id = Some(id);
+        }
         if let Some(index) = line.conn_index.filter(|index| *index < CONNECTIONS) {
             match symptom {
-                Symptom::Registered => drop(seen.edges.insert(index, Edge::of(line))),
-                ended if ended.ends_connection() => drop(seen.edges.remove(&index)),
+                Symptom::Registered => {
+                    seen.edges.insert(index, Edge::of(line));
+                    self.stir();
+                }
+                ended if ended.ends_connection() => {
+                    seen.edges.remove(&index);
+                    self.stir();
+                }
                 _ => {}
             }
         }
@@ -90,9 +147,15 @@ impl Shared {
         seen.discarded_bytes += discarded;
     }
 
+    fn stir(&self) {
+        if !self.stirred.swap(true, Ordering::Relaxed) {
+            self.stir.notify_one();
+        }
+    }
+
     /// Each change leaves it whole, so that a panic in between does no harm.
     fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

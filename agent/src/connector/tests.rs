@@ -4,7 +4,8 @@
 use super::*;
 use crate::cloudflared::Symptom;
 use crate::cloudflared::fake::{Dir, alive, state, until};
-use crate::testing::ended;
+use crate::testing::{Refusing, ended};
+use cflared_verdict::{Complaint, Ending, Transport};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::Path;
@@ -20,17 +21,21 @@ const EXITS: &str = "echo $$ >> $D/pids; exit 4";
 
 struct Run {
     dir: Dir,
+    /// They keep the metrics addresses from everybody else.
+    ports: [Refusing; 2],
     facts: mpsc::UnboundedReceiver<(RunId, RunFact)>,
     handle: Handle,
 }
 
-fn spec(binary: &Path) -> Spec {
+fn spec(binary: &Path, ports: &[Refusing; 2]) -> Spec {
     Spec {
         run: RUN,
+        purpose: Purpose::Serve,
         binary: binary.into(),
         config: "/etc/cloudflared/generations/1/config.yml".into(),
         credentials: "/etc/cloudflared/generations/1/6ff42ae2-765d-4adf-8112-31c55c1551ef.json".into(),
-        metrics: "127.0.0.1:2000".parse().unwrap(),
+        ports: Ports::new(ports.each_ref().map(Refusing::address)),
+        slot: 0,
         grace: Duration::from_millis(200),
         extra_args: Vec::new(),
         respawn: respawn::Times {
@@ -39,26 +44,41 @@ fn spec(binary: &Path) -> Spec {
             longest: Duration::from_millis(80),
         },
         seed: 7,
+        stir: Arc::default(),
     }
 }
 
 fn run_with(body: &str, change: impl FnOnce(&mut Spec)) -> Run {
     let dir = Dir::new();
-    let mut spec = spec(&dir.script(body));
+    let ports = [Refusing::new(), Refusing::new()];
+    let mut spec = spec(&dir.script(body), &ports);
     change(&mut spec);
     let (sender, facts) = mpsc::unbounded_channel();
-    Run { dir, facts, handle: start(spec, sender) }
+    Run { dir, ports: ports, facts, handle: start(spec, sender) }
 }
 
 fn run(body: &str) -> Run {
     run_with(body, |_| ())
 }
 
+fn is_chat(fact: &RunFact) -> bool {
+    matches!(fact, RunFact::Complained { complaint: Complaint::Other, .. })
+}
+
+fn by(manner: Manner) -> Deciding {
+    Box::pin(async move { manner })
+}
+
 impl Run {
+    /// The next fact, whatever the script or its shell says beside it.
     async fn fact(&mut self) -> RunFact {
-        let (run, fact) = ended(self.facts.recv()).await.unwrap();
-        assert_eq!(run, RUN);
-        fact
+        loop {
+            let (run, fact) = ended(self.facts.recv()).await.unwrap();
+            assert_eq!(run, RUN);
+            if !is_chat(&fact) {
+                return fact;
+            }
+        }
     }
 
     async fn spawned(&mut self) -> u32 {
@@ -74,9 +94,23 @@ impl Run {
         self.dir.pids("pids")[count - 1]
     }
 
-    fn no_more_facts(&mut self) {
-        assert_eq!(self.facts.try_recv().ok(), None);
+    fn drain(&self) -> impl Future<Output = ()> + use<> {
+        self.handle.drain(by(Manner::Ask))
     }
+
+    fn restart(&self) -> impl Future<Output = Result<Restarted, RestartError>> + use<> {
+        self.handle.restart(by(Manner::Ask))
+    }
+
+    fn no_more_facts(&mut self) {
+        while let Ok((_, fact)) = self.facts.try_recv() {
+            assert!(is_chat(&fact), "{fact:?}");
+        }
+    }
+}
+
+fn connector_id(run: &Run) -> Option<uuid::Uuid> {
+    run.handle.child()?.connector_id
 }
 
 #[tokio::test]
@@ -89,12 +123,16 @@ async fn the_command_line_is_the_documented_one() {
     run.spawned().await;
     until("it has written its arguments", || run.dir.read("args").ends_with("run\n")).await;
     let args = run.dir.read("args");
-    let expected = "tunnel --edge 127.1.2.3:7844 --metrics 0.0.0.0:1 \
+    let metrics = run.handle.child().unwrap().metrics;
+    assert_eq!(metrics, run.ports[0].address());
+    let expected = format!(
+        "tunnel --loglevel info --max-edge-addr-retries 1 --retries 3 --edge 127.1.2.3:7844 --metrics 0.0.0.0:1 \
         --config /etc/cloudflared/generations/1/config.yml \
         --cred-file /etc/cloudflared/generations/1/6ff42ae2-765d-4adf-8112-31c55c1551ef.json \
-        --metrics 127.0.0.1:2000 --no-autoupdate --output json --grace-period 30s run";
+        --metrics {metrics} --no-autoupdate --output json --grace-period 30s run"
+    );
     assert_eq!(args.lines().collect::<Vec<_>>().join(" "), expected);
-    run.handle.drain().await;
+    run.drain().await;
 }
 
 #[tokio::test]
@@ -108,7 +146,7 @@ async fn a_crash_loop_is_slowed_down_and_leaves_no_zombie() {
         let delay = respawn_in.unwrap().as_millis();
         assert!((base..=2 * base).contains(&delay), "{base}: {delay}");
     }
-    run.handle.drain().await;
+    run.drain().await;
     assert!(pids.iter().all(|pid| state(*pid).is_none()), "all were reaped");
     // One more may have been spawned in the meantime, and no other.
     while let Ok((_, fact)) = run.facts.try_recv() {
@@ -136,7 +174,7 @@ async fn a_killed_stable_child_is_replaced_at_once() {
     times.sort();
     // How fast it is on an idle host is `make bench`'s to measure; that nothing is waited for is what the facts say.
     println!("SIGKILL to exec of the successor: median {:?}, worst {:?}", times[15], times[29]);
-    run.handle.drain().await;
+    run.drain().await;
 }
 
 #[tokio::test]
@@ -144,14 +182,14 @@ async fn a_restart_replaces_a_living_child_and_is_no_exit() {
     let mut run = run_with(POLITE, |spec| spec.grace = Duration::from_secs(9));
     let first = run.spawned().await;
     run.under_way(1).await;
-    run.handle.restart().await.unwrap();
+    run.restart().await.unwrap();
     let second = run.spawned().await;
     assert_eq!(state(first), None, "the first is gone before the second is there");
     run.under_way(2).await;
     assert!(alive(second));
     assert_eq!(run.dir.read("told"), "TERM\n");
     run.no_more_facts();
-    run.handle.drain().await;
+    run.drain().await;
     assert_eq!(run.dir.read("told"), "TERM\nTERM\n", "each was asked exactly once");
     assert_eq!(run.dir.pids("pids"), [first, second]);
 }
@@ -161,10 +199,10 @@ async fn a_deaf_child_is_restarted_by_force() {
     let mut run = run(DEAF);
     let first = run.spawned().await;
     run.under_way(1).await;
-    run.handle.restart().await.unwrap();
+    run.restart().await.unwrap();
     assert_eq!(state(first), None);
     let second = run.spawned().await;
-    run.handle.drain().await;
+    run.drain().await;
     assert_eq!(state(second), None);
 }
 
@@ -173,12 +211,12 @@ async fn a_restart_cuts_the_wait_after_an_exit_short() {
     let mut run = run_with(EXITS, |spec| spec.respawn.first = Duration::from_secs(3600));
     run.spawned().await;
     assert!(matches!(run.fact().await, RunFact::Exited { .. }));
-    run.handle.restart().await.unwrap();
+    run.restart().await.unwrap();
     run.spawned().await;
     assert!(matches!(run.fact().await, RunFact::Exited { .. }));
     assert_eq!(run.dir.pids("pids").len(), 2);
-    run.handle.drain().await;
-    assert_eq!(run.handle.restart().await, Err(RestartError::Drained));
+    run.drain().await;
+    assert_eq!(run.restart().await, Err(RestartError::Drained));
     run.no_more_facts();
 }
 
@@ -190,7 +228,7 @@ async fn a_drain_lets_the_child_finish() {
     );
     let pid = run.spawned().await;
     run.under_way(1).await;
-    run.handle.drain().await;
+    run.drain().await;
     assert_eq!(run.dir.read("told"), "finished\n");
     assert_eq!(state(pid), None);
     run.no_more_facts();
@@ -204,7 +242,7 @@ async fn a_drain_ends_a_deaf_child_and_what_it_forked() {
     run.under_way(1).await;
     let forked = run.dir.pids("forked")[0];
     assert!(alive(forked));
-    run.handle.drain().await;
+    run.drain().await;
     assert_eq!(state(pid), None);
     until("what it forked is gone", || !alive(forked)).await;
 }
@@ -217,9 +255,132 @@ async fn a_frozen_child_is_drained_too() {
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGSTOP).unwrap();
     until("it is frozen", || state(pid) == Some('T')).await;
     let begun = Instant::now();
-    run.handle.drain().await;
+    run.drain().await;
     assert_eq!(state(pid), None);
     assert!(begun.elapsed() >= Duration::from_millis(1200), "it had its grace, and the margin");
+}
+
+#[tokio::test]
+async fn what_has_nothing_to_finish_is_killed_and_not_asked() {
+    let mut run = run_with(DEAF, |spec| spec.grace = Duration::from_secs(3600));
+    let first = run.spawned().await;
+    run.under_way(1).await;
+    assert_eq!(run.handle.restart(by(Manner::Kill)).await, Ok(Restarted::NewChild));
+    assert_eq!(state(first), None);
+    let second = run.spawned().await;
+    run.handle.drain(by(Manner::Kill)).await;
+    assert_eq!(state(second), None);
+    run.no_more_facts();
+}
+
+#[tokio::test]
+async fn what_is_registered_at_the_last_look_is_not_restarted() {
+    let mut run = run(POLITE);
+    let pid = run.spawned().await;
+    run.under_way(1).await;
+    assert_eq!(run.handle.restart(by(Manner::Spare)).await, Ok(Restarted::Spared));
+    assert!(alive(pid));
+    run.no_more_facts();
+    run.handle.drain(by(Manner::Spare)).await;
+    assert_eq!((state(pid), run.dir.read("told").as_str()), (None, "TERM\n"));
+}
+
+#[tokio::test]
+async fn a_child_that_ends_during_the_last_look_is_not_waited_for() {
+    let mut run = run(POLITE);
+    let first = run.spawned().await;
+    run.under_way(1).await;
+    let restarted = run.handle.restart(Box::pin(std::future::pending()));
+    kill(Pid::from_raw(first.cast_signed()), Signal::SIGKILL).unwrap();
+    assert_eq!(restarted.await, Ok(Restarted::NewChild));
+    run.spawned().await;
+    run.no_more_facts();
+    run.drain().await;
+}
+
+#[tokio::test]
+async fn each_child_gets_a_port_that_is_free() {
+    let dir = Dir::new();
+    let ports = [Refusing::new(), Refusing::new()];
+    let [first, second] = ports.each_ref().map(Refusing::address);
+    let mut spec = spec(&dir.script(EXITS), &ports);
+    let stranger = std::net::TcpListener::bind(first).unwrap();
+    spec.respawn.first = Duration::from_secs(3600);
+    let (sender, facts) = mpsc::unbounded_channel();
+    let mut run = Run { dir, ports: ports, facts, handle: start(spec, sender) };
+    run.spawned().await;
+    assert_eq!(run.handle.child().unwrap().metrics, second);
+    assert_eq!(run.handle.seen().taken[0].address, first);
+    assert!(matches!(run.fact().await, RunFact::Exited { .. }));
+    drop(stranger);
+    run.restart().await.unwrap();
+    assert_eq!((run.handle.child().unwrap().metrics, run.handle.seen().taken), (first, vec![]));
+    run.drain().await;
+}
+
+const SECOND_OPINION: &str = "case $* in *--protocol*) echo opinion;; *) echo serves;; esac >> $D/roles; exit 1";
+
+#[tokio::test]
+async fn a_second_opinion_is_asked_over_http2_and_not_respawned() {
+    let mut run = run_with(SECOND_OPINION, |spec| spec.purpose = Purpose::Opinion);
+    assert_eq!(
+        run.fact().await,
+        RunFact::Spawned { pid: run.handle.child().unwrap().pid, pinned: Some(Transport::Http2) }
+    );
+    let RunFact::Exited { respawn_in: None, ending: Ending::Status, .. } = run.fact().await else {
+        panic!("not an exit")
+    };
+    run.drain().await;
+    run.no_more_facts();
+    assert_eq!(run.dir.read("roles"), "opinion\n");
+}
+
+#[tokio::test]
+async fn an_adopted_second_opinion_is_respawned_as_any_other() {
+    let mut run = run_with(SECOND_OPINION, |spec| spec.purpose = Purpose::Opinion);
+    run.spawned().await;
+    assert!(matches!(run.fact().await, RunFact::Exited { respawn_in: None, .. }));
+    run.handle.adopt();
+    run.spawned().await;
+    assert!(matches!(run.fact().await, RunFact::Exited { respawn_in: Some(_), .. }));
+    run.drain().await;
+    assert!(run.dir.read("roles").starts_with("opinion\nserves\n"));
+}
+
+#[tokio::test]
+async fn an_exit_is_a_crash_by_a_signal_or_by_the_words_of_the_runtime() {
+    for (body, expected) in [
+        ("exit 1", Ending::Status),
+        ("echo 'it is no panic: nor a fatal error: ' >&2; exit 2", Ending::Status),
+        ("echo '{\"level\":\"error\",\"message\":\"panic: as a message\"}' >&2; exit 1", Ending::Status),
+        ("echo 'panic: runtime error: invalid memory address' >&2; exit 2", Ending::Crash),
+        ("echo 'fatal error: out of memory' >&2; exit 2", Ending::Crash),
+        ("kill -SEGV $$", Ending::Crash),
+        ("kill -KILL $$", Ending::Crash),
+    ] {
+        let mut run = run_with(body, |spec| spec.respawn.first = Duration::from_secs(3600));
+        run.spawned().await;
+        let RunFact::Exited { ending, .. } = run.fact().await else { panic!("not an exit") };
+        assert_eq!(ending, expected, "{body}");
+        run.drain().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_comes_or_goes_wakes_once_until_it_is_asked() {
+    let line = "{\"connIndex\":0,\"level\":\"info\",\"message\":\"Registered tunnel connection\"}";
+    let mut stir = Arc::default();
+    let mut run = run_with(&format!("exec yes '{line}'"), |spec| stir = spec.stir.clone());
+    run.spawned().await;
+    for _ in 0..3 {
+        ended(stir.notified()).await;
+        let lines = || run.handle.seen().symptoms.get(&Symptom::Registered).copied().unwrap_or_default();
+        let before = lines();
+        until("it goes on", || lines() > before + 1000).await;
+        assert!(tokio::time::timeout(Duration::from_millis(1), stir.notified()).await.is_err());
+        assert!(run.handle.take_stirred());
+    }
+    run.drain().await;
 }
 
 #[tokio::test]
@@ -227,8 +388,8 @@ async fn a_drain_between_two_children_spawns_no_other() {
     let mut run = run_with(EXITS, |spec| spec.respawn.first = Duration::from_secs(3600));
     run.spawned().await;
     assert!(matches!(run.fact().await, RunFact::Exited { .. }));
-    run.handle.drain().await;
-    run.handle.drain().await;
+    run.drain().await;
+    run.drain().await;
     assert_eq!(run.dir.pids("pids").len(), 1);
     run.no_more_facts();
 }
@@ -238,8 +399,8 @@ async fn a_drain_overtakes_a_restart() {
     let mut run = run(DEAF);
     let pid = run.spawned().await;
     run.under_way(1).await;
-    let restart = run.handle.restart();
-    run.handle.drain().await;
+    let restart = run.restart();
+    run.drain().await;
     assert_eq!(restart.await, Err(RestartError::Drained));
     assert_eq!((state(pid), run.dir.pids("pids").len()), (None, 1));
     run.no_more_facts();
@@ -273,16 +434,17 @@ fn a_dropped_runtime_leaves_no_orphan() {
 async fn a_missing_program_is_tried_again_until_it_is_there() {
     let dir = Dir::new();
     let (sender, facts) = mpsc::unbounded_channel();
-    let handle = start(spec(&dir.join("cloudflared")), sender);
-    let mut run = Run { dir, facts, handle };
+    let ports = [Refusing::new(), Refusing::new()];
+    let handle = start(spec(&dir.join("cloudflared"), &ports), sender);
+    let mut run = Run { dir, ports: ports, facts, handle };
     let RunFact::NotSpawned { why, respawn_in } = run.fact().await else { panic!("spawned") };
     assert!(why.contains("there is no such file; install cloudflared there"), "{why}");
     assert!(respawn_in.unwrap() >= Duration::from_millis(10));
-    let error = run.handle.restart().await.unwrap_err();
+    let error = run.restart().await.unwrap_err();
     assert_eq!(error, RestartError::NotSpawned { why });
     run.dir.script(POLITE);
     while !matches!(run.fact().await, RunFact::Spawned { .. }) {}
-    run.handle.drain().await;
+    run.drain().await;
 }
 
 #[tokio::test]
@@ -297,7 +459,7 @@ async fn a_megabyte_without_a_line_end_does_no_harm() {
     assert_eq!(seen.discarded_bytes, 1_000_000 - 16 * 1024);
     assert!(alive(pid));
     run.no_more_facts();
-    run.handle.drain().await;
+    run.drain().await;
 }
 
 #[tokio::test]
@@ -308,7 +470,7 @@ async fn a_child_may_close_its_outputs() {
     until("its words were read", || run.handle.seen().last_lines == ["last words"]).await;
     assert!(alive(pid));
     run.no_more_facts();
-    run.handle.drain().await;
+    run.drain().await;
 }
 
 #[tokio::test]
@@ -320,7 +482,7 @@ async fn last_words_are_there_when_the_exit_is_told() {
     words.truncate(3);
     words.sort();
     assert_eq!(words, ["no line end", "one", "two"]);
-    run.handle.drain().await;
+    run.drain().await;
 }
 
 #[tokio::test]
@@ -329,14 +491,32 @@ async fn a_successor_has_a_connector_id_of_its_own() {
     let named = format!("[ -e $D/pids ] || echo 'Generated Connector ID: {id}'; echo $$ >> $D/pids; exec sleep 100");
     let mut run = run(&named);
     run.spawned().await;
-    until("it names itself", || run.handle.connector_id().is_some()).await;
-    assert_eq!(run.handle.connector_id().unwrap().to_string(), id);
+    until("it names itself", || connector_id(&run).is_some()).await;
+    assert_eq!(connector_id(&run).unwrap().to_string(), id);
     // Until it has left its mark, another one would name itself, too.
     run.under_way(1).await;
-    run.handle.restart().await.unwrap();
+    run.restart().await.unwrap();
     run.under_way(2).await;
-    assert_eq!(run.handle.connector_id(), None);
-    run.handle.drain().await;
+    assert_eq!(connector_id(&run), None);
+    run.drain().await;
+}
+
+#[tokio::test]
+async fn words_in_no_row_are_told_as_words() {
+    let error = r#"{"level":"fatal","message":"a new way to fail"}"#;
+    let chat = r#"{"level":"warn","message":"a new way to talk"}"#;
+    for (said, told) in [(error, Some("a new way to fail")), (chat, None), ("plain words", Some("plain words"))] {
+        let mut run =
+            run_with(&format!("echo '{said}'; exit 1"), |spec| spec.respawn.first = Duration::from_secs(3600));
+        run.spawned().await;
+        let mut words = None;
+        while let (_, RunFact::Complained { complaint, text }) = ended(run.facts.recv()).await.unwrap() {
+            assert_eq!(complaint, Complaint::Other);
+            words = Some(text);
+        }
+        assert_eq!(words.as_deref(), told);
+        run.drain().await;
+    }
 }
 
 #[tokio::test]
@@ -345,7 +525,7 @@ async fn a_child_that_complains_without_end_is_told_of_once_each_time_it_may_be(
     let mut run = run(&format!("exec yes '{line}'"));
     run.spawned().await;
     let text = "Unauthorized: Invalid tunnel secret".to_owned();
-    let told = RunFact::Complained { complaint: cflared_verdict::Complaint::Unauthorized, text };
+    let told = RunFact::Complained { complaint: Complaint::Unauthorized, text };
     for _ in 0..3 {
         assert_eq!(run.fact().await, told);
         let lines = || run.handle.seen().symptoms.get(&Symptom::Unauthorized).copied().unwrap_or_default();
@@ -354,5 +534,5 @@ async fn a_child_that_complains_without_end_is_told_of_once_each_time_it_may_be(
         run.no_more_facts();
         run.handle.complain_again();
     }
-    run.handle.drain().await;
+    run.drain().await;
 }

@@ -1,5 +1,6 @@
 //! What `/diag/tunnel` says.
 
+use cflared_verdict::Transport;
 use serde::Deserialize;
 use std::net::IpAddr;
 
@@ -19,8 +20,20 @@ pub struct EdgeConnection {
     pub index: u8,
     /// Whether it is up.
     pub connected: bool,
-    /// The address at the edge; none while it has none.
+    /// The address at the edge, kept after it went down; none before it was ever up.
     pub edge: Option<IpAddr>,
+    /// How it reaches the edge, or did last; meaningless before it was ever up.
+    pub transport: Transport,
+}
+
+impl Diag {
+    /// How the connector reaches the edge, or did last: over HTTP/2 if one connection that is up does, for then its clients are
+    /// served so. `None`: it was never connected.
+    pub fn transport(&self) -> Option<Transport> {
+        let known = self.connections.iter().filter(|connection| connection.edge.is_some());
+        let of = |up: bool| known.clone().filter(|one| one.connected == up).map(|one| one.transport).max();
+        of(true).or_else(|| of(false))
+    }
 }
 
 /// The body (observed, 2026.8.2): `connections` is absent when there are none, `index` is absent for index 0.
@@ -41,6 +54,9 @@ struct Connection {
     edge_address: String,
     #[serde(default)]
     index: u8,
+    /// 1 is QUIC; absent over HTTP/2, which is 0.
+    #[serde(default)]
+    protocol: u8,
 }
 
 impl Diag {
@@ -55,6 +71,11 @@ impl Diag {
 
 impl From<Connection> for EdgeConnection {
     fn from(connection: Connection) -> Self {
-        Self { index: connection.index, connected: connection.is_connected, edge: connection.edge_address.parse().ok() }
+        Self {
+            index: connection.index,
+            connected: connection.is_connected,
+            edge: connection.edge_address.parse().ok(),
+            transport: if connection.protocol == 1 { Transport::Quic } else { Transport::Http2 },
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! [`Observer`] asks the metrics server of one cloudflared, on loopback, and turns what comes back into facts:
 //! `/ready` (the only truthful signal), `/metrics` (numbers to report, never to decide by) and `/diag/tunnel` (which
 //! edge address each connection has). Whoever listens on that port may be anybody, so each answer is bounded in time
-//! and size and never trusted to be what it should be. This room must not know when or why somebody looks, nor what is
+//! and size and never trusted to be what it should be; whether it is ours is known by the socket. This room must not know when or why somebody looks, nor what is
 //! concluded from it.
 //!
 //! [`memory`] looks at the host instead: how much room there is for another connector.
@@ -13,11 +13,13 @@ mod fetch;
 pub mod memory;
 mod page;
 mod ready;
+mod registrations;
 mod sample;
 
 pub use diag::{Diag, EdgeConnection};
 pub use page::Page;
 
+use crate::connector::sockets::Listener;
 use cflared_verdict::{Observation, Ready};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -94,14 +96,19 @@ impl Observer {
         Ok(Self { client: fetch::client()?, timeout })
     }
 
-    /// Asks `/ready` of the connector that listens on `metrics`, whose log named it `expected_connector`.
+    /// Asks `/ready` of the connector that listens on `metrics`, whose log named it `expected_connector`, if it did. `listener`
+    /// finds out who has the port, and is only waited for if something answers there.
     ///
-    /// Never fails: what goes wrong is [`Ready::Unanswered`] with the cause. So is an answer that comes before our
-    /// child has said its id: it may be anybody's, and cannot be called foreign either. `ha_connections` is not asked
-    /// for here and always `None`.
-    pub async fn look(&self, metrics: SocketAddr, expected_connector: Option<&str>) -> Observation {
+    /// Never fails: what goes wrong is [`Ready::Unanswered`] with the cause. `ha_connections` is not asked for here and always
+    /// `None`.
+    pub async fn look(
+        &self,
+        metrics: SocketAddr,
+        expected_connector: Option<&str>,
+        listener: impl Future<Output = Listener>,
+    ) -> Observation {
         let ready = match self.get(metrics, "/ready", SMALL).await {
-            Ok(answer) => ready::judge(answer.status, &answer.body, expected_connector),
+            Ok(answer) => ready::judge(answer.status, &answer.body, expected_connector, &listener.await),
             Err(error) => Ready::Unanswered { why: error.to_string() },
         };
         Observation { ready, ha_connections: None, tries: None, transport: None }

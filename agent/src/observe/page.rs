@@ -1,12 +1,14 @@
-//! The few numbers of `/metrics` that are reported.
+//! The few numbers of `/metrics` that are used.
 
 use super::printable;
+use super::registrations::Registrations;
 use super::sample::Sample;
+use cflared_verdict::Tries;
 use std::collections::BTreeMap;
 
 /// What a page of cloudflared's `/metrics` says; `None` where it does not (a counter appears with its first event).
 ///
-/// Counters count since the process started. Nothing is decided by any of these.
+/// Counters count since the process started. Nothing is decided by any of these but [`Page::tries`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
     /// `cloudflared_tunnel_ha_connections`: attempts in progress. 1 on a connector that never reached the edge, 2 to 4
@@ -18,6 +20,8 @@ pub struct Page {
     pub registered: Option<u64>,
     /// Registrations that the edge answered with an error, or not in 5 s.
     pub register_failures: Option<u64>,
+    /// What it has tried to register; `None`: this version counts otherwise.
+    pub tries: Option<Tries>,
     /// Requests proxied.
     pub requests: Option<u64>,
     /// Requests that could not be proxied to their origin.
@@ -44,15 +48,17 @@ impl Page {
         if !text.lines().any(|line| line.starts_with(OWN)) {
             return Err("it holds no metric of cloudflared".into());
         }
-        let mut page = Self::default();
+        let (mut page, mut registrations) = (Self::default(), Registrations::default());
         for sample in text.lines().filter_map(Sample::parse) {
-            page.take(&sample);
+            let Some(value) = whole(sample.value) else { continue };
+            page.take(&sample, value);
+            registrations.take(&sample, value);
         }
+        page.tries = registrations.tries();
         Ok(page)
     }
 
-    fn take(&mut self, sample: &Sample<'_>) {
-        let Some(value) = whole(sample.value) else { return };
+    fn take(&mut self, sample: &Sample<'_>, value: u64) {
         let add = |total: &mut Option<u64>| *total = Some(total.unwrap_or(0).saturating_add(value));
         match sample.name {
             "build_info" => self.version = sample.label("version").map(|version| printable(version, 64)),

@@ -1,6 +1,7 @@
 //! What an answer of `/ready` means.
 
 use super::printable;
+use crate::connector::sockets::Listener;
 use cflared_verdict::Ready;
 use serde::Deserialize;
 
@@ -12,23 +13,40 @@ struct Body {
     connector_id: String,
 }
 
-/// What is known after `/ready` answered `status` and `body`, if our own child is called `expected`.
-pub fn judge(status: u16, body: &[u8], expected: Option<&str>) -> Ready {
-    let unanswered = |why: String| Ready::Unanswered { why };
+/// More connections than a connector can number (they are counted in a byte in its public source, `connection`).
+const MOST: u32 = 256;
+
+/// What is known after `/ready` answered `status` and `body`, if our own child said that its id is `expected`, and `listener` is
+/// who has the port.
+pub(super) fn judge(status: u16, body: &[u8], expected: Option<&str>, listener: &Listener) -> Ready {
+    let unanswered = |why: String| match listener {
+        Listener::Stranger(stranger) => Ready::Unanswered { why: format!("{why}; the port is held by {stranger}") },
+        Listener::Nobody | Listener::Ours | Listener::Unclear => Ready::Unanswered { why },
+    };
     if status != 200 && status != 503 {
-        return unanswered(format!("/ready answered HTTP {status}, which cloudflared never does: who has the port?"));
+        return unanswered(format!("/ready answered HTTP {status}, which cloudflared never does"));
     }
-    let body: Body = match serde_json::from_slice(body) {
+    let Body { ready_connections: connections, connector_id: id } = match serde_json::from_slice(body) {
         Ok(body) => body,
         Err(error) => return unanswered(format!("/ready answered something else than cloudflared's JSON: {error}")),
     };
-    match expected {
-        None => unanswered("our connector has not said its id yet, so the answer may be another's".into()),
-        Some(ours) if ours != body.connector_id => {
-            Ready::Foreign { owner: format!("another cloudflared (connector {})", printable(&body.connector_id, 64)) }
-        }
+    if connections > MOST {
+        return unanswered(format!("/ready answered {connections} connections, which cloudflared cannot hold"));
+    }
+    let owner = match listener {
+        Listener::Stranger(stranger) => Some(stranger.to_string()),
+        Listener::Ours => None,
+        // Where the socket does not tell, the id does, if there is one; and nobody is called a stranger for want of proof.
+        Listener::Nobody | Listener::Unclear => expected
+            .is_some_and(|ours| ours != id)
+            .then(|| format!("another cloudflared (connector {})", printable(&id, 64))),
+    };
+    if let Some(owner) = owner {
+        return Ready::Foreign { owner };
+    }
+    match connections {
         // A 200 without a connection would contradict itself; nothing can flow, so it is not registered.
-        Some(_) if status == 200 && body.ready_connections > 0 => Ready::Yes { connections: body.ready_connections },
-        Some(_) => Ready::No,
+        1.. if status == 200 => Ready::Yes { connections },
+        _ => Ready::No,
     }
 }

@@ -1,6 +1,8 @@
 use super::sample::Sample;
 use super::*;
+use crate::connector::sockets::Stranger;
 use crate::testing::{PATIENCE, Refusing, ended};
+use cflared_verdict::{Transport, Tries};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,6 +64,10 @@ fn ready_body(status: u16, connections: u32, id: &str) -> String {
     format!(r#"{{"status":{status},"readyConnections":{connections},"connectorId":"{id}"}}"#)
 }
 
+async fn unclear() -> Listener {
+    Listener::Unclear
+}
+
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test);
@@ -82,23 +88,40 @@ fn why(ready: &Ready) -> &str {
 #[test]
 fn ready_is_judged_by_status_connections_and_id() {
     let judge = |status, connections, id, expected| {
-        ready::judge(status, ready_body(status, connections, id).as_bytes(), expected)
+        ready::judge(status, ready_body(status, connections, id).as_bytes(), expected, &Listener::Unclear)
     };
     assert_eq!(judge(200, 4, OURS, Some(OURS)), Ready::Yes { connections: 4 });
     assert_eq!(judge(200, 1, OURS, Some(OURS)), Ready::Yes { connections: 1 });
     assert_eq!(judge(503, 0, OURS, Some(OURS)), Ready::No);
     assert_eq!(judge(200, 0, OURS, Some(OURS)), Ready::No, "200 with nothing up carries nothing");
     assert_eq!(judge(503, 3, OURS, Some(OURS)), Ready::No, "503 is not ready whatever it counts");
-    assert_eq!(
-        judge(200, 4, OTHER, Some(OURS)),
-        Ready::Foreign { owner: format!("another cloudflared (connector {OTHER})") }
-    );
-    assert_eq!(
-        judge(503, 0, OTHER, Some(OURS)),
-        Ready::Foreign { owner: format!("another cloudflared (connector {OTHER})") }
-    );
-    assert!(why(&judge(200, 4, OURS, None)).contains("not said its id yet"));
+    let another = Ready::Foreign { owner: format!("another cloudflared (connector {OTHER})") };
+    assert_eq!(judge(200, 4, OTHER, Some(OURS)), another);
+    assert_eq!(judge(503, 0, OTHER, Some(OURS)), another);
+    assert_eq!(judge(200, 4, OTHER, None), Ready::Yes { connections: 4 }, "nothing says that it is another's");
+    assert!(why(&judge(200, 257, OURS, Some(OURS))).contains("257 connections, which cloudflared cannot hold"));
     assert!(why(&judge(404, 4, OURS, Some(OURS))).contains("HTTP 404"));
+}
+
+#[test]
+fn the_socket_counts_before_the_id() {
+    let judge = |status, connections, expected, listener: &Listener| {
+        ready::judge(status, ready_body(status, connections, OTHER).as_bytes(), expected, listener)
+    };
+    for expected in [None, Some(OURS), Some(OTHER)] {
+        assert_eq!(judge(200, 4, expected, &Listener::Ours), Ready::Yes { connections: 4 });
+        assert_eq!(judge(503, 0, expected, &Listener::Ours), Ready::No);
+        for (status, connections) in [(200, 4), (503, 0)] {
+            let foreign = judge(status, connections, expected, &stranger());
+            assert_eq!(foreign, Ready::Foreign { owner: "nc (pid 5, uid 1001)".into() }, "{expected:?}");
+        }
+    }
+    let text = why(&ready::judge(404, b"", None, &stranger())).to_owned();
+    assert!(text.ends_with("; the port is held by nc (pid 5, uid 1001)"), "{text}");
+}
+
+fn stranger() -> Listener {
+    Listener::Stranger(Stranger { process: Some((5, "nc".into())), uid: 1001 })
 }
 
 #[test]
@@ -118,7 +141,7 @@ fn a_ready_body_that_is_not_cloudflareds_is_no_answer() {
         r#"{"readyConnections":4,"connectorId":"x"} trailing"#,
         &deep,
     ] {
-        let judged = ready::judge(200, body.as_bytes(), Some(OURS));
+        let judged = ready::judge(200, body.as_bytes(), Some(OURS), &Listener::Unclear);
         assert!(why(&judged).contains("something else than cloudflared's JSON"), "{body:.60}: {judged:?}");
     }
 }
@@ -126,7 +149,7 @@ fn a_ready_body_that_is_not_cloudflareds_is_no_answer() {
 #[test]
 fn a_foreign_id_cannot_bring_control_characters_or_length_into_the_log() {
     let body = format!(r#"{{"readyConnections":4,"connectorId":"a\u001b[31m\n{}"}}"#, "x".repeat(10_000));
-    match ready::judge(200, body.as_bytes(), Some(OURS)) {
+    match ready::judge(200, body.as_bytes(), Some(OURS), &Listener::Unclear) {
         Ready::Foreign { owner } => {
             assert_eq!(owner.len(), 64 + "another cloudflared (connector )".len());
             assert!(owner.contains("(connector a?[31m?x"), "{owner}");
@@ -141,16 +164,8 @@ fn looks_share_one_connection() {
         let server = server(async |stream: &mut TcpStream| say(stream, 200, &ready_body(200, 4, OURS)).await).await;
         let observer = observer();
         for _ in 0..5 {
-            let seen = observer.look(server.address, Some(OURS)).await;
-            assert_eq!(
-                seen,
-                Observation {
-                    ready: Ready::Yes { connections: 4 },
-                    ha_connections: None,
-                    tries: None,
-                    transport: None
-                }
-            );
+            let seen = observer.look(server.address, Some(OURS), unclear()).await;
+            assert_eq!(seen.ready, Ready::Yes { connections: 4 });
         }
         assert_eq!(server.connections.load(Ordering::Relaxed), 1);
         assert_eq!(server.requests.load(Ordering::Relaxed), 5);
@@ -167,7 +182,7 @@ fn a_server_that_closes_after_each_answer_is_asked_over_a_new_connection() {
         .await;
         let observer = observer();
         for _ in 0..3 {
-            assert_eq!(observer.look(server.address, Some(OURS)).await.ready, Ready::No);
+            assert_eq!(observer.look(server.address, Some(OURS), unclear()).await.ready, Ready::No);
         }
         assert_eq!(server.requests.load(Ordering::Relaxed), 3, "each look is answered once");
     });
@@ -182,7 +197,7 @@ fn http_1_0_is_understood() {
             false
         })
         .await;
-        assert_eq!(observer().look(server.address, Some(OURS)).await.ready, Ready::Yes { connections: 2 });
+        assert_eq!(observer().look(server.address, Some(OURS), unclear()).await.ready, Ready::Yes { connections: 2 });
     });
 }
 
@@ -191,7 +206,7 @@ fn look_at<F: AsyncFn(&mut TcpStream) -> bool + Copy + 'static>(observer: &Obser
     let mut result = String::new();
     run(async {
         let server = server(misbehave).await;
-        let seen = ended(observer.look(server.address, Some(OURS))).await;
+        let seen = ended(observer.look(server.address, Some(OURS), unclear())).await;
         result = why(&seen.ready).to_owned();
     });
     result
@@ -272,7 +287,7 @@ fn a_redirect_is_not_followed() {
             stream.write_all(location.as_bytes()).await.unwrap();
             std::future::pending::<()>().await;
         });
-        let seen = observer().look(address, Some(OURS)).await;
+        let seen = observer().look(address, Some(OURS), unclear()).await;
         assert!(why(&seen.ready).contains("HTTP 302"), "{seen:?}");
         assert_eq!(target.requests.load(Ordering::Relaxed), 0);
     });
@@ -282,7 +297,7 @@ fn a_redirect_is_not_followed() {
 fn nobody_there_is_told_as_refused() {
     run(async {
         let refusing = Refusing::new();
-        let seen = observer().look(refusing.address(), Some(OURS)).await;
+        let seen = observer().look(refusing.address(), Some(OURS), unclear()).await;
         assert!(why(&seen.ready).contains("onnection refused"), "{seen:?}");
     });
 }
@@ -290,7 +305,7 @@ fn nobody_there_is_told_as_refused() {
 #[test]
 fn an_address_off_loopback_is_never_asked() {
     run(async {
-        let seen = observer().look("192.0.2.1:2000".parse().unwrap(), Some(OURS)).await;
+        let seen = observer().look("192.0.2.1:2000".parse().unwrap(), Some(OURS), unclear()).await;
         assert!(why(&seen.ready).contains("only loopback"), "{seen:?}");
     });
 }
@@ -303,6 +318,7 @@ fn a_real_page_gives_its_numbers() {
         version: Some("2026.8.2".into()),
         registered: Some(4),
         register_failures: None,
+        tries: Some(Tries { accepted: 4, refused: 0, unanswered: 0, dialled: None }),
         requests: Some(0),
         request_errors: Some(0),
         concurrent_requests: Some(0),
@@ -431,4 +447,22 @@ fn a_page_over_a_mebibyte_costs_the_metrics_and_nothing_else() {
 fn diag_without_connections_has_none() {
     let diag = Diag::parse(br#"{"tunnelID":"t","connectorID":"c","icmp_sources":["0.0.0.0"]}"#).unwrap();
     assert_eq!(diag, Diag { connector: "c".into(), connections: Vec::new() });
+}
+
+#[test]
+fn diag_tells_the_transport_of_what_is_up_or_was() {
+    let transport = |connections: &str| {
+        let body = format!(r#"{{"connectorID":"c","connections":[{connections}]}}"#);
+        Diag::parse(body.as_bytes()).unwrap().transport()
+    };
+    let quic = r#"{"isConnected":true,"protocol":1,"edgeAddress":"127.0.0.1"}"#;
+    let http2 = r#"{"isConnected":true,"edgeAddress":"127.0.0.2","index":1}"#;
+    let lost = r#"{"protocol":1,"edgeAddress":"127.0.0.3","index":2}"#;
+    let never = r#"{"index":3}"#;
+    assert_eq!(transport(""), None);
+    assert_eq!(transport(never), None, "what was never up shows the number of HTTP/2");
+    assert_eq!(transport(&format!("{quic},{never}")), Some(Transport::Quic));
+    assert_eq!(transport(&format!("{http2},{lost}")), Some(Transport::Http2));
+    assert_eq!(transport(&format!("{quic},{http2}")), Some(Transport::Http2), "some clients are served so");
+    assert_eq!(transport(&format!("{lost},{never}")), Some(Transport::Quic));
 }

@@ -277,7 +277,7 @@ async fn connectors(settings: &Settings, early: &Early) -> Vec<Connector> {
     };
     let mut seen = vec![];
     for one in status.connectors.iter().filter(|one| one.state != "draining").take(CONNECTORS) {
-        seen.push(network::connector(observer.clone(), one.metrics, one.connector_id.clone()).await);
+        seen.push(network::connector(observer.clone(), one.metrics, one.pid, one.connector_id.clone()).await);
     }
     seen
 }

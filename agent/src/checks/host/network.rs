@@ -2,6 +2,7 @@
 
 use super::Facts;
 use crate::checks::Found;
+use crate::connector::sockets::{Listener, Sockets};
 use crate::observe::{Observer, Page};
 use cflared_verdict::{OriginProbe, Probe, Reach, Ready};
 use std::collections::BTreeSet;
@@ -42,9 +43,13 @@ pub fn name_servers() -> Vec<String> {
     text.lines().filter_map(server).collect()
 }
 
-/// Looks at a connector whose id is `id`.
-pub async fn connector(observer: Observer, metrics: SocketAddr, id: Option<String>) -> Connector {
-    let (observation, page) = tokio::join!(observer.look(metrics, id.as_deref()), observer.metrics(metrics));
+/// Looks at a connector whose child is `pid`, and whose id is `id`.
+pub async fn connector(observer: Observer, metrics: SocketAddr, pid: Option<u32>, id: Option<String>) -> Connector {
+    let listener = async {
+        let find = move || Sockets::default().listener(metrics, pid);
+        tokio::task::spawn_blocking(find).await.unwrap_or(Listener::Unclear)
+    };
+    let (observation, page) = tokio::join!(observer.look(metrics, id.as_deref(), listener), observer.metrics(metrics));
     Connector { metrics, ready: observation.ready, page: page.ok() }
 }
 

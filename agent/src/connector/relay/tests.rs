@@ -51,6 +51,7 @@ async fn relayed(output: &[u8]) -> (Vec<String>, super::super::Seen) {
 
 async fn relayed_with_facts(output: &[u8]) -> (Vec<String>, super::super::Seen, Vec<RunFact>) {
     let (kept, seen) = (Kept::default(), Arc::new(Shared::default()));
+    seen.new_child(7, "127.0.0.1:2000".parse().unwrap(), None);
     let (sender, mut told) = mpsc::unbounded_channel();
     let complaints = Arc::new(Complaints::new(RunId(3), sender));
     let guard = tracing::subscriber::set_default(kept.clone());
@@ -108,7 +109,7 @@ async fn what_is_kept_is_bounded_and_what_is_not_is_counted() {
     assert_eq!(events.len(), 102);
     assert!(events[0].ends_with(" discarded_bytes=1032192"), "{}", &events[0][events[0].len() - 60..]);
     assert_eq!(seen.discarded_bytes, (1 << 20) - 16 * 1024);
-    assert_eq!(seen.connector_id.unwrap().to_string(), "dfbd57bc-3608-4c49-853c-a9e9f7cbcc5c");
+    assert_eq!(seen.child.unwrap().connector_id.unwrap().to_string(), "dfbd57bc-3608-4c49-853c-a9e9f7cbcc5c");
     assert_eq!(seen.last_lines.iter().map(String::as_str).collect::<Vec<_>>()[..2], ["line 80", "line 81"]);
     assert_eq!(seen.last_lines.len(), 20);
 }

@@ -33,7 +33,7 @@ fn connections_are_known_from_their_registration_to_their_end() {
     hear(&shared, &registered(1, "ord04"));
     hear(&shared, &registered(u64::MAX, "far"));
     assert_eq!(locations(&shared), [(1, "ord04".into()), (3, "iad01".into())]);
-    shared.new_child(None);
+    shared.new_child(7, "127.0.0.1:2000".parse().unwrap(), None);
     assert_eq!(locations(&shared), []);
 }
 
