@@ -170,6 +170,9 @@ pub struct Connector {
     pub connector_id: Option<String>,
     /// Its metrics server.
     pub metrics: SocketAddr,
+    /// The metrics addresses that it could not have, and who has them.
+    #[serde(default)]
+    pub metrics_taken: Vec<Taken>,
     /// `starting`, `registered`, `unregistered`, `unanswered`, `foreign`, `respawning`, `draining`.
     pub state: String,
     /// How many connections `/ready` counts.
@@ -187,6 +190,15 @@ pub struct Connector {
     /// Its registered connections, by index, as the child itself told of them.
     #[serde(default)]
     pub edges: Vec<Edge>,
+}
+
+/// A metrics address that a connector could not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The address.
+    pub address: SocketAddr,
+    /// Who has it, or what else is in the way.
+    pub by: String,
 }
 
 /// The far end of one connection.

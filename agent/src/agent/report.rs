@@ -7,6 +7,7 @@ use crate::act::autoscaling::Membership;
 use crate::act::cloudwatch::CloudWatch;
 use crate::act::prometheus::{Counts, Numbers};
 use crate::act::status::{self, Status};
+use crate::connector::ports::Taken;
 use crate::connector::{Edge, Handle};
 use crate::log::{self, Context};
 use cflared_verdict::{Confidence, Finding, Hold, Holder, Mark, Mono, Ready, Role, Run, RunId, VersionId, View};
@@ -191,6 +192,7 @@ impl Agent {
             pid: run.pid,
             connector_id: child.and_then(|child| child.connector_id).map(|id| id.to_string()),
             metrics: child.map_or(self.settings.connector.metrics[run.slot], |child| child.metrics),
+            metrics_taken: watched.map(|watched| taken(&watched.handle)).unwrap_or_default(),
             state: state(run).into(),
             connections: run.connections(),
             ha_connections: run.ha_connections,
@@ -199,6 +201,11 @@ impl Agent {
             edges: watched.map(|watched| edges(&watched.handle)).unwrap_or_default(),
         }
     }
+}
+
+fn taken(connector: &Handle) -> Vec<status::Taken> {
+    let taken = connector.taken().into_iter();
+    taken.map(|Taken { address, by }| status::Taken { address, by }).collect()
 }
 
 fn edges(connector: &Handle) -> Vec<status::Edge> {

@@ -152,6 +152,11 @@ impl Handle {
         self.seen.child()
     }
 
+    /// The metrics addresses that the last child could not have.
+    pub fn taken(&self) -> Vec<ports::Taken> {
+        self.seen.get_taken()
+    }
+
     /// Where the living child's connections end, by index, as it said itself.
     pub fn edges(&self) -> BTreeMap<u64, Edge> {
         self.seen.edges()

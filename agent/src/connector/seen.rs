@@ -101,6 +101,10 @@ impl Shared {
         self.lock().edges.clone()
     }
 
+    pub fn get_taken(&self) -> Vec<Taken> {
+        self.lock().taken.clone()
+    }
+
     pub fn crashed(&self) -> bool {
         self.lock().crashed
     }

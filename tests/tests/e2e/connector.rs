@@ -135,7 +135,7 @@ async fn a_frozen_child_is_replaced_after_restart_after() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn another_connector_on_our_port_is_named_and_never_taken_for_ours() -> anyhow::Result<()> {
+async fn a_stranger_on_our_port_is_named_and_another_port_is_used() -> anyhow::Result<()> {
     let (world, mut host) = World::with_host().await?;
     host.set("verdict.condemn_after", "60s");
     let (config, credentials) = (host.directory().join("squatter.yml"), host.directory().join("squatter.json"));
@@ -148,38 +148,56 @@ async fn another_connector_on_our_port_is_named_and_never_taken_for_ours() -> an
     let mut squatter = squatter.stderr(std::process::Stdio::null()).kill_on_drop(true).spawn()?;
     let registered = world.edge.wait_registered(TUNNEL, Duration::from_secs(20), |now| now.connections == 4).await;
     registered.map_err(|now| anyhow::anyhow!("{now:?}"))?;
-    let foreign = world.edge.snapshot().connections[0].who.connector.clone();
-
     let mut agent = host.start()?;
-    let names = |status: &serde_json::Value| {
-        status["connectors"][0]["state"] == "foreign" && status["health"]["why"].to_string().contains(&foreign)
-    };
-    let status = agent.wait_status("the other one to be named", names).await?;
-    assert!(status["health"]["why"].to_string().contains("stop it"));
-    agent.wait_health("broken").await?;
-    agent.wait_notice("READY=1").await?;
-    assert_eq!(lines_with(&agent, "→ registered"), 0);
-    let replicas = world.aws.datapoints();
-    let replicas = replicas.iter().filter(|point| point.metric == "cflared_replica_count_per_tunnel");
-    assert!(replicas.clone().count() > 0);
-    assert!(replicas.clone().all(|point| point.value == 0.0));
-    squatter.kill().await?;
     registered_pid(&mut agent, None).await?;
-    agent.wait_health("registered").await?;
+    let status = agent.wait_health("registered").await?;
+    let connector = &status["connectors"][0];
+    assert_eq!(connector["metrics"], host.metrics[1].to_string(), "{connector:#}");
+    let taken = &connector["metrics_taken"][0];
+    assert_eq!(taken["address"], host.metrics[0].to_string());
+    let pid = squatter.id().context("it runs")?;
+    assert!(taken["by"].to_string().contains(&format!("(pid {pid}, uid ")), "{taken:#}");
+    let line = agent.wait_log("metrics port taken").await?;
+    assert!(line.json.to_string().contains(&pid.to_string()), "{}", line.json);
+
+    // A successor has neither address, and takes over all the same.
+    world.edge.accept_any_secret(TUNNEL);
+    let version = world.aws.put_secret(SECRET, &Payload::numbered(2).text());
+    let serves = |status: &serde_json::Value| {
+        let connectors = status["connectors"].as_array();
+        status["installed"]["version"] == version.as_str() && connectors.is_some_and(|all| all.len() == 1)
+    };
+    let status = agent.wait_status("the new version to serve alone", serves).await?;
+    let metrics = status["connectors"][0]["metrics"].to_string();
+    assert!(host.metrics.iter().all(|address| !metrics.contains(&address.to_string())), "{metrics}");
+
+    // The stranger goes, and the next connector is where it was meant to be.
+    squatter.kill().await?;
+    let version = world.aws.put_secret(SECRET, &Payload::numbered(3).text());
+    let serves = |status: &serde_json::Value| {
+        let connectors = status["connectors"].as_array();
+        status["installed"]["version"] == version.as_str() && connectors.is_some_and(|all| all.len() == 1)
+    };
+    let status = agent.wait_status("the third version to serve alone", serves).await?;
+    let metrics = status["connectors"][0]["metrics"].to_string();
+    assert!(host.metrics.iter().any(|address| metrics.contains(&address.to_string())), "{metrics}");
+    assert_eq!(status["connectors"][0]["metrics_taken"], serde_json::json!([]));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_living_child_is_not_registered_while_another_answers_in_its_place() -> anyhow::Result<()> {
+async fn a_child_is_ours_by_its_socket_whatever_it_calls_itself() -> anyhow::Result<()> {
     let (world, host) = World::with_host().await?;
     let mut agent = host.start()?;
     let ours = registered_pid(&mut agent, None).await?;
-    let foreign = "00000000-1111-4222-8333-444444444444";
-    world.edge.order(&Scope::default(), &Order::ForeignId { connector: foreign.into() });
-    let status = agent.wait_health("broken").await?;
-    assert!(status["health"]["why"].to_string().contains(foreign), "{status:#}");
-    assert_eq!(status["connectors"][0]["connections"], 0);
-    assert_eq!(agent.connector_pid(), Some(ours));
+    let other = "00000000-1111-4222-8333-444444444444";
+    world.edge.order(&Scope::default(), &Order::ForeignId { connector: other.into() });
+    // Each look counts: it is a look after the order that must find it registered.
+    let looks = agent.status()["written_at"].clone();
+    let later = |status: &serde_json::Value| status["written_at"] != looks;
+    let status = agent.wait_status("a later look", later).await?;
+    assert_eq!((status["health"]["state"].as_str(), agent.connector_pid()), (Some("registered"), Some(ours)));
+    assert_eq!(lines_with(&agent, "→ broken"), 0);
     Ok(())
 }
 

@@ -41,6 +41,7 @@ fn status(written_at: u64) -> Status {
             pid: Some(43),
             connector_id: Some("dfbd57bc-3608-4c49-853c-a9e9f7cbcc5c".into()),
             metrics: "127.0.0.1:2000".parse().unwrap(),
+            metrics_taken: vec![],
             state: "registered".into(),
             connections: 4,
             ha_connections: Some(4),

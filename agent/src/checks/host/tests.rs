@@ -65,6 +65,7 @@ fn well_status() -> Status {
             pid: Some(CHILD),
             connector_id: Some("dfbd57bc".into()),
             metrics: "127.0.0.1:2000".parse().unwrap(),
+            metrics_taken: vec![],
             state: "registered".into(),
             connections: 4,
             ha_connections: Some(4),

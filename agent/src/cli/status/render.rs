@@ -1,7 +1,7 @@
 //! The status as a person reads it: one screen, what is wrong first.
 
 use super::Judged;
-use crate::act::status::{AutoScaling, Blame, Changing, CloudWatch, Connector, Edge, Hold, Installed, Status};
+use crate::act::status::{AutoScaling, Blame, Changing, CloudWatch, Connector, Edge, Hold, Installed, Status, Taken};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
@@ -96,8 +96,13 @@ fn connector_lines(text: &mut String, connector: &Connector, read: Option<&str>)
     let pid = connector.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
     line(text, "connector", &format!("{}{connections}{version}{pid}", connector.state));
     line(text, "", &format!("runs generation {}, {}", connector.generation, from(&connector.secret_version, read)));
-    if let Some(id) = &connector.connector_id {
-        line(text, "", &format!("id {id}, metrics on {}", connector.metrics));
+    match &connector.connector_id {
+        Some(id) => line(text, "", &format!("id {id}, metrics on {}", connector.metrics)),
+        None if connector.connections > 0 => line(text, "", &format!("metrics on {}", connector.metrics)),
+        None => {}
+    }
+    for Taken { address, by } in &connector.metrics_taken {
+        line(text, "", &format!("not on {address}: {by} has that port"));
     }
     edge_lines(text, &connector.edges);
     if let Some(attempts @ 1..) = connector.ha_connections.filter(|_| connector.connections == 0) {
