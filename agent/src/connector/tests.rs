@@ -54,7 +54,7 @@ fn run_with(body: &str, change: impl FnOnce(&mut Spec)) -> Run {
     let mut spec = spec(&dir.script(body), &ports);
     change(&mut spec);
     let (sender, facts) = mpsc::unbounded_channel();
-    Run { dir, ports: ports, facts, handle: start(spec, sender) }
+    Run { dir, ports, facts, handle: start(spec, sender) }
 }
 
 fn run(body: &str) -> Run {
@@ -307,7 +307,7 @@ async fn each_child_gets_a_port_that_is_free() {
     let stranger = std::net::TcpListener::bind(first).unwrap();
     spec.respawn.first = Duration::from_secs(3600);
     let (sender, facts) = mpsc::unbounded_channel();
-    let mut run = Run { dir, ports: ports, facts, handle: start(spec, sender) };
+    let mut run = Run { dir, ports, facts, handle: start(spec, sender) };
     run.spawned().await;
     assert_eq!(run.handle.child().unwrap().metrics, second);
     assert_eq!(run.handle.seen().taken[0].address, first);
@@ -436,7 +436,7 @@ async fn a_missing_program_is_tried_again_until_it_is_there() {
     let (sender, facts) = mpsc::unbounded_channel();
     let ports = [Refusing::new(), Refusing::new()];
     let handle = start(spec(&dir.join("cloudflared"), &ports), sender);
-    let mut run = Run { dir, ports: ports, facts, handle };
+    let mut run = Run { dir, ports, facts, handle };
     let RunFact::NotSpawned { why, respawn_in } = run.fact().await else { panic!("spawned") };
     assert!(why.contains("there is no such file; install cloudflared there"), "{why}");
     assert!(respawn_in.unwrap() >= Duration::from_millis(10));
