@@ -353,7 +353,7 @@ impl Agent {
     /// How often a connector is looked at, when it is not young.
     fn look_interval(&self) -> Duration {
         let interval = self.settings.observe.interval;
-        if self.verdict.looks_closely() { interval.min(CLOSELY) } else { interval }
+        if self.verdict.looks_closely(self.clock.mono()) { interval.min(CLOSELY) } else { interval }
     }
 
     // ---- what is due
@@ -412,7 +412,7 @@ impl Agent {
         for (id, order) in orders {
             self.execute(id, order);
         }
-        if self.verdict.looks_closely() {
+        if self.verdict.looks_closely(now) {
             self.connectors.values_mut().for_each(|connector| connector.hurry(now + CLOSELY));
         }
         decisions.iter().for_each(announce);
