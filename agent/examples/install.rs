@@ -7,7 +7,7 @@
 #![allow(clippy::print_stderr, reason = "it is a program")]
 
 use anyhow::Context as _;
-use cflared_agent::bundle::{Bundle, Found, Made, Store};
+use cflared_agent::bundle::{Bundle, Found, Made, Policy, Store};
 use cflared_agent::secret::payload::Payload;
 use cflared_verdict::VersionId;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ fn install() -> anyhow::Result<()> {
     let serves = match store.installed(INSTANCE, Some(ENVIRONMENT)) {
         Found::Whole(installed) if installed.version == payload.version => installed.generation,
         _ => {
-            let bundle = Bundle::check(payload, &dir)?;
+            let bundle = Bundle::check(payload, &Policy { config_dir: dir.clone(), ..Policy::default() })?;
             let now = UNIX_EPOCH + Duration::from_secs(version * 86_400);
             let staged = locked.stage(&bundle, Made { instance: INSTANCE, environment: ENVIRONMENT, now })?;
             locked.publish(staged)?.generation

@@ -30,7 +30,7 @@ use crate::act::state::{self, State, StateFile};
 use crate::act::status::Publisher;
 use crate::act::writer::{self, STATE_FILE, Writer};
 use crate::connector::Ports;
-use crate::identity::{Aws, Metadata, Network, NoticeReader};
+use crate::identity::{Aws, Metadata, Network, NoticeReader, Resolver};
 use crate::observe::Observer;
 use crate::probe::{Allowance, Edges, Prober};
 use crate::secret::payload::Payload;
@@ -158,6 +158,8 @@ struct Agent {
     observer: Arc<Observer>,
     ports: Ports,
     prober: Prober,
+    /// Looks up the hosts of a new bundle's rules.
+    resolver: Resolver,
     streams: Allowance,
     metadata: Metadata,
     notices: NoticeReader,
@@ -225,6 +227,7 @@ impl Agent {
             counts: Counts::default(),
             observer: Arc::new(Observer::new(settings.observe.timeout)?),
             ports: Ports::new(settings.connector.metrics),
+            resolver: network.resolver.clone(),
             prober: Prober::new(&network.resolver, Edges::of_arguments(&settings.connector.extra_args)),
             streams: Allowance::new(now),
             notices: NoticeReader::new(metadata.clone()),

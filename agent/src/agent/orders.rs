@@ -3,7 +3,7 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::autoscaling::{Health, Membership};
-use crate::bundle::{self, Intake, Locked, Service, Taken, Writer};
+use crate::bundle::{self, Intake, Locked, Policy, Service, Taken, Writer};
 use crate::connector::{self, Manner, Restarted, respawn};
 use crate::identity::{self, Environment};
 use crate::probe::Streams;
@@ -179,6 +179,8 @@ impl Agent {
             environment: environment.as_str().into(),
             now: self.clock.wall(),
             binary: self.settings.connector.binary.clone(),
+            policy: Policy::of(&self.settings),
+            resolver: self.resolver.clone(),
         };
         self.spawn(id, DISK, order, async move {
             let Taken { installed, equivalent } = intake.take(payload).await.map_err(Failure::from)?;

@@ -1,5 +1,7 @@
 //! The rules of a bundle, each as the error of breaking it.
 
+use super::policy::Forbidden;
+use super::service::USER_INFO;
 use crate::secret::payload::FieldsError;
 use std::path::PathBuf;
 use uuid::Uuid;
@@ -11,10 +13,9 @@ pub enum RuleBroken {
     /// The credentials are not an object with the three keys, each spelled and typed as cloudflared writes it.
     #[error("credentials_json cannot be used: {0}; store the file that `cloudflared tunnel create` wrote, unchanged")]
     Credentials(FieldsError),
-    /// `TunnelID` is not a UUID in its canonical form.
+    /// `TunnelID` is not a UUID.
     #[error(
-        "TunnelID in credentials_json is not a UUID in lower case with hyphens; store the file that `cloudflared tunnel \
-         create` wrote, unchanged"
+        "TunnelID in credentials_json is not a UUID; store the file that `cloudflared tunnel create` wrote, unchanged"
     )]
     TunnelIdNotUuid,
     /// `TunnelSecret` is not base64.
@@ -74,21 +75,19 @@ pub enum RuleBroken {
         /// Where the mapping is, from 1.
         line: usize,
     },
-    /// The config has a key that is not text.
-    #[error("config_yaml has a key that is not text, near line {line}; correct it, or put it in quotes")]
+    /// The config has a key that is a list or a mapping.
+    #[error("config_yaml has a key that is a list or a mapping, near line {line}; correct it")]
     ConfigKeyNotText {
         /// Where, from 1.
         line: usize,
     },
-    /// The config uses a YAML tag.
+    /// The config uses a YAML tag, by which cloudflared may read another value than the one that was checked: `!!binary` is
+    /// decoded.
     #[error("config_yaml uses a YAML tag (`!name`) near line {line}; remove it")]
     ConfigTag {
         /// Where, from 1.
         line: usize,
     },
-    /// The config is more than one YAML document; cloudflared reads only the first.
-    #[error("config_yaml holds more than one YAML document; remove the `---` and what does not belong")]
-    ConfigManyDocuments,
     /// The config is YAML, and not a mapping.
     #[error("config_yaml holds {found}, not a mapping with `tunnel:` and `ingress:`; store cloudflared's config.yml")]
     ConfigNotMapping {
@@ -113,8 +112,8 @@ pub enum RuleBroken {
         /// The credentials' tunnel.
         expected: Uuid,
     },
-    /// The config's `tunnel:` is a name, or a UUID in another form.
-    #[error("`tunnel:` in config_yaml is not a UUID in lower case with hyphens; write `tunnel: {expected}`")]
+    /// The config's `tunnel:` is a name.
+    #[error("`tunnel:` in config_yaml is not a UUID; write `tunnel: {expected}`")]
     TunnelNotUuid {
         /// The credentials' tunnel.
         expected: Uuid,
@@ -156,6 +155,32 @@ pub enum RuleBroken {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// An ingress rule's service would harm this host.
+    #[error("the service of ingress rule {rule} in config_yaml {why}")]
+    TargetForbidden {
+        /// The rule's number, from 1.
+        rule: usize,
+        /// Why.
+        why: Forbidden,
+    },
+    /// A host name of the rules leads to where nothing may be served from.
+    #[error("the host of {service} in config_yaml resolves to {address}, which {why}")]
+    NameForbidden {
+        /// The service.
+        service: String,
+        /// The address.
+        address: std::net::IpAddr,
+        /// Why.
+        why: Forbidden,
+    },
+    /// A top-level key is none that a secret may use.
+    #[error("`{key}` in config_yaml {why}; remove it, or allow it with `secret.allow` in the agent's settings")]
+    KeyNotAllowed {
+        /// The key.
+        key: String,
+        /// Why.
+        why: &'static str,
+    },
 }
 
 /// Where a key is, for a message.
@@ -180,7 +205,6 @@ impl RuleBroken {
             Self::ConfigKeyTwice { .. } => "config_key_twice",
             Self::ConfigKeyNotText { .. } => "config_key_not_text",
             Self::ConfigTag { .. } => "config_tag",
-            Self::ConfigManyDocuments => "config_many_documents",
             Self::ConfigNotMapping { .. } => "config_not_mapping",
             Self::ConfigWrongType { .. } => "config_wrong_type",
             Self::TunnelMissing { .. } => "tunnel_missing",
@@ -189,7 +213,10 @@ impl RuleBroken {
             Self::CredentialsFileElsewhere { .. } => "credentials_file_elsewhere",
             Self::IngressMissing => "ingress_missing",
             Self::NoCatchAll => "no_catch_all",
+            Self::ServiceInvalid { why: USER_INFO, .. } => "service_user_info",
             Self::ServiceInvalid { .. } => "service_invalid",
+            Self::TargetForbidden { .. } | Self::NameForbidden { .. } => "target_forbidden",
+            Self::KeyNotAllowed { .. } => "key_not_allowed",
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The whole way of a payload into the store: checked, staged, held against cloudflared's own rules, published.
 
+use super::Service;
 use super::equivalence;
-use super::{Bundle, Error, Found, Made, RuleBroken, Writer};
+use super::{Bundle, Error, Found, Made, Policy, RuleBroken, Writer};
 use crate::cloudflared::{self, ValidateError};
+use crate::identity::Resolver;
 use crate::secret::Payload;
 use cflared_verdict::{Failure, FailureKind, Installed};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::task::JoinSet;
 
 /// How long cloudflared's own check may take; it takes some 50 ms.
 const VALIDATE: Duration = Duration::from_secs(10);
@@ -25,6 +28,10 @@ pub struct Intake {
     pub now: SystemTime,
     /// cloudflared, which is asked about the ingress rules.
     pub binary: PathBuf,
+    /// What the host forbids.
+    pub policy: Policy,
+    /// Looks up the hosts of the rules.
+    pub resolver: Resolver,
 }
 
 /// What came of a payload.
@@ -75,10 +82,11 @@ impl Intake {
     /// # Errors
     /// It breaks a rule, the file system refused, or cloudflared did.
     pub async fn take(self, payload: Payload) -> Result<Taken, NotTaken> {
-        let Self { store, instance, environment, now, binary } = self;
+        let Self { store, instance, environment, now, binary, policy, resolver } = self;
         let staging = store.clone();
+        let bundle = Bundle::check(payload, &policy)?;
+        names(&bundle, &policy, &resolver).await?;
         let (staged, equivalent) = tokio::task::spawn_blocking(move || {
-            let bundle = Bundle::check(payload, staging.store().dir())?;
             let made = Made { instance: &instance, environment: &environment, now };
             let serves = match staging.store().installed(&instance, Some(&environment)) {
                 Found::Whole(installed) => staging.store().parts(&installed).ok(),
@@ -92,4 +100,33 @@ impl Intake {
         let installed = tokio::task::spawn_blocking(move || store.with(|store| store.publish(staged))).await??;
         Ok(Taken { installed, equivalent })
     }
+}
+
+/// How long one name may take. A name that is not known now is no reason to refuse a bundle.
+const NAME: Duration = Duration::from_secs(2);
+/// How many names are looked up.
+const NAMES: usize = 100;
+
+/// Looks the hosts of the rules up, side by side, and holds what they resolve to against the policy.
+async fn names(bundle: &Bundle, policy: &Policy, resolver: &Resolver) -> Result<(), RuleBroken> {
+    let resolver = resolver.afresh(NAME);
+    let mut looking = JoinSet::new();
+    let origins = bundle.services().iter().filter_map(|service| match service {
+        Service::Network(origin) if origin.address().is_none() => Some(origin.clone()),
+        Service::Network(_) | Service::Socket { .. } | Service::Answer(_) | Service::Proxy(_) => None,
+    });
+    for origin in origins.take(NAMES) {
+        let resolver = resolver.clone();
+        looking.spawn(async move { (resolver.lookup(&origin.host).await.unwrap_or_default(), origin) });
+    }
+    while let Some(looked) = looking.join_next().await {
+        // A look-up that was cut has found nothing.
+        let Ok((addresses, origin)) = looked else { continue };
+        for address in addresses {
+            if let Some(why) = policy.forbids_address(address, origin.port) {
+                return Err(RuleBroken::NameForbidden { service: origin.to_string(), address, why });
+            }
+        }
+    }
+    Ok(())
 }

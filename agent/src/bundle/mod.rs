@@ -14,6 +14,7 @@ mod install;
 mod intake;
 mod lock;
 mod meta;
+mod policy;
 mod rules;
 mod service;
 mod store;
@@ -26,8 +27,9 @@ pub use install::{Made, Staged};
 pub use intake::{Intake, NotTaken, Taken};
 pub use lock::Locked;
 pub use meta::Meta;
+pub use policy::{Forbidden, Policy};
 pub use rules::Bundle;
-pub use service::{Origin, Rule, Service};
+pub use service::{Origin, Proxy, Rule, Service};
 pub use store::{Found, Store, setting};
 pub use writer::Writer;
 

@@ -1,6 +1,7 @@
 //! The checks that need nothing but the payload.
 
 use super::broken::RuleBroken;
+use super::policy::Policy;
 use super::service::{Rule, Service};
 use super::yaml::{self, Node};
 use crate::secret::payload::fields::Fields;
@@ -8,7 +9,6 @@ use crate::secret::payload::{Payload, SecretText};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cflared_verdict::VersionId;
-use std::path::Path;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -24,19 +24,26 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Holds the payload against the rules. `config_dir` is where the bundle will be installed.
+    /// Holds the payload against the rules, and against what the host's `policy` forbids.
     ///
     /// # Errors
     /// The first rule that is broken: first those of the credentials, then those of the config.
-    pub fn check(payload: Payload, config_dir: &Path) -> Result<Self, RuleBroken> {
+    pub fn check(payload: Payload, policy: &Policy) -> Result<Self, RuleBroken> {
         let tunnel = credentials(payload.credentials_json.expose())?;
         let config = yaml::parse(payload.config_yaml.expose())?;
         if !matches!(config, Node::Map(_)) {
             return Err(RuleBroken::ConfigNotMapping { found: config.kind() });
         }
         same_tunnel(&config, tunnel)?;
-        credentials_file(&config, &config_dir.join(format!("{tunnel}.json")))?;
-        let services = services(ingress(&config)?);
+        credentials_file(&config, &policy.config_dir.join(format!("{tunnel}.json")))?;
+        policy.check_keys(&config)?;
+        let rules = ingress(&config)?;
+        for (number, rule) in (1..).zip(&rules) {
+            if let Some(why) = policy.forbids(&rule.service) {
+                return Err(RuleBroken::TargetForbidden { rule: number, why });
+            }
+        }
+        let services = services(rules);
         Ok(Self { payload, tunnel, services })
     }
 
@@ -72,8 +79,10 @@ fn credentials(text: &str) -> Result<Uuid, RuleBroken> {
     let mut fields = fields.map_err(RuleBroken::Credentials)?;
     let mut take = |key| fields.take(key).map_err(RuleBroken::Credentials);
     take("AccountTag")?;
-    let tunnel = canonical_uuid(&take("TunnelID")?).ok_or(RuleBroken::TunnelIdNotUuid)?;
+    let tunnel = Uuid::try_parse(&take("TunnelID")?).map_err(|_| RuleBroken::TunnelIdNotUuid)?;
     let secret = take("TunnelSecret")?;
+    // Go's reader passes over line ends in base64.
+    let secret = Zeroizing::new(secret.replace(['\r', '\n'], ""));
     let secret = Zeroizing::new(STANDARD.decode(&*secret).map_err(|_| RuleBroken::TunnelSecretNotBase64)?);
     match secret.len() {
         TUNNEL_SECRET_BYTES.. => Ok(tunnel),
@@ -81,23 +90,18 @@ fn credentials(text: &str) -> Result<Uuid, RuleBroken> {
     }
 }
 
-/// The UUID, if the text is one in the form that file names and Cloudflare's dashboard use.
-fn canonical_uuid(text: &str) -> Option<Uuid> {
-    Uuid::try_parse(text).ok().filter(|uuid| uuid.to_string() == text)
-}
-
 fn same_tunnel(config: &Node, credentials: Uuid) -> Result<(), RuleBroken> {
     let named = text(config, "tunnel", None)?.ok_or(RuleBroken::TunnelMissing { expected: credentials })?;
-    match canonical_uuid(named) {
-        Some(config) if config == credentials => Ok(()),
-        Some(config) => Err(RuleBroken::TunnelIdDiffers { config, credentials }),
-        None => Err(RuleBroken::TunnelNotUuid { expected: credentials }),
+    match Uuid::try_parse(named) {
+        Ok(config) if config == credentials => Ok(()),
+        Ok(config) => Err(RuleBroken::TunnelIdDiffers { config, credentials }),
+        Err(_) => Err(RuleBroken::TunnelNotUuid { expected: credentials }),
     }
 }
 
-fn credentials_file(config: &Node, expected: &Path) -> Result<(), RuleBroken> {
+fn credentials_file(config: &Node, expected: &std::path::Path) -> Result<(), RuleBroken> {
     match text(config, "credentials-file", None)? {
-        Some(named) if Path::new(named) != expected => {
+        Some(named) if std::path::Path::new(named) != expected => {
             Err(RuleBroken::CredentialsFileElsewhere { expected: expected.into() })
         }
         _ => Ok(()),
@@ -123,24 +127,27 @@ pub(super) fn ingress(config: &Node) -> Result<Vec<Rule>, RuleBroken> {
         Some(other) => return Err(wrong_type("ingress", None, other, "a list of rules")),
     };
     let (last, _) = rules.split_last().ok_or(RuleBroken::IngressMissing)?;
-    let read = (1..).zip(rules).map(|(number, rule)| ingress_rule(number, rule)).collect::<Result<_, _>>()?;
+    let defaults = config.get("originRequest");
+    let read = (1..).zip(rules).map(|(number, rule)| ingress_rule(number, rule, defaults)).collect::<Result<_, _>>()?;
     if is_catch_all(last, rules.len())? { Ok(read) } else { Err(RuleBroken::NoCatchAll) }
 }
 
-fn ingress_rule(number: usize, rule: &Node) -> Result<Rule, RuleBroken> {
+/// Reads a rule, whose own `originRequest` comes before that of the whole config.
+fn ingress_rule(number: usize, rule: &Node, defaults: Option<&Node>) -> Result<Rule, RuleBroken> {
     if !matches!(rule, Node::Map(_)) {
         return Err(wrong_type("ingress", Some(number), rule, "a mapping with `service:`"));
     }
     let service = text(rule, "service", Some(number))?.unwrap_or_default();
-    let service = Service::parse(service).map_err(|why| RuleBroken::ServiceInvalid { rule: number, why })?;
-    // cloudflared takes a number for text here.
-    let matched = |key| match rule.get(key) {
-        Some(Node::Text(text) | Node::Other(_, text)) => text.as_str(),
-        _ => "",
+    let read = Service::parse(service);
+    let service = match Policy::proxy(rule.get("originRequest")).or_else(|| Policy::proxy(defaults)) {
+        // With it a service need not be there, and one that answers by itself still does.
+        Some(proxy) if !matches!(read, Ok(Service::Answer(_))) => Service::Proxy(proxy),
+        Some(_) | None => read.map_err(|why| RuleBroken::ServiceInvalid { rule: number, why })?,
     };
-    // As it sees it, `*` is no hostname at all.
-    let hostname = Some(matched("hostname")).filter(|hostname| *hostname != "*").unwrap_or_default();
-    Ok(Rule { hostname: hostname.to_lowercase(), path: matched("path").into(), service })
+    let matched = |key| text(rule, key, Some(number)).map(Option::unwrap_or_default);
+    // As cloudflared sees it, `*` is no hostname at all.
+    let hostname = Some(matched("hostname")?).filter(|hostname| *hostname != "*").unwrap_or_default();
+    Ok(Rule { hostname: hostname.to_lowercase(), path: matched("path")?.into(), service })
 }
 
 /// Whether the rule matches every request, as cloudflared sees it: no path, and no hostname or `*`.
@@ -154,7 +161,8 @@ fn is_catch_all(rule: &Node, number: usize) -> Result<bool, RuleBroken> {
 fn text<'n>(map: &'n Node, key: &'static str, rule: Option<usize>) -> Result<Option<&'n str>, RuleBroken> {
     match map.get(key) {
         None | Some(Node::Null) => Ok(None),
-        Some(Node::Text(text)) => Ok(Some(text)),
+        // cloudflared takes a number or a truth value for text.
+        Some(Node::Text(text) | Node::Other(_, text)) => Ok(Some(text)),
         Some(other) => Err(wrong_type(key, rule, other, "text")),
     }
 }

@@ -1,3 +1,4 @@
+mod differential;
 mod equivalence;
 mod rules;
 mod store;

@@ -58,22 +58,33 @@ impl Node {
     }
 }
 
-/// Reads `text`, which must be one document.
+impl Node {
+    /// The keys of a mapping, and those that the key `<<` merges into it; a key may come twice.
+    pub fn keys(&self) -> Vec<&str> {
+        match self {
+            Self::Map(entries) => entries
+                .iter()
+                .flat_map(|(key, value)| if key == "<<" { value.keys() } else { vec![key.as_str()] })
+                .collect(),
+            Self::List(merged) => merged.iter().flat_map(Self::keys).collect(),
+            Self::Null | Self::Text(_) | Self::Other(..) => vec![],
+        }
+    }
+}
+
+/// Reads the first document of `text`, which is all that cloudflared reads.
 pub fn parse(text: &str) -> Result<Node, RuleBroken> {
     // Editors put it there, cloudflared ignores it, and the reader takes it for a document.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     control_characters(text)?;
+    tags(text)?;
     open_brackets(text)?;
     let bounds = Bounds { nodes: Cell::new(MAX_NODES), text: Cell::new(MAX_TEXT), problem: Cell::new(None) };
     let mut documents = serde_yaml::Deserializer::from_str(text);
     let Some(document) = documents.next() else { return Ok(Node::Null) };
-    let node = Reader { bounds: &bounds, depth: 0 }
+    Reader { bounds: &bounds, depth: 0 }
         .deserialize(document)
-        .map_err(|error| explain(text, bounds.problem.get(), &error))?;
-    match documents.next() {
-        None => Ok(node),
-        Some(_) => Err(RuleBroken::ConfigManyDocuments),
-    }
+        .map_err(|error| explain(text, bounds.problem.get(), &error))
 }
 
 /// Refuses what YAML does not allow (YAML 1.2, 5.1 "Character Set"): the reader tells no position of it.
@@ -82,6 +93,22 @@ fn control_characters(text: &str) -> Result<(), RuleBroken> {
         let bad = |c: char| c.is_control() && !matches!(c, '\t' | '\r' | '\u{85}');
         if let Some(column) = line.chars().position(bad) {
             return Err(RuleBroken::ConfigControlCharacter { line: index + 1, column: column + 1 });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses tags of YAML's own (`!!binary`), which the reader passes over while cloudflared's decodes by them: what was checked
+/// would not be what is used. It knows neither quotes nor comments, so `!!` at the beginning of a word is refused there as well.
+fn tags(text: &str) -> Result<(), RuleBroken> {
+    let begins_tag = |line: &str, at: usize| {
+        let before = line[..at].chars().next_back();
+        let after = &line[at + 1..];
+        before.is_none_or(|c| c.is_whitespace() || "[{,:?-".contains(c)) && after.starts_with(['!', '<'])
+    };
+    for (index, line) in text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).enumerate() {
+        if line.starts_with("%TAG") || line.match_indices('!').any(|(at, _)| begins_tag(line, at)) {
+            return Err(RuleBroken::ConfigTag { line: index + 1 });
         }
     }
     Ok(())
@@ -249,7 +276,12 @@ impl<'de> Visitor<'de> for Reader<'_> {
         let mut entries = Vec::new();
         let mut keys = std::collections::HashSet::new();
         while let Some(key) = map.next_key_seed(below)? {
-            let Node::Text(key) = key else { return Err(self.bounds.stop(Problem::KeyNotText)) };
+            let key = match key {
+                // cloudflared takes a number or a truth value for text.
+                Node::Text(key) | Node::Other(_, key) => key,
+                Node::Null => String::new(),
+                Node::List(_) | Node::Map(_) => return Err(self.bounds.stop(Problem::KeyNotText)),
+            };
             if !keys.insert(key.clone()) {
                 return Err(self.bounds.stop(Problem::KeyTwice));
             }

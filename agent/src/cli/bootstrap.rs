@@ -3,8 +3,8 @@
 use super::owner::become_owner;
 use super::{Exit, complain, say};
 use crate::agent::Clock;
-use crate::bundle::{Found, Intake, NotTaken, Store, Writer};
-use crate::identity::{self, Aws, Discovered, Environment, Metadata, Network};
+use crate::bundle::{Found, Intake, NotTaken, Policy, Store, Writer};
+use crate::identity::{self, Aws, Discovered, Environment, Metadata, Network, Resolver};
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
 use crate::settings::Settings;
@@ -75,6 +75,7 @@ async fn bootstrap(settings: Settings, limit: Duration) -> Result<Outcome, Faile
     let deadline = clock.mono() + limit;
     let network = Network::from_env().map_err(misconfigured)?;
     let metadata = Metadata::from_env(&network.resolver).map_err(misconfigured)?;
+    let resolver = network.resolver.clone();
     let aws = Aws::new(&settings.aws, &metadata, network).map_err(misconfigured)?;
     // A directory that cannot be used is told before anything is asked for.
     let store = Store::open(&settings.paths.config_dir).map_err(try_again)?;
@@ -107,7 +108,7 @@ async fn bootstrap(settings: Settings, limit: Duration) -> Result<Outcome, Faile
         (Read::New(payload), _) => {
             let version = payload.version.clone();
             let refused = |text| misconfigured(format!("failed to use the secret {name}, version {version}: {text}"));
-            install(settings, store, discovered, payload, clock).await.map_err(|failure| match failure {
+            install(settings, store, discovered, payload, resolver, clock).await.map_err(|failure| match failure {
                 Failure { kind: FailureKind::Invalid, text } => refused(text),
                 Failure { text, .. } => try_again(text),
             })
@@ -160,6 +161,7 @@ async fn install(
     store: Store,
     discovered: Discovered,
     payload: Payload,
+    resolver: Resolver,
     clock: Clock,
 ) -> Result<Outcome, Failure> {
     let store = Arc::new(Writer::new(store));
@@ -169,6 +171,8 @@ async fn install(
         instance: instance.id.as_str().into(),
         environment: Environment::as_str(&environment).into(),
         now: clock.wall(),
+        policy: Policy::of(&settings),
+        resolver,
         binary: settings.connector.binary,
     };
     let installed = intake.take(payload).await?.installed;

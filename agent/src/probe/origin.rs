@@ -44,12 +44,15 @@ async fn one(resolver: Resolver, service: Service, streams: Streams) -> OriginPr
         }
         Service::Network(origin) => network(resolver, origin).await,
         Service::Socket { path, .. } => socket(path).await,
-        Service::NoAddress(_) => untried("it has no address of its own"),
+        Service::Answer(_) | Service::Proxy(_) => untried("it has no address of its own"),
     };
     OriginProbe { service: name, probe: probe(tried.reach, &tried.said) }
 }
 
 async fn network(resolver: Resolver, origin: Origin) -> Try {
+    let Some(port) = origin.port else {
+        return Try::failed("no port that cloudflared could dial; write it behind the host");
+    };
     let addresses = match resolver.lookup(&origin.host).await {
         Ok(addresses) => addresses,
         Err(unknown) => {
@@ -62,7 +65,7 @@ async fn network(resolver: Resolver, origin: Origin) -> Try {
     let share = CONNECT / u32::try_from(addresses.len().min(ADDRESSES)).unwrap_or(1);
     let mut tries = Vec::new();
     for ip in addresses.into_iter().take(ADDRESSES) {
-        let address = SocketAddr::new(ip, origin.port);
+        let address = SocketAddr::new(ip, port);
         let mut tried = connect(address, share, speaks_first(&origin)).await;
         tried.said = format!("{address}: {}", tried.said);
         if tried.reach == Reach::Answered {

@@ -95,7 +95,6 @@ impl PayloadError {
             Self::Fields(FieldsError::NotAnObject) => "payload_not_an_object",
             Self::Fields(FieldsError::Missing { .. }) => "payload_key_missing",
             Self::Fields(FieldsError::Twice { .. }) => "payload_key_twice",
-            Self::Fields(FieldsError::Spelling { .. }) => "payload_key_spelling",
             Self::Fields(FieldsError::NotText { .. }) => "payload_wrong_type",
             Self::Fields(FieldsError::Empty { .. }) => "payload_key_empty",
         }

@@ -64,6 +64,9 @@ pub struct Secret {
     pub name: String,
     /// How often it is looked at while all is well.
     pub poll_interval: Duration,
+    /// What its config may use that opens more of this host than its rules name: `bastion`, `socks-proxy`, `warp-routing`, or any
+    /// other top-level key.
+    pub allow: Vec<String>,
 }
 
 /// Where files go.

@@ -51,6 +51,7 @@ sections! {
         name: String = "/adventive/cloudflared/{env}".into(),
         #[serde(deserialize_with = "duration::deserialize")]
         poll_interval: Duration = 5 * MINUTE,
+        allow: Vec<String> = Vec::new(),
     }
     Paths {
         config_dir: PathBuf = "/etc/cloudflared".into(),
@@ -211,7 +212,7 @@ impl Raw {
                 hold_tag: identity.hold_tag,
                 allowed_environments: identity.allowed_environments,
             },
-            secret: super::Secret { name: secret.name, poll_interval: secret.poll_interval },
+            secret: super::Secret { name: secret.name, poll_interval: secret.poll_interval, allow: secret.allow },
             paths: super::Paths {
                 config_dir: paths.config_dir,
                 runtime_dir: paths.runtime_dir,

@@ -1,7 +1,8 @@
 use super::{SECRET, TUNNEL, config, credentials, payload};
 use crate::bundle::equivalence::{same_config, same_credentials};
-use crate::bundle::{Intake, NotTaken, Store, Taken, Writer};
+use crate::bundle::{Intake, NotTaken, Policy, Store, Taken, Writer};
 use crate::cloudflared::fake::Dir;
+use crate::identity::Resolver;
 use proptest::prelude::*;
 use std::fmt::Write;
 use std::fs;
@@ -195,6 +196,8 @@ async fn take(
         environment: "dev".into(),
         now: UNIX_EPOCH,
         binary: dir.script("exit 0"),
+        policy: Policy { config_dir: store.store().dir().to_owned(), ..Policy::default() },
+        resolver: Resolver::with_name_servers(vec![]),
     };
     intake.take(payload(version, config, credentials)).await
 }

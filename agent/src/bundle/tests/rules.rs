@@ -1,13 +1,13 @@
 #![allow(clippy::disallowed_methods, reason = "the tests measure time")]
 
 use super::{OTHER_TUNNEL, SECRET, TUNNEL, config, credentials, payload};
-use crate::bundle::{Bundle, RuleBroken};
+use crate::bundle::{Bundle, Policy, RuleBroken};
 use proptest::prelude::*;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 fn check(config: &str, credentials: &str) -> Result<Bundle, RuleBroken> {
-    Bundle::check(payload("v1", config, credentials), Path::new("/etc/cloudflared"))
+    let policy = Policy { config_dir: "/etc/cloudflared".into(), own_ports: [2000].into(), ..Policy::default() };
+    Bundle::check(payload("v1", config, credentials), &policy)
 }
 
 fn rule(config: &str, credentials: &str) -> &'static str {
@@ -57,21 +57,22 @@ fn each_rule_of_the_credentials() {
     let url_safe = "-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_8=";
     for (credentials, expected) in [
         (credentials(TUNNEL, SECRET), "none"),
-        (credentials(TUNNEL, &format!("{SECRET}\\n")), "tunnel_secret_not_base64"),
+        (credentials(TUNNEL, &format!("{SECRET}\\n")), "none"),
         (credentials(TUNNEL, SECRET.trim_end_matches('=')), "tunnel_secret_not_base64"),
         (credentials(TUNNEL, url_safe), "tunnel_secret_not_base64"),
         (credentials(TUNNEL, "not base64 at all"), "tunnel_secret_not_base64"),
         (credentials(TUNNEL, short), "tunnel_secret_short"),
         (credentials(TUNNEL, ""), "credentials_incomplete"),
-        (credentials(&TUNNEL.to_uppercase(), SECRET), "tunnel_id_not_uuid"),
-        (credentials(&TUNNEL.replace('-', ""), SECRET), "tunnel_id_not_uuid"),
-        (credentials(&format!("{{{TUNNEL}}}"), SECRET), "tunnel_id_not_uuid"),
+        (credentials(&TUNNEL.to_uppercase(), SECRET), "none"),
+        (credentials(&TUNNEL.replace('-', ""), SECRET), "none"),
+        (credentials(&format!("{{{TUNNEL}}}"), SECRET), "none"),
         (credentials("../../etc/passwd", SECRET), "tunnel_id_not_uuid"),
         (credentials("", SECRET), "credentials_incomplete"),
         (credentials(OTHER_TUNNEL, SECRET), "tunnel_id_differs"),
         (credentials(TUNNEL, SECRET).replace("made-up", " "), "credentials_incomplete"),
         (credentials(TUNNEL, SECRET).replace("AccountTag", "Account"), "credentials_incomplete"),
-        (credentials(TUNNEL, SECRET).replace("TunnelID", "tunnelID"), "credentials_malformed"),
+        (credentials(TUNNEL, SECRET).replace("TunnelID", "tunnelID"), "none"),
+        (credentials(TUNNEL, SECRET).replace('}', ",\"tunnelid\":\"x\"}"), "credentials_malformed"),
         (credentials(TUNNEL, SECRET).replace("\"made-up\"", "7"), "credentials_malformed"),
         (credentials(TUNNEL, SECRET).replace('}', ",\"TunnelID\":\"x\"}"), "credentials_malformed"),
         (credentials(TUNNEL, SECRET).replace('}', ",\"Endpoint\":\"\"}"), "none"),
@@ -90,12 +91,15 @@ fn each_rule_of_the_config() {
         (format!("\u{feff}{}", config(TUNNEL)), "none"),
         (config(TUNNEL).replace('\n', "\r\n"), "none"),
         (format!("---\n{}...\n", config(TUNNEL)), "none"),
-        (format!("unknown-key: [1, two, null]\n{}", config(TUNNEL)), "none"),
-        (format!("warp-routing: {{enabled: yes}}\n{}", config(TUNNEL)), "none"),
+        (format!("unknown-key: [1, two, null]\n{}", config(TUNNEL)), "key_not_allowed"),
+        (format!("<<: {{token: x}}\n{}", config(TUNNEL)), "key_not_allowed"),
+        (format!("token: ~\n{}", config(TUNNEL)), "none"),
+        (format!("warp-routing: {{enabled: yes}}\n{}", config(TUNNEL)), "key_not_allowed"),
+        (format!("loglevel: warn\nprotocol: http2\n{}", config(TUNNEL)), "none"),
         (config("my-tunnel"), "tunnel_not_uuid"),
-        (config(&TUNNEL.to_uppercase()), "tunnel_not_uuid"),
+        (config(&TUNNEL.to_uppercase()), "none"),
         (config(OTHER_TUNNEL), "tunnel_id_differs"),
-        (config("12345"), "config_wrong_type"),
+        (config("12345"), "tunnel_not_uuid"),
         (config("[a]"), "config_wrong_type"),
         (config(""), "tunnel_missing"),
         (config("~"), "tunnel_missing"),
@@ -111,14 +115,14 @@ fn each_rule_of_the_config() {
             "credentials_file_elsewhere",
         ),
         (format!("{}credentials-file: {TUNNEL}.json\n", config(TUNNEL)), "credentials_file_elsewhere"),
-        (format!("{}credentials-file: true\n", config(TUNNEL)), "config_wrong_type"),
+        (format!("{}credentials-file: true\n", config(TUNNEL)), "credentials_file_elsewhere"),
         (format!("tunnel: {TUNNEL}\n"), "ingress_missing"),
         (format!("tunnel: {TUNNEL}\ningress:\n"), "ingress_missing"),
         (format!("tunnel: {TUNNEL}\ningress: []\n"), "ingress_missing"),
         (format!("tunnel: {TUNNEL}\ningress: {{service: x}}\n"), "config_wrong_type"),
         (ingress("  - http_status:404\n"), "config_wrong_type"),
         (ingress("  - service: [a]\n"), "config_wrong_type"),
-        (ingress("  - service: 404\n"), "config_wrong_type"),
+        (ingress("  - service: 404\n"), "service_invalid"),
         (ingress("  - hostname: x\n"), "service_invalid"),
         (ingress("  - {hostname: x, service: 'http_status:404'}\n"), "no_catch_all"),
         (ingress("  - {path: /x, service: 'http_status:404'}\n"), "no_catch_all"),
@@ -126,7 +130,8 @@ fn each_rule_of_the_config() {
         (ingress("  - {hostname: '*', path: x, service: 'http_status:404'}\n"), "no_catch_all"),
         (ingress("  - {hostname: '*', service: 'http_status:404'}\n"), "none"),
         (ingress("  - {hostname: '', path: '', service: 'http_status:404'}\n"), "none"),
-        (ingress("  - {hostname: 7, service: 'http_status:404'}\n"), "config_wrong_type"),
+        (ingress("  - {hostname: 7, service: 'http_status:404'}\n"), "no_catch_all"),
+        (ingress("  - {hostname: [7], service: 'http_status:404'}\n"), "config_wrong_type"),
         (ingress(&format!("  - {{hostname: a, service: tpc//x}}\n{last}")), "service_invalid"),
         (ingress(&format!("  - &a {{hostname: a, service: 'tcp://x:1'}}\n  - *a\n{last}")), "none"),
         (
@@ -156,10 +161,15 @@ fn services() {
         "http_status:404",
         "hello_world",
         "hello-world",
-        "bastion",
-        "socks-proxy",
         "https://[::1]:443",
-        "http://user:made-up@x:80",
+        "ftp://x",
+        "HTPPS://x",
+        "http://x?q",
+        "http://x#f",
+        "tcp://x:99999",
+        "tcp://x:0",
+        "unix:",
+        "unix+tls:",
         "tcp://my_db.internal:3306",
     ] {
         assert_eq!(rule(&ingress(&format!("  - service: '{good}'\n")), &credentials(TUNNEL, SECRET)), "none", "{good}");
@@ -173,19 +183,12 @@ fn services() {
         "tcp://",
         "tcp://:3306",
         "tcp:x",
-        "ftp://x",
-        "htpps://x",
         "http://x/",
         "http://x/path",
-        "http://x?q",
-        "http://x#f",
+        "http://user:made-up@x:80",
         "http://x\\\\y",
         "tcp://x:port",
-        "tcp://x:99999",
-        "tcp://x:0",
         "tcp://x y:1",
-        "unix:",
-        "unix+tls:",
         "http_status:",
         "http_status:ok",
         "http_status:99",
@@ -198,6 +201,47 @@ fn services() {
     ] {
         let text = ingress(&format!("  - service: \"{bad}\"\n"));
         assert_eq!(rule(&text, &credentials(TUNNEL, SECRET)), "service_invalid", "{bad}");
+    }
+}
+
+#[test]
+fn what_opens_the_host_is_forbidden() {
+    let last = "  - service: http_status:404\n";
+    for (config, expected) in [
+        (ingress("  - service: bastion\n"), "target_forbidden"),
+        (ingress("  - service: socks-proxy\n"), "target_forbidden"),
+        (ingress("  - {service: 'tcp://x:1', originRequest: {bastionMode: true}}\n"), "target_forbidden"),
+        (ingress("  - {originRequest: {bastionMode: yes}}\n"), "target_forbidden"),
+        (ingress("  - {service: 'tcp://x:1', originRequest: {bastionMode: false}}\n"), "none"),
+        (ingress("  - {service: 'tcp://x:1', originRequest: {proxyType: socks}}\n"), "target_forbidden"),
+        (ingress("  - {service: 'tcp://x:1', originRequest: {proxyType: ''}}\n"), "none"),
+        (format!("originRequest: {{bastionMode: on}}\n{}", ingress("  - service: tcp://x:1\n")), "target_forbidden"),
+        (format!("originRequest: {{bastionMode: on}}\n{}", ingress(last)), "none"),
+        (
+            format!("originRequest: {{<<: {{bastionMode: on}}}}\n{}", ingress("  - service: tcp://x:1\n")),
+            "target_forbidden",
+        ),
+        (ingress(&format!("  - {{hostname: a, service: 'http://169.254.169.254'}}\n{last}")), "target_forbidden"),
+        (ingress(&format!("  - {{hostname: a, service: 'http://localhost:2000'}}\n{last}")), "target_forbidden"),
+        (ingress(&format!("  - {{hostname: a, service: &s 'tcp://0xa9fea9fe:80'}}\n{last}")), "target_forbidden"),
+    ] {
+        assert_eq!(rule(&config, &credentials(TUNNEL, SECRET)), expected, "{config}");
+    }
+    for key in [
+        "token",
+        "credentials-contents",
+        "logfile",
+        "pidfile",
+        "trace-output",
+        "edge",
+        "bastion",
+        "warp-routing",
+        "no-such-key",
+    ] {
+        let config = format!("{key}: x\n{}", config(TUNNEL));
+        assert_eq!(rule(&config, &credentials(TUNNEL, SECRET)), "key_not_allowed", "{key}");
+        let policy = Policy { allow: [key.to_owned()].into(), ..Policy::default() };
+        assert!(Bundle::check(payload("v1", &config, &credentials(TUNNEL, SECRET)), &policy).is_ok(), "{key}");
     }
 }
 
@@ -234,14 +278,27 @@ fn hostile_yaml_is_an_error_soon_and_no_crash() {
         ("a key twice, deep", ingress("  - {service: a, service: b}\n"), "config_key_twice"),
         ("a tab", "tunnel: x\ningress:\n\t- service: y\n".into(), "config_tab"),
         ("a tab after a space", "tunnel:\n \tx: y\n \tz: a\n".into(), "config_tab"),
-        ("two documents", format!("{}---\n{}", config(TUNNEL), config(TUNNEL)), "config_many_documents"),
-        ("a second document that is broken", format!("{}---\n[", config(TUNNEL)), "config_many_documents"),
+        ("two documents", format!("{}---\n{}", config(TUNNEL), config(TUNNEL)), "none"),
+        ("a second document that is broken", format!("{}---\n[", config(TUNNEL)), "none"),
+        ("binary", format!("{}loglevel: !!binary aW5mbw==\n", config(TUNNEL)), "config_tag"),
+        (
+            "binary, in full",
+            format!("{}loglevel: !<tag:yaml.org,2002:binary> aW5mbw==\n", config(TUNNEL)),
+            "config_tag",
+        ),
+        ("binary, in brackets", format!("tag: [!!binary aW5mbw==]\n{}", config(TUNNEL)), "config_tag"),
+        (
+            "binary, by another name",
+            format!("%TAG !x! tag:yaml.org,2002:\n---\nloglevel: !x!binary aW5mbw==\n{}", config(TUNNEL)),
+            "config_tag",
+        ),
+        ("a text with marks", format!("label: well!! done!\n{}", config(TUNNEL)), "none"),
         ("NUL", "tunnel: \0\n".into(), "config_control_character"),
         ("escape", "tunnel: \u{1b}[31m\n".into(), "config_control_character"),
         ("a list as a key", "[a]: b\n".into(), "config_key_not_text"),
-        ("a number as a key", "1: b\n".into(), "config_key_not_text"),
+        ("a number as a key", "1: b\n".into(), "tunnel_missing"),
         ("a tag", "a: !exec rm\n".into(), "config_tag"),
-        ("a number out of any range", format!("a: {}\n{}", "9".repeat(50), config(TUNNEL)), "none"),
+        ("a number out of any range", format!("tag: {}\n{}", "9".repeat(50), config(TUNNEL)), "none"),
         ("no end of a quote", "a: \"x\n".into(), "config_not_yaml"),
         ("two colons", "a: b: c\n".into(), "config_not_yaml"),
         ("60,000 colons", ":".repeat(60_000), "config_not_yaml"),
@@ -289,6 +346,7 @@ fn broken_with(hidden: &str) -> Vec<(String, String)> {
         ingress(&format!("  - service: {hidden}\n")),
         ingress(&format!("  - service: http://user:{hidden}@x:1/\n")),
         ingress(&format!("  - {{service: bastion, hostname: {hidden}}}\n")),
+        format!("{}{hidden}: 1\n", config(TUNNEL)),
         ingress(&format!("  - {{service: bastion, path: [{hidden}]}}\n")),
     ]
     .map(|config| (config, good.clone()))

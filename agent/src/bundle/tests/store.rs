@@ -1,5 +1,5 @@
 use super::{OTHER_TUNNEL, SECRET, TUNNEL, config, credentials, payload};
-use crate::bundle::{Bundle, Error, Found, Locked, Made, Store, Unusable};
+use crate::bundle::{Bundle, Error, Found, Locked, Made, Policy, Store, Unusable};
 use crate::testing::Directory;
 use cflared_verdict::{Generation, Installed, VersionId};
 use std::fs;
@@ -58,7 +58,8 @@ fn chmod(path: &Path, mode: u32) {
 }
 
 fn bundle(dir: &Dir, version: &str, tunnel: &str) -> Bundle {
-    Bundle::check(payload(version, &config(tunnel), &credentials(tunnel, SECRET)), dir.0.path()).unwrap()
+    let policy = Policy { config_dir: dir.0.path().into(), ..Policy::default() };
+    Bundle::check(payload(version, &config(tunnel), &credentials(tunnel, SECRET)), &policy).unwrap()
 }
 
 fn publish(dir: &Dir, locked: &mut Locked, version: &str, tunnel: &str) -> Generation {

@@ -3,7 +3,7 @@
 use super::Facts;
 use super::seen::{Seen, within};
 use crate::act::service_clock::{MOST_SKEW, ServiceClock};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Policy};
 use crate::checks::catalogue::host as checks;
 use crate::checks::{Found, Report};
 use crate::identity::{Aws, Environment, Error, Instance, Metadata, Network, Region, Resolver, environment};
@@ -104,7 +104,7 @@ async fn read(
     match secret::read(&client, name, None).await? {
         Read::New(payload) => {
             let version = payload.version.clone();
-            let checked = Bundle::check(payload, &settings.paths.config_dir);
+            let checked = Bundle::check(payload, &Policy::of(settings));
             Ok(Current { version, rules: checked.map(drop).map_err(|rule| rule.to_string()) })
         }
         Read::Unchanged => Err(secret::Error::Incomplete { name: name.into(), part: "payload" }),

@@ -46,12 +46,6 @@ pub enum FieldsError {
         /// The key.
         key: &'static str,
     },
-    /// A key is there in other letter case: cloudflared reads it as that key, this agent does not.
-    #[error("its key `{key}` is spelled in other letter case")]
-    Spelling {
-        /// The key, as it must be spelled.
-        key: &'static str,
-    },
     /// A key holds something else than text.
     #[error("its key `{key}` holds {found}, not text")]
     NotText {
@@ -113,9 +107,8 @@ impl<'de> Visitor<'de> for &mut Fields {
             };
             let name = self.names[index];
             let value = map.next_value()?;
-            if name != key {
-                self.note(FieldsError::Spelling { key: name });
-            } else if self.found[index].replace(value).is_some() {
+            // cloudflared's reader of JSON takes a key in any letter case.
+            if self.found[index].replace(value).is_some() {
                 self.note(FieldsError::Twice { key: name });
             }
         }

@@ -35,7 +35,7 @@ fn each_broken_rule_has_its_name() {
         (r#""text""#, "payload_not_an_object"),
         ("{}", "payload_key_missing"),
         (r#"{"config_yaml": "a"}"#, "payload_key_missing"),
-        (r#"{"config_yaml": "a", "Credentials_JSON": "b"}"#, "payload_key_spelling"),
+        (r#"{"config_yaml": "a", "credentials_json": "b", "Credentials_JSON": "c"}"#, "payload_key_twice"),
         (r#"{"config_yaml": "a", "credentials_json": "b", "config_yaml": "c"}"#, "payload_key_twice"),
         (r#"{"config_yaml": null, "credentials_json": "b"}"#, "payload_wrong_type"),
         (r#"{"config_yaml": {"tunnel": 1}, "credentials_json": "b"}"#, "payload_wrong_type"),
