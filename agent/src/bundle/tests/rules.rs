@@ -185,7 +185,6 @@ fn services() {
         "tcp:x",
         "http://x/",
         "http://x/path",
-        "http://user:made-up@x:80",
         "http://x\\\\y",
         "tcp://x:port",
         "tcp://x y:1",
@@ -208,6 +207,7 @@ fn services() {
 fn what_opens_the_host_is_forbidden() {
     let last = "  - service: http_status:404\n";
     for (config, expected) in [
+        (ingress("  - service: http://user:made-up@x:80\n"), "service_user_info"),
         (ingress("  - service: bastion\n"), "target_forbidden"),
         (ingress("  - service: socks-proxy\n"), "target_forbidden"),
         (ingress("  - {service: 'tcp://x:1', originRequest: {bastionMode: true}}\n"), "target_forbidden"),
