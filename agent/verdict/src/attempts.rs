@@ -69,8 +69,8 @@ impl Attempts {
 
     /// The counts of a child that is not registered and has lived for so long. Says whether the edge refused more of its tries.
     pub fn learn(&mut self, now: Mono, lived: Duration, tries: Tries) -> bool {
-        // That one which has just begun has tried nothing says nothing.
-        if tries != Tries::default() || lived >= TRIES_BY {
+        // Of one that has just begun, and whose first try is on its way, nothing is known.
+        if [tries.accepted, tries.refused, tries.unanswered].iter().any(|count| *count > 0) || lived >= TRIES_BY {
             self.read = Some(now);
         }
         let Some(before) = self.counted.replace(tries) else { return false };

@@ -4,7 +4,11 @@
 //! is not touched.
 
 use crate::runs::{Role, Trial};
-use crate::{DecisionKind, Ended, Failure, Generation, Installed, Memory, Mono, Order, RunId, Verdict, VersionId};
+use crate::{
+    DecisionKind, Ended, Failure, Generation, Installed, Memory, Mode, Mono, Order, Purpose, RunId, Transport, Verdict,
+    VersionId,
+};
+use std::time::Duration;
 
 /// A hand-over that is under way; at most one is.
 #[derive(Debug, Clone)]
@@ -37,6 +41,18 @@ pub(crate) enum Stage {
     Memory,
     /// The successor is on trial.
     Trial,
+    /// The edge refused the successor and did not say why. It ends, for one that asks over HTTP/2 needs its place.
+    Refused {
+        /// The successor.
+        successor: RunId,
+    },
+    /// That one runs.
+    Asking {
+        /// Which.
+        run: RunId,
+        /// When that is given up.
+        until: Mono,
+    },
     /// There is no room: the old one ends first.
     Vacating {
         /// The old one.
@@ -44,6 +60,10 @@ pub(crate) enum Stage {
     },
 }
 
+/// How long one that asks why the edge refuses may run.
+pub(crate) const OPINION_RUNS: Duration = Duration::from_secs(20);
+/// What is known of a successor that the edge refused, if nobody said why.
+const REFUSED: &str = "the edge answered its registrations with a no, and did not say why";
 /// A second connector may need so much more than the first one takes now: it has yet to be used.
 const HEADROOM: u64 = 48 << 20;
 
@@ -61,6 +81,7 @@ impl Handover {
             Stage::Origins => "the origins that change are tried",
             Stage::Memory => "the memory is measured",
             Stage::Trial => "the new connector is on trial beside the old one",
+            Stage::Refused { .. } | Stage::Asking { .. } => "the edge refused it, and is asked over HTTP/2 why",
             Stage::Vacating { .. } => "there is no room for two connectors, so the old one ends first",
         };
         format!("{what}: {stage}")
@@ -99,7 +120,9 @@ impl Verdict {
         self.handover = Some(Handover { installed, why, stage });
         match stage {
             Stage::Origins => self.book.give(Order::CompareOrigins { old, new }),
-            _ => self.measure(now),
+            Stage::Memory | Stage::Trial | Stage::Refused { .. } | Stage::Asking { .. } | Stage::Vacating { .. } => {
+                self.measure(now);
+            }
         }
     }
 
@@ -193,6 +216,7 @@ impl Verdict {
     }
 
     pub(crate) fn step_successor(&mut self, now: Mono) {
+        self.step_asking(now);
         let (needed, settle) = (self.config.min_connections, self.config.settle);
         let Some((id, trial)) = self.runs.trial(now, needed, settle) else { return };
         if self.book.is_open(|order| matches!(order, Order::Commit { .. })) {
@@ -228,8 +252,66 @@ impl Verdict {
     fn trial_failed(&mut self, now: Mono, id: RunId, evidence: String) {
         let Some(run) = self.runs.get_mut(id) else { return };
         let (version, fault) = (run.installed.version.clone(), run.fault_of_bundle().map(String::from));
-        let why = self.handover.take().map(|handover| handover.why);
+        let refused = run.attempts.refused().is_some_and(|refusals| !refusals.are_superseded());
+        let silent = refused && fault.is_none() && run.transport != Some(Transport::Http2);
         self.drain(id);
+        if silent && self.ask_why_refused(now, id) {
+            return;
+        }
+        self.trial_ended(now, version, fault, evidence);
+    }
+
+    /// The successor's place is used to ask why the edge refused it. Says whether it is.
+    fn ask_why_refused(&mut self, now: Mono, successor: RunId) -> bool {
+        let may = self.config.second_opinion && self.config.mode == Mode::Act;
+        let new = |why: &Why| matches!(why, Why::Version | Why::Asked);
+        let Some(handover) = self.handover.as_mut().filter(|handover| may && new(&handover.why)) else { return false };
+        handover.stage = Stage::Refused { successor };
+        let why = "over QUIC cloudflared does not say why it is refused";
+        self.note(now, DecisionKind::Action, "ask for a second opinion over HTTP/2", why);
+        true
+    }
+
+    /// The refused successor is gone: what asks in its place starts.
+    fn ask_in_its_place(&mut self, now: Mono) {
+        let Some(handover) = &mut self.handover else { return };
+        let installed = handover.installed.clone();
+        let generation = installed.generation;
+        let (run, slot) = self.runs.add(now, installed, Role::Opinion);
+        handover.stage = Stage::Asking { run, until: now + OPINION_RUNS };
+        self.book.give(Order::Start { run, generation, slot, purpose: Purpose::Opinion });
+    }
+
+    fn step_asking(&mut self, now: Mono) {
+        let Some(Handover { installed, stage: Stage::Asking { run: id, until }, .. }) = &self.handover else { return };
+        let (id, until, version) = (*id, *until, installed.version.clone());
+        let Some(run) = self.runs.get_mut(id) else {
+            return self.trial_ended(now, version, None, REFUSED.into());
+        };
+        let fault = run.fault_of_bundle().map(String::from);
+        if run.connections() > 0 && run.pinned.is_none() {
+            // It is taken over HTTP/2, so it goes on trial with that.
+            run.role = Role::Successor { until: now + self.config.register_timeout, enough_since: None };
+            self.book.give(Order::Adopt { run: id });
+            if let Some(handover) = &mut self.handover {
+                handover.stage = Stage::Trial;
+            }
+        } else if fault.is_some() || run.exits > 0 || run.not_spawned || run.connections() > 0 || now >= until {
+            self.drain(id);
+            self.trial_ended(now, version, fault, REFUSED.into());
+        }
+    }
+
+    /// When what asks in a successor's place is to be looked at.
+    pub(crate) fn asking_moment(&self) -> Option<Mono> {
+        match self.handover.as_ref()?.stage {
+            Stage::Asking { until, .. } => Some(until),
+            Stage::Origins | Stage::Memory | Stage::Trial | Stage::Refused { .. } | Stage::Vacating { .. } => None,
+        }
+    }
+
+    fn trial_ended(&mut self, now: Mono, version: VersionId, fault: Option<String>, evidence: String) {
+        let why = self.handover.take().map(|handover| handover.why);
         match (why, fault) {
             (Some(Why::Return), _) => {
                 self.note(now, DecisionKind::Refusal, "the bundle before does not register either", evidence);
@@ -242,7 +324,13 @@ impl Verdict {
             (_, Some(words)) if self.is_news(&version) => {
                 self.refuse_version(now, version, format!("cloudflared says: {words}"));
             }
-            _ => self.put_off(now, version, format!("the successor did not register in time: {evidence}")),
+            // The one that serves goes on with what the edge would not take any more.
+            (_, Some(words)) => {
+                let why = format!("cloudflared says: {words}");
+                self.note(now, DecisionKind::Refusal, "the connector that serves stays", &why);
+                self.conclude(Ended::Refused, why);
+            }
+            (_, None) => self.put_off(now, version, format!("the successor did not register in time: {evidence}")),
         }
     }
 
@@ -346,6 +434,9 @@ impl Verdict {
             && self.is_on_duty()
         {
             self.take_over(now, handover.installed);
+        }
+        if matches!(&self.handover, Some(Handover { stage: Stage::Refused { successor }, .. }) if *successor == id) {
+            return self.ask_in_its_place(now);
         }
         // Older bundles are kept as the last that worked; a newer one never came into use. What serves is not installed if
         // it could not be made current.

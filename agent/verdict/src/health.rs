@@ -81,11 +81,10 @@ impl fmt::Display for Health {
 
 impl Verdict {
     pub(crate) fn step_health(&mut self, now: Mono) {
-        let health = match self.judge(now) {
-            // A start is over once, unless the instance was put aside and comes back.
-            Health::Starting if !matches!(self.health, Health::Starting | Health::Draining) => Health::Broken,
-            health => health,
-        };
+        let judged = self.judge(now);
+        // A start is over once, unless the instance was put aside and comes back.
+        let over = judged == Health::Starting && !matches!(self.health, Health::Starting | Health::Draining);
+        let health = if over { Health::Broken } else { judged };
         if health == self.health {
             return;
         }

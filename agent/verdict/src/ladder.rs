@@ -237,7 +237,7 @@ impl Verdict {
         let (yielding, times) = match self.ladder.mark {
             Mark::Lifting { retry_at, .. } if now < retry_at => return,
             Mark::Lifting { yielding, times, .. } => (yielding, times),
-            _ => (false, 0),
+            Mark::None | Mark::Due { .. } | Mark::Asked { .. } | Mark::Shown | Mark::Refused { .. } => (false, 0),
         };
         if self.marking() {
             return;
@@ -332,7 +332,12 @@ impl Verdict {
                 why: "another instance of the group went at the same time".into(),
                 may_stand: false,
             },
-            _ => Mark::None,
+            Mark::Lifting { yielding: false, .. }
+            | Mark::None
+            | Mark::Due { .. }
+            | Mark::Asked { .. }
+            | Mark::Shown
+            | Mark::Refused { .. } => Mark::None,
         };
     }
 

@@ -5,6 +5,8 @@
 //! know tokio, AWS, a clock, a file or a process: the daemon, the end-to-end tests and a simulation in virtual time
 //! drive the same interface, and the same inputs always give the same outputs.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod attempts;
 mod blame;
 mod blip;

@@ -189,9 +189,8 @@ impl Verdict {
 
     /// Whether the group is being told something at that hook.
     fn is_telling(&self, hook: Hook) -> bool {
-        self.book.is_open(|order| match order {
-            Order::CompleteHook { hook: at, .. } | Order::Heartbeat { hook: at } => *at == hook,
-            _ => false,
+        self.book.is_open(|order| {
+            matches!(order, Order::CompleteHook { hook: at, .. } | Order::Heartbeat { hook: at } if *at == hook)
         })
     }
 

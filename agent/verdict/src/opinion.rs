@@ -3,6 +3,7 @@
 //! A connector of the same bundle runs for some seconds with `--protocol http2`. It says the cause, or it registers, and then it
 //! serves. It never stands in the way of anything else that needs its place.
 
+use crate::handover::OPINION_RUNS;
 use crate::jitter::Jitter;
 use crate::runs::Role;
 use crate::{
@@ -11,8 +12,6 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long one runs at most.
-const RUNS: Duration = Duration::from_secs(20);
 /// How long after the first refusal one is asked for, and the spread on top, for an edge that refuses refuses many at once.
 const AFTER: Duration = Duration::from_secs(12);
 const SPREAD: Duration = Duration::from_secs(5);
@@ -177,7 +176,7 @@ impl Verdict {
         let room = result.as_ref().is_ok_and(Memory::has_room);
         match self.runs.serving().map(|(_, run)| (run.installed.clone(), run.connections())) {
             Some((installed, 0)) if room && self.may_ask_opinion(now) => {
-                let until = now + RUNS;
+                let until = now + OPINION_RUNS;
                 self.note(
                     now,
                     DecisionKind::Action,
@@ -241,6 +240,7 @@ impl Verdict {
 
     /// It was not started.
     pub(crate) fn opinion_not_started(&mut self, now: Mono, id: RunId) {
+        // One in a successor's place is missed when it is looked for.
         if self.opinion.run() == Some(id) {
             self.opinion.ended(now);
         }

@@ -195,6 +195,7 @@ impl Verdict {
                 moments.push(until);
                 moments.extend(enough_since.map(|since| since + self.config.settle));
             }
+            moments.extend(self.asking_moment());
             moments.extend(self.turn_moment());
             moments.extend(self.probation_moments());
             moments.extend(self.reload_moment());

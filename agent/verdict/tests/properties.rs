@@ -5,8 +5,8 @@
 use cflared_verdict::{
     Carried, Complaint, Condemns, Config, DecisionKind, Ending, Event, Failure, FailureKind, Generation, Group, Health,
     Hold, Holder, Hook, Installed, Member, Memory, Mono, Notices, Observation, Order, OrderId, Outcome, PeerGrain,
-    Peers, Place, Probe, Probes, Reach, Ready, Request, RequestId, Role, RunFact, RunId, SecretRead, Target, Verdict,
-    VersionId,
+    Peers, Place, Probe, Probes, Reach, Ready, Request, RequestId, Role, RunFact, RunId, SecretRead, Target, Transport,
+    Tries, Verdict, VersionId,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ enum Step {
     Identified(Option<u64>),
     Spawned(u32),
     Exited(u32),
-    Observed(u32, Ready),
+    Observed(u32, Ready, Option<(Tries, Transport)>),
     Complained(u32, Complaint),
     /// An operator holds for so many seconds; `None`: for ever.
     Held(Option<u64>),
@@ -80,7 +80,7 @@ fn answers() -> impl Strategy<Value = Answers> {
         age: Duration::from_secs(age),
         live,
         reporting,
-        same_version: None,
+        same_version: Some(live),
     });
     let reach = prop_oneof![Just(Reach::Answered), Just(Reach::Silent), Just(Reach::Untried)];
     let tag = prop::option::weighted(0.1, Just("yes".to_string()));
@@ -123,6 +123,15 @@ fn ready() -> impl Strategy<Value = Ready> {
     ]
 }
 
+/// What a connector has counted: much or little, so that it grows and falls.
+fn counts() -> impl Strategy<Value = Option<(Tries, Transport)>> {
+    let transport = prop_oneof![3 => Just(Transport::Quic), 1 => Just(Transport::Http2)];
+    let tries = (0u64..3, 0u64..9, 0u64..9, prop::option::of(0u64..30));
+    let tries =
+        tries.prop_map(|(accepted, refused, unanswered, dialled)| Tries { accepted, refused, unanswered, dialled });
+    prop::option::weighted(0.7, (tries, transport))
+}
+
 fn failure() -> impl Strategy<Value = Option<FailureKind>> {
     prop_oneof![
         4 => Just(None),
@@ -145,7 +154,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => proptest::option::of(0u64..4).prop_map(Step::Identified),
         2 => (1u32..4).prop_map(Step::Spawned),
         2 => (1u32..4).prop_map(Step::Exited),
-        6 => (1u32..4, ready()).prop_map(|(run, ready)| Step::Observed(run, ready)),
+        6 => (1u32..4, ready(), counts()).prop_map(|(run, ready, counts)| Step::Observed(run, ready, counts)),
         3 => (1u32..4, prop::sample::select(&Complaint::ALL[..])).prop_map(|(run, complaint)| Step::Complained(run, complaint)),
         1 => prop::option::of(1u64..1000).prop_map(Step::Held),
         1 => Just(Step::Lifted),
@@ -234,10 +243,11 @@ impl Life {
                     },
                 )
             }
-            Step::Observed(run, ready) => Event::Run(
-                RunId(run),
-                RunFact::Observed(Observation { ready, ha_connections: Some(1), tries: None, transport: None }),
-            ),
+            Step::Observed(run, ready, counts) => {
+                let (tries, transport) = counts.unzip();
+                let observation = Observation { ready, ha_connections: Some(1), tries, transport };
+                Event::Run(RunId(run), RunFact::Observed(observation))
+            }
             Step::Complained(run, complaint) => {
                 Event::Run(RunId(run), RunFact::Complained { complaint, text: "words".into() })
             }
@@ -310,6 +320,7 @@ impl Life {
             Order::MeasureMemory { .. } => {
                 Outcome::Memory(Memory { available: self.answers.available, connector: 60 << 20 })
             }
+            Order::ProbeEdge { .. } => Outcome::Edge(self.answers.edge),
             Order::ReadPlace => Outcome::Place(self.answers.place.clone()),
             Order::ReadRefusals => Outcome::Refusals(self.answers.refusals),
             _ => Outcome::Done,

@@ -112,7 +112,12 @@ impl Guard {
     pub fn moment(&self) -> Option<Mono> {
         match self.stage {
             Stage::Clear { at, .. } => Some(at),
-            _ => None,
+            Stage::Idle
+            | Stage::Group
+            | Stage::Peers { .. }
+            | Stage::Again { .. }
+            | Stage::Go { .. }
+            | Stage::Verify => None,
         }
     }
 
@@ -254,7 +259,8 @@ impl Verdict {
         let zone_is_out = zone.is_some_and(|zone| rules::zone_is_out(&peers, &zone, &self.outage, now, &self.config));
         let answer = match rules::judge_peers(&peers, &self.outage, now, &self.config, others) {
             Others::Alive if zone_is_out => Others::Zone,
-            answer => answer,
+            Others::Alive => Others::Alive,
+            answer @ (Others::None | Others::Zone | Others::NotKnown) => answer,
         };
         self.guard.others = Some((now, answer));
         self.step_blame(now);
@@ -375,7 +381,7 @@ impl Verdict {
             Mark::Due { .. } if me.healthy => return,
             // It shows after all.
             Mark::Due { .. } => self.shown(now),
-            _ => {}
+            Mark::None | Mark::Asked { .. } | Mark::Shown | Mark::Lifting { .. } | Mark::Refused { .. } => {}
         }
         if me.healthy && now.since(self.guard.marked_at) <= self.config.ask_again {
             return;

@@ -213,4 +213,45 @@ mod opinion {
         let refused = |order: &Order| matches!(order, Order::Answer { answer, .. } if answer.ended == cflared_verdict::Ended::Refused);
         assert_eq!(world.count(refused), 1);
     }
+
+    /// A new version whose successor the edge refuses over QUIC without a word.
+    fn refused_on_trial() -> World {
+        let mut world = World::registered();
+        world.transport = Some(Transport::Quic);
+        world.run(5);
+        world.ready_of.insert("v2", Ready::No);
+        world.secret = Some("v2");
+        world.tell(Event::Operator(Request::Reload(RequestId(1))));
+        world.tries = Some(Tries { refused: 3, dialled: Some(3), ..Tries::default() });
+        world.run(70);
+        world
+    }
+
+    fn answered(world: &World, ended: cflared_verdict::Ended) -> usize {
+        world.count(|order| matches!(order, Order::Answer { answer, .. } if answer.ended == ended))
+    }
+
+    #[test]
+    fn a_successor_that_is_refused_gives_its_place_to_one_that_says_why() {
+        let mut world = refused_on_trial();
+        assert_eq!(opinions(&world), 1);
+        says(&mut world, Complaint::Unauthorized);
+        assert_eq!(answered(&world, cflared_verdict::Ended::Refused), 1, "and whoever asked knows it");
+        assert_eq!(world.count(|order| *order == Order::Drain { run: asked(&world) }), 1);
+        assert_eq!(world.verdict.health(), Health::Registered);
+        assert!(world.verdict.view(world.now).refusing.is_some());
+        let mut world = refused_on_trial();
+        world.run(30);
+        assert_eq!(answered(&world, cflared_verdict::Ended::Failed), 1, "nobody said why: it is tried again");
+    }
+
+    #[test]
+    fn a_successor_that_is_taken_over_http2_goes_on_trial_with_it() {
+        let mut world = refused_on_trial();
+        world.ready_of.insert("v2", FOUR);
+        world.run(30);
+        assert_eq!(world.count(|order| *order == Order::Adopt { run: asked(&world) }), 1);
+        assert_eq!(answered(&world, cflared_verdict::Ended::Done), 1);
+        assert_eq!(world.verdict.view(world.now).installed.unwrap().version.0, "v2");
+    }
 }
