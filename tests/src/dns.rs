@@ -1,9 +1,9 @@
-//! Stands in for a name server (RFC 1035, over UDP): hosts and services that it is given, and trouble on command.
+//! Stands in for a name server (RFC 1035, over UDP): hosts, services and texts that it is given, and trouble on command.
 //!
 //! It is for tests that hand their resolver the server's address; who reads `/etc/resolv.conf` needs port 53.
 
 use hickory_proto::op::{Message, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, SRV};
+use hickory_proto::rr::rdata::{A, AAAA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use std::collections::BTreeMap;
 use std::io;
@@ -15,6 +15,11 @@ use tokio::net::UdpSocket;
 const TTL: u32 = 60;
 /// The service that cloudflared looks its edge up by.
 pub const EDGE_SERVICE: &str = "_v2-origintunneld._tcp.argotunnel.com.";
+/// The text that tells cloudflared with which protocol to begin (read in 2026.8.2: `edgediscovery/protocol.go`). Without
+/// it, `auto` begins with HTTP/2.
+pub const PROTOCOL_SHARES: &str = "protocol-v2.argotunnel.com.";
+/// The hosts of [`EDGE_SERVICE`].
+const REGIONS: [&str; 2] = ["region1.v2.argotunnel.com.", "region2.v2.argotunnel.com."];
 
 /// What a name server can do instead of answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +87,26 @@ impl Dns {
     pub fn service(&self, name: &str, hosts: &[(&str, u16)]) {
         let record = |(place, (host, port)): (u16, &(&str, u16))| RData::SRV(SRV::new(place, 1, *port, parse(host)));
         self.lock().records.insert(parse(name), (1..).zip(hosts).map(record).collect());
+    }
+
+    /// Gives a name a text.
+    ///
+    /// # Panics
+    /// `name` is no name.
+    pub fn text(&self, name: &str, text: &str) {
+        self.lock().records.insert(parse(name), vec![RData::TXT(TXT::new(vec![text.to_owned()]))]);
+    }
+
+    /// Knows an edge as Cloudflare's name servers know theirs: the service, its two hosts with the addresses in turn, and that
+    /// connectors begin with QUIC. The port is the first address' one.
+    pub fn edge(&self, addresses: &[SocketAddr]) {
+        let port = addresses.first().map_or(7844, SocketAddr::port);
+        self.service(EDGE_SERVICE, &REGIONS.map(|region| (region, port)));
+        for (number, region) in REGIONS.into_iter().enumerate() {
+            let ips: Vec<_> = addresses.iter().skip(number).step_by(REGIONS.len()).map(SocketAddr::ip).collect();
+            self.host(region, &ips);
+        }
+        self.text(PROTOCOL_SHARES, r#"[{"protocol":"quic","percentage":100},{"protocol":"http2","percentage":0}]"#);
     }
 
     /// Has it answer every question so; `None`: as it should.

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout)] // The addresses that it listens on are its output.
 
 use anyhow::{Context, Result};
+use cflared_tests::dns::Dns;
 use cflared_tests::edge::{Carry, Edge, Route, control};
 use cflared_tests::http;
 use clap::Parser;
@@ -22,6 +23,9 @@ struct Options {
     /// Write the certificate to be trusted into this file, for cloudflared's `--cacert`.
     #[arg(long)]
     ca: Option<PathBuf>,
+    /// Answer DNS questions for this edge here, so that cloudflared finds it without `--edge` and begins with QUIC.
+    #[arg(long)]
+    dns: Option<SocketAddr>,
     /// Accept clients here, and forward their bytes, as to a rule for `tcp://`.
     #[arg(long)]
     clients: Option<SocketAddr>,
@@ -40,6 +44,11 @@ async fn main() -> Result<()> {
     if let Some(file) = options.ca {
         edge.write_authority(&file).with_context(|| format!("failed to write {}", file.display()))?;
         println!("certificate: {}", file.display());
+    }
+    if let Some(listen) = options.dns {
+        let dns = Dns::start(listen).await.context("failed to listen for DNS")?;
+        dns.edge(&edge.addresses());
+        println!("dns: {}", dns.address());
     }
     for (listen, carry) in [(options.clients, Carry::Tcp), (options.http, Carry::Http)] {
         let Some(listen) = listen else { continue };

@@ -50,7 +50,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) async fn open(
+    pub(super) fn open(
         listener: TcpListener,
         certificates: Arc<Certificates>,
         state: Arc<Mutex<State>>,

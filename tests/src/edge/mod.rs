@@ -155,11 +155,21 @@ impl Edge {
         tokio::spawn(clients::accept_data(data, edge.state.clone()));
         let mut gates = Vec::new();
         for address in listen {
-            let listener = TcpListener::bind(address).await?;
-            gates.push(Gate::open(listener, edge.certificates.clone(), edge.state.clone()).await?);
+            gates.push(edge.open(*address).await?);
         }
         edge.gates = Arc::new(gates);
         Ok(edge)
+    }
+
+    /// Listens at an address, and at both ports of it. Port 0 is one that is free for both.
+    async fn open(&self, address: SocketAddr) -> io::Result<Gate> {
+        loop {
+            let listener = TcpListener::bind(address).await?;
+            match Gate::open(listener, self.certificates.clone(), self.state.clone()) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 => {}
+                opened => return opened,
+            }
+        }
     }
 
     /// The registration addresses, for `--edge`.
@@ -434,3 +444,6 @@ impl Edge {
         state::lock(&self.state)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,7 @@ async fn visit(connection: Connection, door: Arc<Door>, port: Port) {
 /// Answers what is asked on the control stream.
 async fn control(connection: &Connection, door: &Arc<Door>, port: Port) -> Ending {
     // A check before a start opens none.
-    let Ok(Ok((mut send, receive))) = tokio::time::timeout(PATIENCE, connection.accept_bi()).await else {
+    let Ok(Ok((mut send, mut receive))) = tokio::time::timeout(PATIENCE, connection.accept_bi()).await else {
         return Ending::Theirs;
     };
     let visit = Visit {
@@ -94,7 +94,7 @@ async fn control(connection: &Connection, door: &Arc<Door>, port: Port) -> Endin
         state: port.state,
     };
     let closed = async { drop(connection.closed().await) };
-    let ending = visit.serve(Callee::new(receive, &mut send), closed).await;
+    let ending = visit.serve(Callee::new(&mut receive, &mut send), closed).await;
     if ending == Ending::Garbage && send.write_all(&registrar::garbage()).await.is_ok() {
         connection.closed().await;
     }

@@ -83,6 +83,7 @@ impl Visit {
                 }
                 if silent {
                     self.link.silence();
+                    return kept.hold(control, closed).await;
                 }
                 kept.serve(control, closed).await
             }
@@ -189,6 +190,18 @@ impl Kept {
         let connection = self.uuid.into_bytes();
         let remotely_managed = self.remotely_managed;
         Answer::Registered(Details { connection, location: LOCATION.to_owned(), remotely_managed }).encode()
+    }
+
+    /// Holds a connection on which nothing is said: what had arrived before is not answered.
+    async fn hold<R, W>(mut self, control: Callee<R, W>, closed: impl Future<Output = ()>) -> Ending
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        tokio::select! {
+            _ = self.ended.recv() => Ending::Dropped,
+            ending = until_gone(control, closed) => ending,
+        }
     }
 
     async fn serve<R, W>(mut self, mut control: Callee<R, W>, closed: impl Future<Output = ()>) -> Ending

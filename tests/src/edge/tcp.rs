@@ -9,8 +9,10 @@ use super::{Conduct, lines};
 use crate::tunnelrpc::duplex::{Incoming, Outgoing};
 use crate::tunnelrpc::{Callee, headers};
 use http::Request;
+use socket2::Socket;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,6 +25,8 @@ const HANDSHAKE: u8 = 22;
 pub(super) const GARBAGE: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\r\n";
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the other side may take to close a connection that has ended.
+const LINGER: Duration = Duration::from_secs(5);
 /// How much may be sent to the edge on one stream, and on all of one connection, before it has read it.
 const WINDOWS: [u32; 2] = [1 << 20, 1 << 24];
 
@@ -89,18 +93,20 @@ impl Port {
     async fn tunnel(self, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
         let hush = Hush::default();
         let _ = stream.set_nodelay(true);
+        let socket = Socket::from(stream.as_fd().try_clone_to_owned()?);
         let stream = Hushable::new(stream, hush.clone());
         let accepted = tokio::time::timeout(PATIENCE, self.certificates.tls.accept(stream)).await;
         let stream = accepted.map_err(io::Error::from)??;
         if *self.conduct.borrow() == Conduct::Drop {
             state::lock(&self.state).turned_away(self.edge, "drop");
-            return Ok(());
+            socket.shutdown(Shutdown::Write)?;
+            return until_closed(stream).await;
         }
         let mut http2 = h2::client::Builder::new();
         http2.initial_window_size(WINDOWS[0]).initial_connection_window_size(WINDOWS[1]);
         let (requests, connection) = http2.handshake(stream).await.map_err(io::Error::other)?;
         let (closing, mut closed) = watch::channel(());
-        let driver = tokio::spawn(async move {
+        let mut driver = tokio::spawn(async move {
             // Its end is noticed by those who use it.
             let _ = connection.await;
             drop(closing);
@@ -111,6 +117,9 @@ impl Port {
         };
         if matches!(ending, Ok(Ending::Reset)) {
             hush.reset();
+        } else if socket.shutdown(Shutdown::Write).is_ok() {
+            // What is closed with something unread is reset: the other side is to read the end, and close.
+            let _ = tokio::time::timeout(LINGER, &mut driver).await;
         }
         // With it goes the socket.
         driver.abort();
@@ -135,7 +144,7 @@ impl Port {
         // It is more than a knock.
         state::lock(&self.state).knocks.tls -= 1;
         let mut send = Outgoing::new(send);
-        let receive = Incoming::new(answer.into_body());
+        let mut receive = Incoming::new(answer.into_body());
         let visit = Visit {
             edge: self.edge,
             peer,
@@ -143,7 +152,8 @@ impl Port {
             conduct: self.conduct,
             state: self.state,
         };
-        let ending = visit.serve(Callee::new(receive, &mut send), async move { drop(closed.changed().await) }).await;
+        let ending =
+            visit.serve(Callee::new(&mut receive, &mut send), async move { drop(closed.changed().await) }).await;
         if ending == Ending::Garbage {
             send.write_all(&registrar::garbage()).await?;
             // The other side ends it.

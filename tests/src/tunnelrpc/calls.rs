@@ -110,6 +110,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Caller<R, W> {
         self.frames.finish().await
     }
 
+    /// The two directions. What arrived and was not asked for is lost.
+    pub fn into_inner(self) -> (R, W) {
+        self.frames.into_inner()
+    }
+
     fn ask(&mut self, interface: u64, method: u16, parameters: Struct) -> Result<u32, Failure> {
         if self.callee == Found::Unknown {
             let question = self.question()?;
@@ -145,7 +150,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Caller<R, W> {
                     let callee = self.callee == Found::Asked(question);
                     self.frames.push(&Message::Finish { question, release: false }.encode());
                     if !callee {
-                        self.frames.flush().await?;
+                        // The answer is here. Whether the stream has failed shows in the next call.
+                        let _ = self.frames.flush().await;
                         return Ok((question, outcome));
                     }
                     self.callee = Found::Capability(presented(outcome)?);

@@ -87,18 +87,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Frames<R, W> {
         self.write.flush().await
     }
 
-    /// Writes what is queued, and reads the next message; `None` when the stream ended behind the last one.
+    /// Writes what is queued, and reads the next message; `None` when the stream ended behind the last one. What has come is
+    /// read, too, from one who does not read any more.
     ///
     /// # Errors
     /// The stream failed, or ended within a message, or what came is no message.
     pub async fn next(&mut self) -> Result<Option<Value>, Error> {
-        self.flush().await?;
+        let sent = self.flush().await;
         loop {
             if let Some(message) = self.whole()? {
                 return Ok(Some(message));
             }
             self.arrived.reserve(PIECE);
             if self.read.read_buf(&mut self.arrived).await? == 0 {
+                sent?;
                 let whole = self.arrived.is_empty();
                 return if whole { Ok(None) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()) };
             }
