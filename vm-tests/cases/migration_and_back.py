@@ -3,12 +3,13 @@
 import json
 import re
 
+from harness.host import AUTHORITY_FILE
 from harness.paths import ROOT
 from harness.standins import EDGE_PORTS, LOOPBACK, TUNNEL, payload
 from harness.waiting import eventually, expect
 
 TIER = "nspawn"
-EDGE = " ".join(f"--edge {LOOPBACK}:{port}" for port in EDGE_PORTS)
+EDGE = " ".join(f"--edge {LOOPBACK}:{port}" for port in EDGE_PORTS) + f" --cacert {AUTHORITY_FILE}"
 BOOTSTRAP = """#!/bin/sh
 # As the old one: no check, and `>` on the live files.
 mkdir -p /etc/cloudflared

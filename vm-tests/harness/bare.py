@@ -6,7 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from .host import PATIENCE, Host, settings
+from .host import AUTHORITY_FILE, PATIENCE, Host, settings
 from .namespaces import command
 from .standins import AWS_PORT
 from .waiting import Failed, expect
@@ -31,7 +31,7 @@ class Bare(Host):
         rooms.setdefault("paths", {}).update(config_dir=f"{self.directory}/etc", runtime_dir=f"{self.directory}/run")
         rooms.setdefault("connector", {})["binary"] = str(self.installed / "usr/bin/cloudflared")
         file = self.directory / "agent.yml"
-        file.write_text(settings(**rooms))
+        file.write_text(settings(authority=self.installed / AUTHORITY_FILE.lstrip("/"), **rooms))
         with open(self.logs / "console.log", "ab") as log:
             self.process = subprocess.Popen(
                 [self.installed / "usr/bin/cflared-agent", "--settings", file, "run"], stdin=subprocess.DEVNULL, stdout=log,

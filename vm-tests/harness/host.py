@@ -10,6 +10,8 @@ from .waiting import Failed, eventually, expect
 UNIT = "cflared-agent.service"
 STATUS = "/run/cflared-agent/status.json"
 SETTINGS = "/etc/cflared-agent/agent.yml"
+# Where a host has the certificate of the edge's authority.
+AUTHORITY_FILE = "/etc/ssl/edge-standin.pem"
 ENDPOINTS = f"/etc/systemd/system/{UNIT}.d/10-endpoints.conf"
 # A machine that is emulated or busy needs more; nothing is asserted on how long it took.
 PATIENCE = 60
@@ -24,9 +26,9 @@ class Done:
     err: str
 
 
-def settings(edge=LOOPBACK, **rooms):
+def settings(edge=LOOPBACK, authority=AUTHORITY_FILE, **rooms):
     """The agent's settings, as JSON, which is YAML: what leads to the edge, and `rooms` over it."""
-    arguments = [word for port in EDGE_PORTS for word in ("--edge", f"{edge}:{port}")]
+    arguments = [word for port in EDGE_PORTS for word in ("--edge", f"{edge}:{port}")] + ["--cacert", str(authority)]
     merged = {"connector": {"extra_args": arguments}}
     for room, keys in rooms.items():
         merged.setdefault(room, {}).update(keys)

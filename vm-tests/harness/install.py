@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from .host import ENDPOINTS, SETTINGS, endpoints, settings
+from .host import AUTHORITY_FILE, ENDPOINTS, SETTINGS, endpoints, settings
 from .machine import GATEWAY
 from .namespaces import command
 
@@ -12,8 +12,8 @@ IMAGE = '{"image": "ami-0123456789abcdef0", "built_at": "2026-11-01T00:00:00Z", 
         '"agent_version": "0.1.0", "cloudflared_version": "2026.8.2"}\n'
 
 
-def layer(rootfs, target, package, cloudflared):
-    """Installs `package` and a cloudflared into a new layer `target` above `rootfs`."""
+def layer(rootfs, target, package, cloudflared, authority):
+    """Installs `package`, a cloudflared and the certificate that it is to trust into a new layer `target` above `rootfs`."""
     shutil.rmtree(target, ignore_errors=True)
     for name in ("upper", "work", "root"):
         (target / name).mkdir(parents=True)
@@ -30,6 +30,7 @@ def layer(rootfs, target, package, cloudflared):
     if done.returncode:
         raise SystemExit(f"vm-test: failed to install {package}: see {target}/dpkg.log")
     write(root / SETTINGS.lstrip("/"), settings())
+    write(root / AUTHORITY_FILE.lstrip("/"), authority)
     write(root / "usr/lib/cflared-agent/image.json", IMAGE)
     command("umount", str(root / "proc"))
     command("umount", str(root))

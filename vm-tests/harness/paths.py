@@ -9,4 +9,6 @@ CASES = ROOT / "vm-tests" / "cases"
 WORK = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "vm-tests"
 RESULTS = WORK / "results"
 FAILED = WORK / "failed"
+# The authority of the edge's certificate, as every host finds it. The layers have it in them, so it outlives a run.
+AUTHORITY = WORK / "authority"
 PAGE = ROOT / "docs" / "vm-results.md"

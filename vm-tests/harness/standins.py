@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 
 from .namespaces import METADATA
+from .paths import AUTHORITY
 from .waiting import Failed, eventually
 
 TUNNEL = "6ff42ae2-765d-4adf-8112-31c55c1551ef"
@@ -44,6 +45,21 @@ def ask(url, body=None, method=None):
         return text.decode()
 
 
+def authority(programs):
+    """The certificate that connectors are to trust; it is made if there is none."""
+    certificate = AUTHORITY / "ca.pem"
+    if not certificate.exists():
+        AUTHORITY.mkdir(parents=True, exist_ok=True)
+        process = subprocess.Popen([programs / "edge-standin", "--listen", f"{LOOPBACK}:0", "--control", f"{LOOPBACK}:0",
+                                    "--ca-key", AUTHORITY / "ca.key", "--ca", certificate], stdout=subprocess.PIPE, text=True)
+        # Once it says where its control is, it has written the files.
+        if not any(line.startswith("control: ") for line in process.stdout):
+            raise Failed("edge-standin made no authority")
+        process.kill()
+        process.wait()
+    return certificate.read_text()
+
+
 class Standins:
     """imds, aws and edge. The edge's clock starts with it and is monotonic; its times are microseconds."""
 
@@ -56,7 +72,8 @@ class Standins:
             self.start_metadata()
         self.spawn("aws-standin", "--listen", f"{LOOPBACK}:{AWS_PORT}")
         edge = [word for port in EDGE_PORTS for word in ("--listen", f"{LOOPBACK}:{port}")]
-        self.spawn("edge-standin", *edge, "--control", f"{LOOPBACK}:{CONTROL_PORT}", "--clients", f"{LOOPBACK}:{CLIENTS_PORT}")
+        self.spawn("edge-standin", *edge, "--control", f"{LOOPBACK}:{CONTROL_PORT}", "--clients", f"{LOOPBACK}:{CLIENTS_PORT}",
+                   "--ca-key", AUTHORITY / "ca.key")
         eventually("the edge answers", 30, lambda: self.edge("state"))
         eventually("AWS answers", 30, lambda: self.aws("state"))
         self.put_secret()

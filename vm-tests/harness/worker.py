@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import install, namespaces
 from .container import Container
-from .standins import Standins
+from .standins import Standins, authority
 from .waiting import Failed
 
 
@@ -74,7 +74,8 @@ def main():
     job = Job(**json.loads(sys.argv[1]))
     namespaces.enter(job.outside)
     if not job.case:
-        install.layer(Path(job.rootfs), Path(job.layer), job.package, Path(job.programs) / "cloudflared-standin")
+        programs = Path(job.programs)
+        install.layer(Path(job.rootfs), Path(job.layer), job.package, programs / "cloudflared-standin", authority(programs))
         if job.tier == "qemu":
             install.disk(Path(job.rootfs), Path(job.layer))
         return

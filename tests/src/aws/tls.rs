@@ -34,7 +34,24 @@ impl Authority {
     /// # Errors
     /// The system gave no random numbers.
     pub fn new() -> Result<Self> {
-        let key = KeyPair::generate().context("failed to make the authority's key")?;
+        Self::with_key(KeyPair::generate().context("failed to make the authority's key")?)
+    }
+
+    /// The one whose key is in a PEM file, which is made if there is none: who trusts its certificate from an earlier time
+    /// goes on to do so.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or holds no key.
+    pub fn kept(key: &Path) -> Result<Self> {
+        if !key.exists() {
+            let pem = KeyPair::generate().context("failed to make the authority's key")?.serialize_pem();
+            std::fs::write(key, pem).with_context(|| format!("failed to write {}", key.display()))?;
+        }
+        let pem = std::fs::read_to_string(key).with_context(|| format!("failed to read {}", key.display()))?;
+        Self::with_key(KeyPair::from_pem(&pem).with_context(|| format!("{} holds no key", key.display()))?)
+    }
+
+    fn with_key(key: KeyPair) -> Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "stand-in authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout)] // The addresses that it listens on are its output.
 
 use anyhow::{Context, Result};
+use cflared_tests::aws::tls::Authority;
 use cflared_tests::dns::Dns;
 use cflared_tests::edge::{Carry, Edge, Route, control};
 use cflared_tests::http;
@@ -23,6 +24,9 @@ struct Options {
     /// Write the certificate to be trusted into this file, for cloudflared's `--cacert`.
     #[arg(long)]
     ca: Option<PathBuf>,
+    /// Keep that certificate's key in this file, so that the certificate is good for a later start, too.
+    #[arg(long)]
+    ca_key: Option<PathBuf>,
     /// Answer DNS questions for this edge here, so that cloudflared finds it without `--edge` and begins with QUIC.
     #[arg(long)]
     dns: Option<SocketAddr>,
@@ -37,7 +41,11 @@ struct Options {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let options = Options::parse();
-    let edge = Edge::start(&options.listen).await.context("failed to listen for registrations")?;
+    let authority = match &options.ca_key {
+        Some(file) => Authority::kept(file)?,
+        None => Authority::new()?,
+    };
+    let edge = Edge::start_with(&options.listen, &authority).await.context("failed to listen for registrations")?;
     for address in edge.addresses() {
         println!("registrations: {address}");
     }

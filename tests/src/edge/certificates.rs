@@ -23,9 +23,8 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    /// For an edge at these addresses. The authority is that of all edges of the process.
-    pub(super) fn new(addresses: impl Iterator<Item = IpAddr>) -> io::Result<Self> {
-        let authority = authority()?;
+    /// For an edge at these addresses.
+    pub(super) fn new(authority: &Authority, addresses: impl Iterator<Item = IpAddr>) -> io::Result<Self> {
         let names = NAMES.map(str::to_owned).into_iter().chain(addresses.map(|address| address.to_string()));
         let identity = authority.identity_of(names.collect()).map_err(io::Error::other)?;
         let mut file = tempfile::Builder::new().prefix("cflared-edge-").suffix(".pem").tempfile()?;
@@ -64,7 +63,8 @@ fn quic(identity: &Identity) -> io::Result<quinn::ServerConfig> {
     Ok(quinn::ServerConfig::with_crypto(Arc::new(crypto)))
 }
 
-fn authority() -> io::Result<&'static Authority> {
+/// That of all edges of the process for which no other is given.
+pub(super) fn authority() -> io::Result<&'static Authority> {
     static AUTHORITY: OnceLock<Authority> = OnceLock::new();
     if let Some(authority) = AUTHORITY.get() {
         return Ok(authority);

@@ -38,6 +38,7 @@ pub use orders::Order;
 pub use state::{Connection, Knocks, Snapshot};
 pub use wire::Who;
 
+use crate::aws::tls::Authority;
 use crate::tunnelrpc::configuration::{Applied, Push};
 use certificates::Certificates;
 use listener::Gate;
@@ -147,10 +148,18 @@ impl Edge {
     /// # Errors
     /// `listen` is empty, or an address cannot be bound, or no certificate can be made or its authority written.
     pub async fn start(listen: &[SocketAddr]) -> io::Result<Edge> {
+        Self::start_with(listen, certificates::authority()?).await
+    }
+
+    /// The same, with a certificate from a certain authority.
+    ///
+    /// # Errors
+    /// As [`Edge::start`].
+    pub async fn start_with(listen: &[SocketAddr], authority: &Authority) -> io::Result<Edge> {
         let first = listen.first().ok_or_else(|| io::Error::other("an edge needs an address to listen on"))?;
         let data = TcpListener::bind((first.ip(), 0)).await?;
         let state = Arc::new(Mutex::new(State::new()));
-        let certificates = Arc::new(Certificates::new(listen.iter().map(SocketAddr::ip))?);
+        let certificates = Arc::new(Certificates::new(authority, listen.iter().map(SocketAddr::ip))?);
         let mut edge = Edge { state, gates: Arc::default(), certificates, data: data.local_addr()? };
         tokio::spawn(clients::accept_data(data, edge.state.clone()));
         let mut gates = Vec::new();
