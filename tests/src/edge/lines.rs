@@ -83,7 +83,8 @@ impl Visit {
             let (edge, transport) = (self.edge, Transport::Http2);
             let connection = Connection { who, connection: id.clone(), edge, transport, since: state.now() };
             let (link, streams) = (Link::Lines(tell), watch::Sender::new(0));
-            state.register(Live { connection, link, peer, takes_orders: true, _end: end, task, streams });
+            let orders = Some(super::registrar::carry_orders(link.clone()));
+            state.register(Live { connection, link, peer, orders, _end: end, task, streams });
         }
         let lost = |_: &io::Error| state::lock(&self.state).remove(&id, What::Lost);
         let registered = ToConnector::Registered { connection: id.clone(), location: LOCATION.into() };

@@ -15,6 +15,7 @@ mod clients;
 mod conduct;
 pub mod control;
 mod door;
+mod garbage;
 mod hush;
 pub(crate) mod ids;
 mod journal;
@@ -52,6 +53,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 /// What a tunnel's connection is carried over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +104,7 @@ struct Ordered {
     who: Who,
     pid: Option<i32>,
     /// To a connector that takes orders.
-    link: Option<link::Link>,
+    orders: Option<mpsc::UnboundedSender<Order>>,
 }
 
 impl Ordered {
@@ -112,7 +114,7 @@ impl Ordered {
             0 => processes::holder(transport, live.peer, edge),
             pid => Some(pid),
         };
-        Ordered { who, pid, link: live.takes_orders.then(|| live.link.clone()) }
+        Ordered { who, pid, orders: live.orders.clone() }
     }
 
     /// Whether it is given. A signal works on every program, where its process can be seen.
@@ -125,11 +127,7 @@ impl Ordered {
         if let (Some(signal), Some(pid)) = (signal, self.pid) {
             return kill(Pid::from_raw(pid), signal).is_ok();
         }
-        let Some(link) = self.link.clone() else { return false };
-        let order = order.clone();
-        // A connector that is gone does not obey, and one that exits does not answer.
-        tokio::spawn(async move { link.order(&order).await });
-        true
+        self.orders.as_ref().is_some_and(|orders| orders.send(order.clone()).is_ok())
     }
 }
 

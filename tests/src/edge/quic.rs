@@ -2,8 +2,9 @@
 
 use super::Conduct;
 use super::door::Door;
+use super::garbage;
 use super::link::Link;
-use super::registrar::{self, Ending, Visit};
+use super::registrar::{Ending, Visit};
 use super::state;
 use super::tcp::Port;
 use crate::tunnelrpc::Callee;
@@ -75,7 +76,7 @@ async fn visit(connection: Connection, door: Arc<Door>, port: Port) {
     match ending {
         Ending::Done | Ending::Closed => connection.close(NO_ERROR, b""),
         Ending::Dropped | Ending::Reset => connection.close(DROPPED, b"dropped"),
-        Ending::Garbage | Ending::Theirs => connection.close(NO_ERROR, b""),
+        Ending::Garbage(_) | Ending::Theirs => connection.close(NO_ERROR, b""),
     }
     door.forget(remote);
 }
@@ -95,7 +96,9 @@ async fn control(connection: &Connection, door: &Arc<Door>, port: Port) -> Endin
     };
     let closed = async { drop(connection.closed().await) };
     let ending = visit.serve(Callee::new(&mut receive, &mut send), closed).await;
-    if ending == Ending::Garbage && send.write_all(&registrar::garbage()).await.is_ok() {
+    if let Ending::Garbage(number) = ending
+        && send.write_all(&garbage::to_connector(number)).await.is_ok()
+    {
         connection.closed().await;
     }
     ending

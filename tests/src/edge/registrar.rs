@@ -1,10 +1,9 @@
 //! A connection's control stream: the registration, and what follows for as long as it is registered.
 
 use super::conduct::{self, Conduct};
-use super::ids;
 use super::journal::What;
 use super::link::Link;
-use super::orders;
+use super::orders::{self, Order};
 use super::state::{self, Connection, Live, State};
 use super::wire::Who;
 use crate::tunnelrpc::message::Exception;
@@ -22,6 +21,9 @@ use uuid::Uuid;
 /// The data centre that the recordings show.
 pub(super) const LOCATION: &str = "iad01";
 
+/// How long an order is waited for, before the next one is given.
+const OBEDIENCE: Duration = Duration::from_secs(5);
+
 /// How a connection is to end, as far as it is the edge's to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -33,8 +35,8 @@ pub(super) enum Ending {
     Dropped,
     /// With a reset.
     Reset,
-    /// The other side is to read what is no protocol.
-    Garbage,
+    /// The other side is to read what is no protocol: that number of it.
+    Garbage(usize),
     /// The other side has ended it, or is to.
     Theirs,
 }
@@ -123,7 +125,10 @@ impl Visit {
             Conduct::Eof => turn_away("eof", Ending::Closed),
             Conduct::Refuse => turn_away("refuse", Ending::Closed),
             Conduct::Reset => turn_away("reset", Ending::Reset),
-            Conduct::Garbage => turn_away("garbage", Ending::Garbage),
+            Conduct::Garbage => {
+                let number = state::lock(&self.state).next_garbage();
+                turn_away("garbage", Ending::Garbage(number))
+            }
             Conduct::Drop => turn_away("drop", Ending::Dropped),
             _ if !state::lock(&self.state).secret_fits(&who.tunnel, &registration.secret) => {
                 note(What::Rejected(conduct::UNAUTHORIZED.to_owned()));
@@ -152,12 +157,13 @@ impl Visit {
             transport: self.link.transport(),
             since: state.now(),
         };
+        let takes_orders = registration.client.features.iter().any(|feature| feature == orders::FEATURE);
         let remotely_managed = state.is_remotely_managed(&who.tunnel);
         state.register(Live {
             connection,
             link: self.link.clone(),
             peer: self.peer,
-            takes_orders: registration.client.features.iter().any(|feature| feature == orders::FEATURE),
+            orders: takes_orders.then(|| carry_orders(self.link.clone())),
             _end: end,
             task: tasks,
             streams: streams.clone(),
@@ -270,6 +276,18 @@ where
     Ending::Theirs
 }
 
+/// Carries orders to a connector, each when the one before is carried out.
+pub(super) fn carry_orders(link: Link) -> mpsc::UnboundedSender<Order> {
+    let (give, mut given) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(order) = given.recv().await {
+            // A connector that is gone does not obey, one that exits does not answer, and a frozen one does later.
+            let _ = tokio::time::timeout(OBEDIENCE, link.order(&order)).await;
+        }
+    });
+    give
+}
+
 fn who(registration: &Registration) -> Who {
     Who {
         tunnel: Uuid::from_bytes(registration.tunnel).to_string(),
@@ -277,9 +295,4 @@ fn who(registration: &Registration) -> Who {
         index: registration.index.into(),
         pid: 0,
     }
-}
-
-/// What no protocol begins with.
-pub(super) fn garbage() -> Vec<u8> {
-    (0..64).map(|_| ids::below(256) as u8).chain([0xff; 64]).collect()
 }

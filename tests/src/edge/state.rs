@@ -4,6 +4,7 @@ use super::clients::{BrokenOff, Carrier, ClientCounts, InFlight, Waiting};
 use super::conduct::{Conduct, Rule};
 use super::journal::{Event, Journal, Micros, What};
 use super::link::Link;
+use super::orders::Order;
 use super::wire::Who;
 use super::{Scope, Transport};
 use base64::Engine;
@@ -66,7 +67,8 @@ pub(super) struct Live {
     pub(super) link: Link,
     /// The connector's own address.
     pub(super) peer: SocketAddr,
-    pub(super) takes_orders: bool,
+    /// If it takes orders.
+    pub(super) orders: Option<mpsc::UnboundedSender<Order>>,
     /// The task ends, and closes the connection, when this is dropped.
     pub(super) _end: mpsc::UnboundedSender<()>,
     /// Ends with the task: streams through the connection end then.
@@ -95,6 +97,8 @@ pub(super) struct State {
     pub(super) waiting: Waiting,
     /// How many streams were asked for.
     asked: usize,
+    /// How many control streams were answered with garbage.
+    garbled: usize,
 }
 
 /// Locks a state. A test that panicked elsewhere must not hide behind a poisoned lock.
@@ -120,6 +124,7 @@ impl State {
             knocks: Knocks::default(),
             waiting: Waiting::default(),
             asked: 0,
+            garbled: 0,
         }
     }
 
@@ -179,6 +184,12 @@ impl State {
         };
         self.journal.push(event);
         self.changed.send_replace(());
+    }
+
+    /// Which garbage comes next.
+    pub(super) fn next_garbage(&mut self) -> usize {
+        self.garbled += 1;
+        self.garbled - 1
     }
 
     /// Somebody was turned away before the edge knew who it is.

@@ -1,9 +1,10 @@
 //! What comes over TCP: a tunnel's connection over HTTP/2, a question whether TLS is spoken, or anything else.
 
 use super::certificates::Certificates;
+use super::garbage;
 use super::hush::{Hush, Hushable};
 use super::link::Link;
-use super::registrar::{self, Ending, Visit};
+use super::registrar::{Ending, Visit};
 use super::state::{self, State};
 use super::{Conduct, lines};
 use crate::tunnelrpc::duplex::{Incoming, Outgoing};
@@ -154,8 +155,8 @@ impl Port {
         };
         let ending =
             visit.serve(Callee::new(&mut receive, &mut send), async move { drop(closed.changed().await) }).await;
-        if ending == Ending::Garbage {
-            send.write_all(&registrar::garbage()).await?;
+        if let Ending::Garbage(number) = ending {
+            send.write_all(&garbage::to_connector(number)).await?;
             // The other side ends it.
             std::future::pending::<()>().await;
         }

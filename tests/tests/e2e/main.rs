@@ -13,6 +13,7 @@ mod doctor;
 mod fleet;
 mod golden;
 mod hold;
+mod hostile;
 mod identity;
 mod image;
 mod kill_points;
