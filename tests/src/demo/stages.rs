@@ -82,8 +82,8 @@ async fn register(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<f64> {
     voice.stage("Registered: the tunnel carries traffic")?;
     scene.world.edge.set(Conduct::Accept).await?;
     voice.fact("the edge opens")?;
-    let told = |_: &World, agent: &Agent| agent.timed_notices().into_iter().find(|(_, notice)| notice == READY);
-    let (ready, _) = scene.until(READY, told).await?;
+    let told = |_: &World, agent: &Agent| agent.timed_notices().into_iter().find(|notice| notice.text == READY);
+    let ready = scene.until(READY, told).await?.at;
     let all = |world: &World, _: &Agent| (world.edge.registered_now(TUNNEL).connections == 4).then_some(());
     scene.until("4 connections", all).await?;
     let events = events(&scene.world, &What::Registered);

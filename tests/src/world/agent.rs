@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
@@ -23,13 +23,24 @@ pub struct Line {
     pub json: Value,
 }
 
+/// A notice to systemd.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// When it came.
+    pub at: Instant,
+    /// The assignment: `READY=1`, `STATUS=…`.
+    pub text: String,
+    /// How busy the agent and the machine had been until then: what [`Agent::busy`] said.
+    pub busy: Duration,
+}
+
 /// A running `cflared-agent run`. Dropping it kills it; the child of the agent dies with it.
 pub struct Agent {
     child: Child,
     pid: u32,
     runtime_dir: PathBuf,
     log: Arc<Mutex<Vec<Line>>>,
-    notices: Arc<Mutex<Vec<(Instant, String)>>>,
+    notices: Arc<Mutex<Vec<Notice>>>,
 }
 
 impl Agent {
@@ -45,7 +56,7 @@ impl Agent {
         let (log, notices) = (Arc::default(), Arc::default());
         collect(child.stdout.take().context("no stdout")?, Arc::clone(&log));
         collect(child.stderr.take().context("no stderr")?, Arc::clone(&log));
-        tokio::spawn(listen(socket, Arc::clone(&notices)));
+        tokio::spawn(listen(socket, pid, Arc::clone(&notices)));
         Ok(Self { child, pid, runtime_dir, log, notices })
     }
 
@@ -66,13 +77,18 @@ impl Agent {
 
     /// Every assignment that systemd was told so far: `READY=1`, `STATUS=…`.
     pub fn notices(&self) -> Vec<String> {
-        let notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
-        notices.iter().map(|(_, notice)| notice.clone()).collect()
+        self.timed_notices().into_iter().map(|notice| notice.text).collect()
     }
 
     /// The same, each with the time at which it came.
-    pub fn timed_notices(&self) -> Vec<(Instant, String)> {
+    pub fn timed_notices(&self) -> Vec<Notice> {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// For how long the agent's loop has run or waited for a core so far, and this test, too. Time less this is what the
+    /// agent spent waiting for something else, however busy the machine is.
+    pub fn busy(&self) -> Duration {
+        busy(self.pid)
     }
 
     /// What `status.json` holds; null if there is none, or only that of an agent before this one.
@@ -187,11 +203,23 @@ fn collect(output: impl AsyncRead + Unpin + Send + 'static, log: Arc<Mutex<Vec<L
     });
 }
 
-async fn listen(socket: UnixDatagram, notices: Arc<Mutex<Vec<(Instant, String)>>>) {
+/// What the kernel counts of a process' main thread and of this thread: nanoseconds on a core, and in wait of one (the
+/// first two numbers of `/proc/PID/schedstat`, as Documentation/scheduler/sched-stats.rst has it).
+fn busy(pid: u32) -> Duration {
+    let of = |path: &str| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.split(' ').take(2).filter_map(|number| number.parse::<u64>().ok()).sum()
+    };
+    Duration::from_nanos(of(&format!("/proc/{pid}/schedstat")))
+        + Duration::from_nanos(of("/proc/thread-self/schedstat"))
+}
+
+async fn listen(socket: UnixDatagram, pid: u32, notices: Arc<Mutex<Vec<Notice>>>) {
     let mut buffer = vec![0; 65_536];
     while let Ok(length) = socket.recv(&mut buffer).await {
         let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
         let mut notices = notices.lock().unwrap_or_else(PoisonError::into_inner);
-        notices.extend(text.lines().map(|line| (Instant::now(), line.to_owned())));
+        let (at, busy) = (Instant::now(), busy(pid));
+        notices.extend(text.lines().map(|line| Notice { at, text: line.to_owned(), busy }));
     }
 }

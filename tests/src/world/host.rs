@@ -112,10 +112,12 @@ impl Host {
         fs::write(&new, serde_json::to_string_pretty(&self.settings)?)?;
         fs::rename(&new, &settings)?;
         let agent = self.program.clone().unwrap_or_else(agent_binary);
-        let mut words = self.launcher.iter().map(std::ffi::OsStr::new).chain([agent.as_os_str()]);
-        let mut command = Command::new(words.next().context("no program")?);
+        // As systemd starts it: what nohup(1), or a shell's `&`, has ignored would be inherited.
+        let mut command = Command::new("env");
         command
-            .args(words)
+            .arg("--default-signal")
+            .args(&self.launcher)
+            .arg(agent)
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{}", self.imds_address))

@@ -10,7 +10,7 @@ mod payload;
 mod programs;
 mod road;
 
-pub use agent::{Agent, Line};
+pub use agent::{Agent, Line, Notice};
 pub use clock::Clock;
 pub use host::Host;
 pub use payload::{Payload, TUNNEL, tunnel_secret};

@@ -5,14 +5,14 @@ use crate::support::registered_pid;
 use cflared_tests::edge::{Conduct, Scope};
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::mysql::{Greeting, MySql};
-use cflared_tests::world::{Agent, Host, Payload, SECRET, TUNNEL, World, beside, eventually};
+use cflared_tests::world::{Agent, Host, PATIENCE, Payload, SECRET, TUNNEL, World, beside, eventually};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// What systemd says of a unit that is well.
 const WELL: &str = "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nNRestarts=0\n\
@@ -403,10 +403,8 @@ async fn nothing_that_does_not_answer_keeps_it() -> anyhow::Result<()> {
         fs::remove_file(&path)?;
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU)?;
     }
-    let began = Instant::now();
-    let report = patient.report().await?;
-    // 15 s by design; the machine may be busy.
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // What it asks never answers: that there is a report at all shows that it does not wait for it.
+    let report = tokio::time::timeout(PATIENCE, patient.report()).await??;
     assert_eq!(report["verdict"], "not_fine");
     assert_eq!(report["checks"].as_array().map(Vec::len), Some(cflared_agent::checks::host::checks().count()));
     for (id, expected) in [("metadata", "fail"), ("edge-tcp", "fail"), ("unit-active", "skip"), ("agent-alive", "skip")]

@@ -1,13 +1,12 @@
 //! The agent's own metrics, through a real reader of their form, and under clients that mean no good.
 
-use crate::support::{SILENCE, longest_silence, registered_pid, stopped_in, watched};
+use crate::support::{Moment, SILENCE, longest_silence, registered_pid, stopped_in, watched};
 use anyhow::Context;
 use cflared_tests::edge::{Conduct, Order, Scope};
 use cflared_tests::world::{Host, World, eventually, venv};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -117,7 +116,7 @@ async fn clients_that_mean_no_good_do_not_reach_the_loop() -> anyhow::Result<()>
     let mut agent = host.start()?;
     registered_pid(&mut agent, None).await?;
     eventually("a page of metrics", async || page(address).await).await?;
-    let from = Instant::now();
+    let from = Moment::now(&agent);
     let mut clients = Vec::new();
     for number in 0..300 {
         let mut stream = TcpStream::connect(address).await?;

@@ -3,6 +3,7 @@
 use crate::bad_input::{assert_ended, is_root, said};
 use crate::support::{nothing_left, registered_pid};
 use anyhow::Context;
+use cflared_tests::edge::Conduct;
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::world::{Agent, Host, Payload, SECRET, TUNNEL, World, eventually};
 use nix::sys::signal::{Signal, kill};
@@ -184,18 +185,30 @@ async fn several_at_once_are_all_told() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn who_stops_waiting_stops_nothing() -> anyhow::Result<()> {
-    let (_world, host, mut agent, pid) = registered().await?;
-    assert_ended(
-        &host.run(["reload", "--timeout", "1ms"]).await?,
-        75,
-        &["no result within 1ms", "cflared-agent status"],
-    );
+    let (world, mut host) = World::with_host().await?;
+    // No hand-over ends before both clients have gone, however long they take for that.
+    host.set("handover.register_timeout", "2m");
+    let mut agent = host.start()?;
+    let pid = registered_pid(&mut agent, None).await?;
+    world.edge.set(Conduct::BlackHole).await?;
+    let under_way = |status: &Value| status["connectors"][1]["pid"].is_u64();
+
+    let mut waiting = host.command()?;
+    waiting.args(["reload", "--timeout", "10s"]);
+    let waiting = waiting.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    agent.wait_status("a second connector", under_way).await?;
+    assert_ended(&waiting.wait_with_output().await?, 75, &["no result within 10s", "cflared-agent status"]);
+    world.edge.set(Conduct::Accept).await?;
     let second = registered_pid(&mut agent, Some(pid)).await?;
+    alone(&mut agent).await?;
+
+    world.edge.set(Conduct::BlackHole).await?;
     let mut waiting = host.command()?.arg("reload").stdin(Stdio::null()).spawn()?;
-    agent.wait_status("a second connector", |status| status["connectors"][1]["pid"].is_u64()).await?;
+    agent.wait_status("a second connector", under_way).await?;
     let client = Pid::from_raw(i32::try_from(waiting.id().context("it ended")?)?);
     kill(client, Signal::SIGINT)?;
     assert!(!waiting.wait().await?.success());
+    world.edge.set(Conduct::Accept).await?;
     let serves = async || {
         let status = agent.status();
         let all = status["connectors"].as_array()?;
@@ -208,7 +221,7 @@ async fn who_stops_waiting_stops_nothing() -> anyhow::Result<()> {
 #[tokio::test]
 async fn an_agent_that_stops_tells_who_waits() -> anyhow::Result<()> {
     let (world, host, mut agent, _) = registered().await?;
-    world.edge.set(cflared_tests::edge::Conduct::BlackHole).await?;
+    world.edge.set(Conduct::BlackHole).await?;
     let waiting = host.command()?.arg("reload").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     agent.wait_log("asked for").await?;
     assert!(agent.stop().await?.success());

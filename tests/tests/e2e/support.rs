@@ -14,10 +14,15 @@ pub fn lines_with(agent: &Agent, part: &str) -> usize {
     agent.log().iter().filter(|line| line.json.to_string().contains(part)).count()
 }
 
+/// The state letter of a process, as proc(5) has it; none if there is no such process.
+pub fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 /// Whether a process runs; one that ended and was not reaped does not.
 pub fn lives(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    !matches!(state(pid), None | Some('Z' | 'X'))
 }
 
 /// The process id of a child that shows as registered, with all of its connections.
@@ -34,12 +39,37 @@ pub async fn nothing_left(host: &Host) -> anyhow::Result<()> {
     eventually("every process to be gone", async || host.processes().ok()?.is_empty().then_some(())).await
 }
 
-/// The longest time between two watchdog notices from `from` on, up to now.
-pub fn longest_silence(agent: &Agent, from: Instant) -> Duration {
+/// A moment, and how busy the agent had been until then.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    at: Instant,
+    busy: Duration,
+}
+
+impl Moment {
+    pub fn now(agent: &Agent) -> Self {
+        Self { at: Instant::now(), busy: agent.busy() }
+    }
+
+    /// The first notice.
+    pub fn of_the_first_notice(agent: &Agent) -> anyhow::Result<Self> {
+        let notice = agent.timed_notices().into_iter().next().context("nothing was told")?;
+        Ok(Self { at: notice.at, busy: notice.busy })
+    }
+
+    /// How long the agent has waited since then for something else than a core.
+    fn waited_until(self, later: Self) -> Duration {
+        (later.at - self.at).saturating_sub(later.busy.saturating_sub(self.busy))
+    }
+}
+
+/// The longest time that the agent waited for something between two watchdog notices, from `from` on up to now.
+pub fn longest_silence(agent: &Agent, from: Moment) -> Duration {
     let notices = agent.timed_notices().into_iter();
-    let fed = notices.filter(|(at, notice)| *at >= from && notice == "WATCHDOG=1").map(|(at, _)| at);
-    let moments: Vec<_> = [from].into_iter().chain(fed).chain([Instant::now()]).collect();
-    moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    let fed = notices.filter(|notice| notice.at >= from.at && notice.text == "WATCHDOG=1");
+    let fed = fed.map(|notice| Moment { at: notice.at, busy: notice.busy });
+    let moments: Vec<_> = [from].into_iter().chain(fed).chain([Moment::now(agent)]).collect();
+    moments.windows(2).map(|pair| pair[0].waited_until(pair[1])).max().unwrap_or_default()
 }
 
 /// Has systemd's watchdog in force, with a notice due every 300 ms.
@@ -47,14 +77,21 @@ pub fn watched(host: &mut Host) {
     host.environment.push(("WATCHDOG_USEC".into(), "600000".into()));
 }
 
-/// The worst silence that is accepted of a watchdog that is due every 300 ms: the machine may be busy.
+/// The worst silence that is accepted of a watchdog that is due every 300 ms. What a busy machine takes does not count.
 pub const SILENCE: Duration = Duration::from_millis(1200);
 
-/// Stops the agent and says how long that took. Nothing of it must be left.
+/// Stops the agent and says for how long it waited for something until it ended. Nothing of it must be left.
 pub async fn stopped_in(agent: &mut Agent, host: &Host) -> anyhow::Result<Duration> {
-    let began = Instant::now();
-    let status = agent.stop().await?;
-    let took = began.elapsed();
+    let began = Moment::now(agent);
+    agent.signal(nix::sys::signal::Signal::SIGTERM)?;
+    // The last look before it is gone is what the kernel counted.
+    let mut last = began;
+    let looked = async || {
+        last = Moment::now(agent);
+        agent.ended()
+    };
+    let status = eventually("the agent to end", looked).await.with_context(|| agent.log_text())?;
+    let took = began.waited_until(last);
     anyhow::ensure!(status.success(), "{status}");
     nothing_left(host).await?;
     Ok(took)

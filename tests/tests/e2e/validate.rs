@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
@@ -473,9 +473,11 @@ fn no_link_leads_out_of_the_tree_and_nothing_in_it_is_executed() {
 
 #[test]
 fn what_cannot_be_looked_at_is_not_called_fine() {
-    let missing = Path::new("/nonexistent");
-    let output = Command::new(agent_binary()).args(["validate", "--root"]).arg(missing).output().unwrap();
-    assert_ended(&output, 2, &["failed to open /nonexistent", "No such file", "name the directory"]);
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("missing");
+    let output = Command::new(agent_binary()).args(["validate", "--root"]).arg(&missing).output().unwrap();
+    let failed = format!("failed to open {}", missing.display());
+    assert_ended(&output, 2, &[&failed, "No such file", "name the directory"]);
     let tree = Tree::new();
     tree.file("var/log/big", "", 0o644);
     fs::File::options().write(true).open(tree.path("var/log/big")).unwrap().set_len(65 << 20).unwrap();
