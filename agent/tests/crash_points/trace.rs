@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::NamedTempFile;
 
 /// One system call of a traced run.
 #[derive(Debug, Clone)]
@@ -34,15 +34,12 @@ fn run(command: &mut Command) -> Output {
 
 /// Runs a program that must succeed on one thread, and lists its file-system calls that concern `dir`.
 pub fn calls(program: &[&str], dir: &Path) -> Vec<Call> {
-    static RUN: AtomicU32 = AtomicU32::new(0);
-    let n = RUN.fetch_add(1, Ordering::Relaxed);
-    let log = std::env::temp_dir().join(format!("cflared-strace-{}-{n}", std::process::id()));
+    let log = NamedTempFile::new().expect("a temporary file");
     let mut command = strace();
-    command.args(["-f", "-y", "-qq", "-s", "200", "-e", "trace=%file,%desc", "-o"]).arg(&log).args(program);
+    command.args(["-f", "-y", "-qq", "-s", "200", "-e", "trace=%file,%desc", "-o"]).arg(log.path()).args(program);
     let output = run(&mut command);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = std::fs::read_to_string(&log).expect("strace writes its log");
-    std::fs::remove_file(&log).expect("the log can be removed");
+    let text = std::fs::read_to_string(log.path()).expect("strace writes its log");
     parse(&text, dir.to_str().expect("test paths are UTF-8"))
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
 
 /// The example, built.
 pub fn program() -> &'static str {
@@ -31,6 +31,7 @@ pub fn program() -> &'static str {
 /// A directory of its own, removed at the end.
 pub struct World {
     pub dir: PathBuf,
+    _removed: TempDir,
 }
 
 impl World {
@@ -47,9 +48,8 @@ impl World {
     }
 
     fn named() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { dir: std::env::temp_dir().join(format!("cflared-crash-{}-{n}", std::process::id())) }
+        let removed = tempfile::Builder::new().prefix("cflared-crash-").tempdir().expect("a temporary directory");
+        Self { dir: removed.path().join("etc"), _removed: removed }
     }
 
     /// A copy of it as it is.
@@ -124,12 +124,6 @@ impl World {
             let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
             assert!(metadata.is_symlink() || metadata.mode() & 0o7777 == wanted, "{}", path.display());
         });
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
