@@ -13,7 +13,7 @@ from . import namespaces, rootfs
 from .paths import CASES, FAILED, RESULTS, ROOT, WORK
 from .worker import Job, load
 
-# Cases mostly wait, so more of them than cores run side by side. Virtual machines do not wait: one at a time.
+# Cases mostly wait, so more of them than cores run side by side. Virtual machines do not wait: one at a time, beside the others.
 SIDE_BY_SIDE = 6
 # A limit on a case that hangs; each wait in it has a limit of its own.
 LIMIT = 600
@@ -113,11 +113,12 @@ class Runner:
         return result
 
     def run_all(self, chosen):
-        """Runs all of them: the light ones side by side, then one machine at a time."""
+        """Runs all of them: the light ones side by side, and one machine at a time beside them."""
         for directory in (RESULTS, FAILED):
             directory.mkdir(parents=True, exist_ok=True)
         light = [case for case in chosen if case.tier != "qemu"]
         light.sort(key=lambda case: not getattr(load(case.path), "LONG", False))
-        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-            results = list(pool.map(self.run, light))
-        return results + [self.run(case) for case in chosen if case.tier == "qemu"]
+        heavy = [case for case in chosen if case.tier == "qemu"]
+        with ThreadPoolExecutor(1) as machines, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            booted, results = machines.map(self.run, heavy), pool.map(self.run, light)
+            return [*results, *booted]
