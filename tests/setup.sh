@@ -109,19 +109,22 @@ need_venv() {
     cp "$wanted" "$installed"
 }
 
-# need_tool NAME VERSION: a program from crates.io, in target/tools. cargo's own record tells which version is there.
+# need_tool NAME VERSION: a program from crates.io, in target/tools. cargo's own record tells which version is there. They work
+# for seconds, so they are not optimized, which would take minutes.
 need_tool() {
     tools=$root/target/tools
     if [ -x "$tools/bin/$1" ] && grep -q "^\"$1 $2 " "$tools/.crates.toml" 2>/dev/null; then
         return 0
     fi
-    say "building $1 $2, which takes some minutes, once"
-    (cd "$root" && cargo install "$1" --version "$2" --locked --quiet --root "$tools") >&2 ||
+    say "building $1 $2, once"
+    (cd "$root" && CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 cargo install "$1" --version "$2" --locked --quiet \
+        --debug --root "$tools" --target-dir "$tools/build") >&2 ||
         lack "$1 (see above): cargo install $1 --version $2 --locked --root target/tools"
 }
 
 # What is missing is told at once, not one by one.
 finish() {
+    rm -rf "$root/target/tools/build"
     [ -z "$missing" ] && return 0
     say "not everything is there. Do this, then run it again:$missing"
     exit 1
