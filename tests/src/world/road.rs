@@ -1,5 +1,6 @@
 //! A road between an agent and a stand-in, on which connections can be hindered as on a network.
 
+use super::eventually;
 use anyhow::Context;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -53,10 +54,10 @@ impl Road {
         let _ = before.await;
         let task = match traffic {
             Traffic::Refused => return Ok(()),
-            Traffic::Flows => tokio::spawn(flow(listen(self.address, 1024)?, self.leads_to)),
-            Traffic::Silent => tokio::spawn(swallow(listen(self.address, 1024)?)),
+            Traffic::Flows => tokio::spawn(flow(listen_again(self.address, 1024).await?, self.leads_to)),
+            Traffic::Silent => tokio::spawn(swallow(listen_again(self.address, 1024).await?)),
             Traffic::BlackHoled => {
-                let full = listen(self.address, 0)?;
+                let full = listen_again(self.address, 0).await?;
                 // The kernel drops what comes after the one connection that it keeps for a backlog of 0.
                 let filler = TcpStream::connect(self.address).await.context("failed to fill the backlog")?;
                 tokio::spawn(async move {
@@ -79,6 +80,12 @@ fn listen(address: SocketAddr, backlog: u32) -> anyhow::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket.listen(backlog)?)
+}
+
+/// A process that another thread forks has a copy of what listened here until now, for the moment before it executes its
+/// program.
+async fn listen_again(address: SocketAddr, backlog: u32) -> anyhow::Result<TcpListener> {
+    eventually("the address to be free", async || listen(address, backlog).ok()).await
 }
 
 async fn flow(listener: TcpListener, leads_to: SocketAddr) {

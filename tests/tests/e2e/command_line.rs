@@ -1,15 +1,14 @@
 //! The command line: what is asked, what is said, and the exit status.
 
 use crate::bad_input::{assert_ended, said};
-use cflared_tests::world::{Host, World};
+use cflared_tests::world::{Host, World, agent_binary};
 use serde_json::Value;
 use std::fs;
 use std::process::{Output, Stdio};
 
 /// The agent without any settings file named.
 async fn bare(host: &Host, args: &[&str]) -> anyhow::Result<Output> {
-    let command = host.command()?;
-    let program = command.as_std().get_program().to_owned();
+    let program = host.program.clone().unwrap_or_else(agent_binary);
     Ok(tokio::process::Command::new(program).env_clear().args(args).stdin(Stdio::null()).output().await?)
 }
 

@@ -75,8 +75,8 @@ async fn the_watchdog_is_fed_by_a_loop_that_runs() -> anyhow::Result<()> {
     let fed = |agent: &Agent| agent.notices().iter().filter(|notice| *notice == "WATCHDOG=1").count();
     let (began, from, before) = (Instant::now(), Moment::now(&agent), fed(&agent));
     eventually("five notices", async || (fed(&agent) >= before + 5).then_some(())).await?;
-    // One was due when this began.
-    let most = before + 2 + usize::try_from(began.elapsed().as_secs())?;
+    // At every other turn would be too many; some of those that were due earlier may have come late.
+    let most = before + 2 + 2 * usize::try_from(began.elapsed().as_secs())?;
     assert!(fed(&agent) <= most, "{} of {most}", fed(&agent));
     assert!(longest_silence(&agent, from) < Duration::from_secs(2));
 
