@@ -137,15 +137,20 @@ async fn a_mark_that_is_refused_is_held_said_once_and_asked_for_again() -> anyho
             }
         };
         let mut agent = in_an_outage(&mut host, &world.edge).await?;
-        let status = agent.wait_health("held").await?;
-        assert!(status["health"]["why"].to_string().contains(cause), "{}", status["health"]);
+        let held = |status: &serde_json::Value| {
+            status["health"]["state"] == "held" && status["health"]["why"].to_string().contains(cause)
+        };
+        agent.wait_status(cause, held).await?;
         agent.wait_notice("STATUS=held: ").await?;
         if !asked.is_empty() {
             let first = world.aws.requests().count(asked);
             let more = async || (world.aws.requests().count(asked) > first + 3).then_some(());
             eventually("the next tries", more).await?;
         }
-        assert_eq!(agent.log_text().matches("not condemned: a person is needed").count(), 1, "it is said once");
+        let log = agent.log_text();
+        let told =
+            log.lines().filter(|line| line.contains("not condemned: a person is needed") && line.contains(cause));
+        assert_eq!(told.count(), 1, "it is said once");
         assert_eq!(agent.health(), "held");
 
         world.edge.set(Conduct::Accept).await?;
