@@ -292,7 +292,9 @@ impl Verdict {
                 if !self.runs.serving().is_some_and(|(_, run)| run.tries_are_known(now, lasts)) {
                     return Err(UNREAD.into());
                 }
-                rules::same_version(peers, &self.outage, now, &self.config)
+                // A version that has not proven itself here may be new to the others too, and fade there a moment later.
+                let enough = if self.probation.is_some() { rules::ENOUGH } else { 1 };
+                rules::same_version(peers, &self.outage, now, &self.config, enough)
             }
         }
     }

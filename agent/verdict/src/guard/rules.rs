@@ -12,7 +12,7 @@ const NEEDED: [&str; 4] = ["Launch", "Terminate", "HealthCheck", "ReplaceUnhealt
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// So many grains in a row are enough to go by, where one is not.
-const ENOUGH: usize = 3;
+pub(super) const ENOUGH: usize = 3;
 /// In so many of them others that were out have stayed, so that this one should have followed.
 const BACK: usize = 5;
 
@@ -126,16 +126,28 @@ pub(super) fn zone_is_out(peers: &Peers, zone: &Zone, outage: &Outage, now: Mono
     newest.live == 0 && elsewhere.filter(same).any(|grain| grain.live > 0)
 }
 
-/// Whether another instance was registered with the same version of the secret while this one was out.
-pub(super) fn same_version(peers: &Peers, outage: &Outage, now: Mono, config: &Config) -> Result<(), String> {
+/// Whether another instance was registered with the same version of the secret while this one was out, in so many of the newest
+/// grains that tell.
+pub(super) fn same_version(
+    peers: &Peers,
+    outage: &Outage,
+    now: Mono,
+    config: &Config,
+    enough: usize,
+) -> Result<(), String> {
     let (margin, window) = (config.grain / 3, config.flapping_window);
     let while_out = |grain: &&PeerGrain| outage.bad_before(now, now.before(grain.age), margin, window);
-    let mut known = peers.grains.iter().filter(while_out).filter_map(|grain| grain.same_version).peekable();
-    if known.peek().is_none() {
-        return Err("whether another instance is registered with the same version of the secret is not known".into());
-    }
-    if known.any(|registered| registered > 0) {
+    let mut known: Vec<_> =
+        peers.grains.iter().filter(while_out).filter(|grain| grain.same_version.is_some()).collect();
+    known.sort_by_key(|grain| grain.age);
+    let registered = known.iter().take_while(|grain| grain.same_version > Some(0)).count();
+    if registered >= enough {
         return Ok(());
+    }
+    if registered == known.len() {
+        return Err(
+            "whether another instance is registered with the same version of the secret is not known yet".into()
+        );
     }
     Err("no other instance is registered with the same version of the secret: it may be the version; publish one that works"
         .into())

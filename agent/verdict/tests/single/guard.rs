@@ -190,7 +190,7 @@ mod peers {
 
     #[test]
     fn what_may_be_the_version_needs_another_instance_that_is_registered_with_it() {
-        for (same_version, words) in [(None, "is not known"), (Some(0), "publish one that works")] {
+        for (same_version, words) in [(None, "is not known yet"), (Some(0), "publish one that works")] {
             let mut world = broken(600, |world| world.same_version = same_version);
             assert_eq!((world.count(is_mark), world.verdict.health()), (0, Health::Held), "{same_version:?}");
             let said = world.verdict.view(world.now).guard.unwrap();

@@ -133,20 +133,23 @@ impl Fleet {
             self.watch.fail("a hook is completed only while the group waits", self.now, i, format!("{hook:?}"));
         }
         let local = self.recently(i, LINGERS, is_local) || self.hangs(i);
-        if result == HookResult::Abandon && !local && !self.cannot_know_better(i) {
+        if result == HookResult::Abandon
+            && !local
+            && !self.cannot_know_better(i, "given up, with nothing but a version that fails without a word")
+        {
             self.watch.fail("an instance is given up only for its host", self.now, i, format!("{hook:?}"));
         }
     }
 
     /// Whether it has nothing that works but for a version that fails without a word, while others may serve with the one
     /// before: that looks like a fault of this host. It is counted.
-    pub(super) fn cannot_know_better(&mut self, i: usize) -> bool {
+    pub(super) fn cannot_know_better(&mut self, i: usize, told: &'static str) -> bool {
         let silent = |version| matches!(self.secret.flaw(version), Some(Flaw::Fades | Flaw::Slow));
         let versions = self.instances[i].bundles.values().map(|installed| number(&installed.version.0));
         let silent = versions.clone().any(silent)
             && versions.into_iter().all(|version| silent(version) || !self.secret.accepts(version));
         if silent {
-            *self.watch.excluded.entry("nothing but a version that fails without a word").or_default() += 1;
+            *self.watch.excluded.entry(told).or_default() += 1;
         }
         silent
     }

@@ -20,7 +20,7 @@ impl Fleet {
             fault.kind == Kind::UnknownWords && fault.scope == Scope::One(i) && fault.until + LINGERS > self.now
         });
         if !self.recently(i, LINGERS, |kind| is_local(kind) || is_edge(kind)) && !self.hangs(i) && !own_words {
-            if self.cannot_know_better(i) {
+            if self.cannot_know_better(i, "marked, with nothing but a version that fails without a word") {
                 return;
             }
             let shared = self.recently(i, HOUR, is_shared);
