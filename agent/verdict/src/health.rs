@@ -1,7 +1,7 @@
 //! The one word for how the tunnel is.
 
 use crate::handover::Handover;
-use crate::ladder::Mark;
+use crate::ladder::{Lift, Mark};
 use crate::{DecisionKind, Mono, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -114,8 +114,10 @@ impl Verdict {
             _ if registered && !self.outage.flapping(now, self.config.flapping_window) => {
                 if run.connections() < run.most { Health::Degraded } else { Health::Registered }
             }
-            Mark::Shown | Mark::Lifting { yielding: false, .. } => Health::Condemned,
-            Mark::Refused { .. } | Mark::Asked { again: true } | Mark::Lifting { yielding: true, .. } => Health::Held,
+            Mark::Shown | Mark::Lifting { lift: Lift::Registered, .. } => Health::Condemned,
+            Mark::Refused { .. }
+            | Mark::Asked { again: true }
+            | Mark::Lifting { lift: Lift::Yields | Lift::Blamed, .. } => Health::Held,
             Mark::Due { .. } | Mark::Asked { again: false } => Health::Remediating,
             Mark::None if registered => Health::Broken,
             Mark::None if self.ladder.restarted.is_some() => Health::Remediating,

@@ -54,8 +54,8 @@ pub enum Mark {
     Lifting {
         /// When that is tried again.
         retry_at: Mono,
-        /// It is for another instance, which goes at the same time, and not because the tunnel is back.
-        yielding: bool,
+        /// What for.
+        lift: Lift,
         /// How often it was tried.
         #[serde(default)]
         times: u32,
@@ -69,6 +69,18 @@ pub enum Mark {
         /// A mark of ours may stand: no answer came when it was made.
         may_stand: bool,
     },
+}
+
+/// What a mark is taken back for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lift {
+    /// The tunnel is registered again.
+    Registered,
+    /// Another instance goes at the same time.
+    Yields,
+    /// It turned out that a new instance would meet the same.
+    Blamed,
 }
 
 impl Mark {
@@ -215,7 +227,7 @@ impl Verdict {
     fn spare(&mut self, now: Mono) {
         self.guard.drop_question();
         if self.ladder.mark.may_stand() {
-            self.lift(now, "the tunnel is registered again");
+            self.lift(now, Lift::Registered, "the tunnel is registered again");
             return;
         }
         if self.ladder.mark != Mark::None {
@@ -233,11 +245,11 @@ impl Verdict {
 
     /// Takes our mark back, again and again until the group shows it, which it may not do for hours: it has begun to replace
     /// this instance, and cannot launch another.
-    fn lift(&mut self, now: Mono, why: &str) {
-        let (yielding, times) = match self.ladder.mark {
+    fn lift(&mut self, now: Mono, lift: Lift, why: &str) {
+        let (lift, times) = match self.ladder.mark {
             Mark::Lifting { retry_at, .. } if now < retry_at => return,
-            Mark::Lifting { yielding, times, .. } => (yielding, times),
-            Mark::None | Mark::Due { .. } | Mark::Asked { .. } | Mark::Shown | Mark::Refused { .. } => (false, 0),
+            Mark::Lifting { lift, times, .. } => (lift, times),
+            Mark::None | Mark::Due { .. } | Mark::Asked { .. } | Mark::Shown | Mark::Refused { .. } => (lift, 0),
         };
         if self.marking() {
             return;
@@ -246,15 +258,15 @@ impl Verdict {
             self.note(now, DecisionKind::Action, "take the mark back", why);
         }
         let again = if times < QUICK_LIFTS { self.config.ask_again } else { SLOW_LIFT };
-        self.ladder.mark = Mark::Lifting { retry_at: now + again, yielding, times: times.saturating_add(1) };
+        self.ladder.mark = Mark::Lifting { retry_at: now + again, lift, times: times.saturating_add(1) };
         self.book.give(Order::MarkHealthy);
     }
 
     fn condemn(&mut self, now: Mono) {
         match &self.ladder.mark {
-            Mark::Lifting { yielding: true, .. } => return self.lift(now, ""),
+            Mark::Lifting { lift: lift @ (Lift::Yields | Lift::Blamed), .. } => return self.lift(now, *lift, ""),
             // It was not lifted before the tunnel was lost again.
-            Mark::Lifting { yielding: false, .. } if !self.marking() => self.ladder.mark = Mark::Shown,
+            Mark::Lifting { lift: Lift::Registered, .. } if !self.marking() => self.ladder.mark = Mark::Shown,
             Mark::Lifting { .. }
             | Mark::None
             | Mark::Due { .. }
@@ -262,7 +274,11 @@ impl Verdict {
             | Mark::Shown
             | Mark::Refused { .. } => {}
         }
-        if self.blamed_for_good().is_some() {
+        if let Some(why) = self.blamed_for_good() {
+            let certain = self.found.as_ref().is_some_and(|finding| finding.confidence == Confidence::Certain);
+            if certain && self.ladder.mark == Mark::Shown {
+                return self.lift(now, Lift::Blamed, &why);
+            }
             return self.hold_for_blame(now);
         }
         if self.config.mode == Mode::Observe {
@@ -326,18 +342,17 @@ impl Verdict {
 
     pub(crate) fn lifted(&mut self, now: Mono) {
         self.note(now, DecisionKind::Action, "the mark was taken back", "the group shows this instance healthy");
-        self.ladder.mark = match self.ladder.mark {
-            Mark::Lifting { yielding: true, .. } => Mark::Refused {
-                ask_at: now + self.config.refused_again,
-                why: "another instance of the group went at the same time".into(),
-                may_stand: false,
-            },
-            Mark::Lifting { yielding: false, .. }
-            | Mark::None
-            | Mark::Due { .. }
-            | Mark::Asked { .. }
-            | Mark::Shown
-            | Mark::Refused { .. } => Mark::None,
+        let lift = match self.ladder.mark {
+            Mark::Lifting { lift, .. } => lift,
+            Mark::None | Mark::Due { .. } | Mark::Asked { .. } | Mark::Shown | Mark::Refused { .. } => Lift::Registered,
+        };
+        let refused = |ask_at, why: &str| Mark::Refused { ask_at, why: why.into(), may_stand: false };
+        self.ladder.mark = match lift {
+            Lift::Registered => Mark::None,
+            Lift::Yields => {
+                refused(now + self.config.refused_again, "another instance of the group went at the same time")
+            }
+            Lift::Blamed => refused(now, "a new instance would meet the same"),
         };
     }
 

@@ -49,7 +49,7 @@ pub use fleet::{Group, Launch, Member, Memory, Notices, PeerGrain, Peers, Place,
 pub use health::Health;
 pub use hold::{Hold, Holder, tag_holds};
 pub use journal::{Decision, DecisionKind};
-pub use ladder::Mark;
+pub use ladder::{Lift, Mark};
 pub use orders::{Answer, Ended, Hook, HookResult, Order, OrderId, Purpose, Reason, Stop};
 pub use runs::{Role, Run};
 pub use time::Mono;

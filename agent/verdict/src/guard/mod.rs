@@ -3,7 +3,7 @@
 
 mod rules;
 
-use crate::ladder::Mark;
+use crate::ladder::{Lift, Mark};
 use crate::{Blame, Condemns, DecisionKind, Failure, Group, Member, Mono, Order, Peers, Verdict};
 use rules::{Objection, Zone};
 use serde::{Deserialize, Serialize};
@@ -396,7 +396,7 @@ impl Verdict {
         if let Some(other) = group.others().find(first) {
             let why = format!("{} goes at the same time, and goes first", other.id);
             self.note(now, DecisionKind::Action, "take the mark back", &why);
-            self.ladder.mark = Mark::Lifting { retry_at: now + self.config.ask_again, yielding: true, times: 1 };
+            self.ladder.mark = Mark::Lifting { retry_at: now + self.config.ask_again, lift: Lift::Yields, times: 1 };
             self.book.give(Order::MarkHealthy);
         }
     }

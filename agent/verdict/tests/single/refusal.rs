@@ -58,6 +58,17 @@ fn tries_that_nobody_answers_are_this_hosts_if_others_are_registered() {
 }
 
 #[test]
+fn a_mark_for_what_turns_out_to_be_refused_is_taken_back() {
+    let mut world = lost(140, 0, 1);
+    assert_eq!(world.verdict.health(), Health::Condemned);
+    try_again(&mut world, 60, 1, 0);
+    assert_eq!(world.count(|order| *order == Order::MarkHealthy), 1);
+    assert_eq!((blame(&world), world.verdict.health()), (Some(Blame::Refused), Health::Held));
+    try_again(&mut world, 3600, 1, 0);
+    assert_eq!((world.count(is_mark), world.verdict.health()), (1, Health::Held));
+}
+
+#[test]
 fn later_tries_that_do_not_get_so_far_end_a_refusal() {
     let mut dialled = lost(40, 1, 0);
     dialled.tries.as_mut().unwrap().dialled = Some(100);
