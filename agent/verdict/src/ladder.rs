@@ -331,10 +331,12 @@ impl Verdict {
                 let why = "the group took the mark and does not show it, as during its grace period; asked again";
                 self.wait(now, why);
             }
-            Err(Failure { kind, text }) => {
+            // It may stand, beside another one of the same moment: that is looked at soon.
+            Err(Failure { kind: FailureKind::Unreachable, text }) => self.wait(now, &text),
+            Err(Failure { text, .. }) => {
                 self.refuse(now, text);
                 if let Mark::Refused { may_stand, .. } = &mut self.ladder.mark {
-                    *may_stand = kind == FailureKind::Unreachable;
+                    *may_stand = false;
                 }
             }
         }

@@ -234,7 +234,7 @@ impl Verdict {
             // Who else there may be would only allow more than the canary rule does.
             self.guard.others = Some((now, Others::None));
             self.step_blame(now);
-            return match self.may_be_canary(canary) {
+            return match self.may_be_canary(now, canary) {
                 Ok(()) => self.clear(now, 0, Ground::Canary),
                 Err(objection) => self.refuse(now, objection),
             };
@@ -273,7 +273,7 @@ impl Verdict {
                 let why = "all of this availability zone are out, and another zone is not: a new instance here would be out too";
                 self.refuse(now, why.into());
             }
-            Others::None => match self.may_be_canary(canary) {
+            Others::None => match self.may_be_canary(now, canary) {
                 Ok(()) => self.clear(now, rank, Ground::Canary),
                 Err(objection) => self.refuse(now, objection),
             },
@@ -300,9 +300,13 @@ impl Verdict {
     }
 
     /// Whether it may try a replacement though nobody is registered: for what all share, and not for what nobody could read.
-    fn may_be_canary(&self, canary: Result<(), String>) -> Result<(), String> {
+    fn may_be_canary(&self, now: Mono, canary: Result<(), String>) -> Result<(), String> {
         let blame = self.found.as_ref().map_or(Blame::Unknown, |finding| finding.blame);
         match blame.may_condemn() {
+            // The edge answers from here, so it may be the version, and a new instance would start with it.
+            Condemns::Alone | Condemns::WithOthers if self.probation.is_some() && !self.edge_out(now) => {
+                Err("nobody in the tunnel is registered, and the secret's version has not proven itself here: it may be that".into())
+            }
             Condemns::Alone | Condemns::WithOthers => canary,
             Condemns::WithSameVersion => Err(UNREAD.into()),
             Condemns::Never => Err(format!("a new instance would meet the same: {blame}")),

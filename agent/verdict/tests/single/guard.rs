@@ -272,6 +272,20 @@ mod peers {
     }
 
     #[test]
+    fn a_version_that_has_not_proven_itself_makes_no_canary() {
+        let alone = |edge| {
+            let mut world = World::booted(None);
+            world.run(200);
+            (world.ready, world.group, world.edge) = (Ready::No, Ok(group(&[ME])), Some(edge));
+            world.run(300);
+            world
+        };
+        let unproven = alone(Reach::Answered);
+        assert_eq!((unproven.count(is_mark), unproven.verdict.health()), (0, Health::Held));
+        assert_eq!(alone(Reach::Silent).count(is_mark), 1, "no version is to blame for that");
+    }
+
+    #[test]
     fn a_fault_of_the_process_needs_no_peers() {
         let world = broken(135, |world| {
             world.ready = Ready::Unanswered { why: "timed out".into() };
@@ -296,6 +310,18 @@ mod peers {
 
 mod mark {
     use super::*;
+
+    #[test]
+    fn one_whose_answer_was_lost_is_looked_at_soon() {
+        let mut world = broken(129, |_| {});
+        world.mark = Err(FailureKind::Unreachable);
+        world.run(3);
+        assert_eq!(world.count(is_mark), 1);
+        // It was taken all the same.
+        of(&mut world).members[0].healthy = false;
+        world.run(5);
+        assert_eq!(world.verdict.view(world.now).mark, Mark::Shown);
+    }
 
     #[test]
     fn of_two_made_at_the_same_time_the_higher_gives_way() {
