@@ -15,6 +15,8 @@ pub(crate) struct Turn {
     asks: bool,
     /// What it waits for beyond its time.
     pub waits: Option<String>,
+    /// It was read once that nobody refuses it any more: what is late or lost looks the same, so it is read again.
+    clear: bool,
     /// So many more answers that cannot be read are waited out.
     tries_left: u32,
 }
@@ -55,7 +57,7 @@ impl Verdict {
         if self.turn.as_ref().is_some_and(|turn| turn.change == change) {
             return;
         }
-        self.turn = Some(Turn { change, at: None, asks: true, waits: None, tries_left: 0 });
+        self.turn = Some(Turn { change, at: None, asks: true, waits: None, clear: false, tries_left: 0 });
         self.read_place();
     }
 
@@ -116,6 +118,11 @@ impl Verdict {
 
     pub(crate) fn refusals_read(&mut self, now: Mono, result: Result<u32, Failure>) {
         let Some(turn) = &mut self.turn else { return };
+        if turn.waits.is_some() && result == Ok(0) && !std::mem::replace(&mut turn.clear, true) {
+            turn.at = Some(now + self.config.grain);
+            return;
+        }
+        turn.clear &= result == Ok(0);
         let waits = match result {
             Ok(0) | Err(Failure { kind: FailureKind::Disabled, .. }) => return self.go_ahead(now),
             Ok(_) => "another instance of the tunnel refuses a version of the secret".to_string(),
