@@ -43,6 +43,11 @@ def unlike(shape, value, path):
             yield f"{path}: {value!r} is not like {pattern}"
 
 
+# Java's classes of characters, as the models use them; an unknown one is an error.
+CLASSES = {"L": "a-zA-Z\\u00c0-\\uffff", "Z": r"\s", "N": r"\d", "Alnum": "a-zA-Z0-9", "Graph": "!-~", "Print": " -~", "M": "\\u0300-\\u036f"}
+
+
 def in_python(pattern):
     """Java counts in UTF-16, and so do patterns of the models for what XML may hold."""
-    return pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
+    pattern = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
+    return re.sub(r"\\p\{(\w+)\}", lambda found: CLASSES[found[1]], pattern)

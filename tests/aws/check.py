@@ -32,7 +32,7 @@ CALLS = {
     "network/default-egress": ("ec2", "RevokeSecurityGroupEgress"),
     "group/group": ("autoscaling", "CreateAutoScalingGroup"),
     "group/metrics": ("autoscaling", "EnableMetricsCollection"),
-    "group/refresh": ("autoscaling", "StartInstanceRefresh"),
+    "group/launch-template": ("ec2", "CreateLaunchTemplate"),
 }
 ALARMS = ["cpu", "held", "hold-forgotten", "image-age", "refused", "replicas", "restarts", "silent"]
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
@@ -66,11 +66,12 @@ class Rendered(unittest.TestCase):
         cls.directory = tempfile.TemporaryDirectory()
         done = render(AWS / "values.example", cls.directory.name)
         assert done.returncode == 0, done.stderr
-        paths = sorted(pathlib.Path(cls.directory.name).rglob("*.json"))
+        # What is of the image is looked at in tests/image.
+        paths = [path for path in sorted(pathlib.Path(cls.directory.name).rglob("*.json")) if "imagebuilder" not in path.parts]
         cls.documents = {
             str(path.relative_to(cls.directory.name).with_suffix("")): json.loads(path.read_text()) for path in paths
         }
-        cls.ssm = {path.stem: path.read_text() for path in (AWS / "ssm").glob("*.yml")}
+        cls.ssm = {path.stem: path.read_text() for path in (pathlib.Path(cls.directory.name) / "ssm").glob("*.yml")}
 
     @classmethod
     def tearDownClass(cls):
@@ -86,12 +87,10 @@ class Forms(Rendered):
 
     def test_each_is_what_the_service_takes(self):
         checked = {name for name in self.documents if call_of(name)}
-        others = {"dashboard", "group/launch-template", "iam/agent", "iam/agent-kms", "iam/host", "iam/trust"}
+        others = {"dashboard", "iam/agent", "iam/agent-kms", "iam/host", "iam/trust"}
         self.assertEqual(set(self.documents) - checked, others)
         for name in checked:
             self.assertEqual(wrongs(*call_of(name), self.documents[name]), [], name)
-        data = {"LaunchTemplateName": "cflared-prd", "LaunchTemplateData": self.documents["group/launch-template"]}
-        self.assertEqual(wrongs("ec2", "CreateLaunchTemplate", data), [])
 
     def test_what_the_service_would_refuse_is_found(self):
         for name, change in [
@@ -109,15 +108,34 @@ class Forms(Rendered):
     def test_placeholders_are_those_of_the_example_for_sed_and_for_templatefile(self):
         known = set(example())
         used = set()
-        for path in [*AWS.rglob("*.json"), *(AWS / "ssm").glob("*.yml")]:
-            text = path.read_text()
+        image = ROOT / "imagebuilder"
+        components = (image / "components").glob("*.yml")
+        for path in [*AWS.rglob("*.json"), *(AWS / "ssm").glob("*.yml"), *image.rglob("*.json"), *components]:
+            text = path.read_text().replace("${aws:", "")
             found = set(PLACEHOLDER.findall(text))
             self.assertLessEqual(found, known, path)
             self.assertNotIn("%{", text, f"{path}: templatefile takes it for a directive")
             used |= found
         self.assertEqual(used, known)
-        for name, text in self.ssm.items():
-            self.assertNotIn("${", text, f"{name}: is read by file() and not filled in")
+
+    def test_no_name_is_written_out(self):
+        """The prefix is one value: nothing but a placeholder carries it."""
+        for path in [*AWS.rglob("*.json"), *(AWS / "ssm").glob("*.yml")]:
+            for line in path.read_text().splitlines():
+                line = line.replace("adv:cflared-hold", "")
+                self.assertNotRegex(line, r"adv-cflared|[\"/: ]cflared-(?!agent)", f"{path.name}: {line}")
+
+    def test_the_prefix_has_a_default_and_is_one_value(self):
+        lines = (AWS / "values.example").read_text()
+        with tempfile.TemporaryDirectory() as directory:
+            values = pathlib.Path(directory) / "values"
+            for text, prefix in [(lines.replace("prefix=adv-cflared\n", ""), "adv-cflared"), (lines.replace("prefix=adv-cflared", "prefix=other"), "other")]:
+                values.write_text(text)
+                self.assertEqual(render(values, f"{directory}/{prefix}").returncode, 0)
+                group = json.loads((pathlib.Path(directory) / prefix / "group/group.json").read_text())
+                self.assertEqual((group["AutoScalingGroupName"], group["MinSize"]), (f"{prefix}-prd", 2))
+            for path in (pathlib.Path(directory) / "other").rglob("*"):
+                self.assertNotIn("adv-cflared", path.read_text() if path.is_file() else "", path)
 
     def test_render_says_what_it_lacks(self):
         lines = (AWS / "values.example").read_text()
@@ -189,15 +207,15 @@ class Alarms(Rendered):
         self.assertEqual(names, ALARMS)
         for name in names:
             alarm = self.documents[f"alarms/{name}"]
-            self.assertEqual(alarm["AlarmName"], f"cflared-prd-{name}")
+            self.assertEqual(alarm["AlarmName"], f"adv-cflared-prd-{name}")
             self.assertEqual(alarm["AlarmActions"], alarm["OKActions"])
             self.assertIn(" Next: ", alarm["AlarmDescription"])
         widget = self.documents["dashboard"]["widgets"][0]["properties"]
-        shown = sorted(arn.split(":alarm:cflared-prd-")[1] for arn in widget["alarms"])
+        shown = sorted(arn.split(":alarm:adv-cflared-prd-")[1] for arn in widget["alarms"])
         self.assertEqual(shown, ALARMS)
 
     def test_who_is_woken_by_what(self):
-        pages = [name for name in ALARMS if self.documents[f"alarms/{name}"]["AlarmActions"][0].endswith(":cflared-page")]
+        pages = [name for name in ALARMS if self.documents[f"alarms/{name}"]["AlarmActions"][0].endswith(":adv-cflared-page")]
         self.assertEqual(pages, ["held", "refused", "replicas", "restarts", "silent"])
 
     def test_widgets_lie_side_by_side(self):
@@ -249,7 +267,7 @@ class Evaluation(Rendered):
     def test_what_no_agent_sends_in_a_short_run(self):
         """The processor, which EC2 reports, and a hold of hours."""
         busy = lambda minute: 80 if 30 <= minute < 60 else 10
-        group = {"AutoScalingGroupName": "cflared-prd"}
+        group = {"AutoScalingGroupName": "adv-cflared-prd"}
         points = [self.point(n, "CPUUtilization", busy(n), "AWS/EC2", **group) for n in range(0, 120, 5)]
         # By the stamps, of the beginnings of five minutes; a value comes at their end, so that the page comes four minutes later.
         self.assertEqual(self.told("cpu", points, 110), [[10, "OK"], [41, "ALARM"], [61, "OK"]])
@@ -287,7 +305,7 @@ class Commands(Rendered):
                 fits = parameter.get("allowedPattern")
                 for text in ["$(id)", "a'b", 'a"b', "a;b", "a\nb"]:
                     self.assertFalse(fits and re.fullmatch(fits, text))
-            given = {"Name": f"cflared-{name}", "Content": self.ssm[name], "DocumentType": "Command", "DocumentFormat": "YAML"}
+            given = {"Name": f"adv-cflared-{name}", "Content": self.ssm[name], "DocumentType": "Command", "DocumentFormat": "YAML"}
             self.assertEqual(wrongs("ssm", "CreateDocument", given), [])
 
 
@@ -298,7 +316,7 @@ class Loaded(Rendered):
         ec2, scaling = boto3.client("ec2"), boto3.client("autoscaling")
         iam, cloudwatch, ssm = boto3.client("iam"), boto3.client("cloudwatch"), boto3.client("ssm")
 
-        role = "cflared-prd"
+        role, name_of = "adv-cflared-runtime-prd", "adv-cflared-prd"
         iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(documents["iam/trust"]))
         for name in ("agent", "agent-kms", "host"):
             iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(documents[f"iam/{name}"]))
@@ -319,34 +337,31 @@ class Loaded(Rendered):
         out = sorted((each["IpProtocol"], each["FromPort"]) for each in described["IpPermissionsEgress"])
         self.assertEqual(out, [("tcp", 443), ("tcp", 3306), ("tcp", 7844), ("udp", 7844)])
 
-        data = {**documents["group/launch-template"], "SecurityGroupIds": [group]}
-        data["ImageId"] = ec2.describe_images()["Images"][0]["ImageId"]
-        made = ec2.create_launch_template(LaunchTemplateName=role, LaunchTemplateData=data)["LaunchTemplate"]
+        template = documents["group/launch-template"]
+        template["LaunchTemplateData"].update(SecurityGroupIds=[group], ImageId=ec2.describe_images()["Images"][0]["ImageId"])
+        made = ec2.create_launch_template(**template)["LaunchTemplate"]
         self.assertEqual(str(made["LatestVersionNumber"]), documents["group/group"]["LaunchTemplate"]["Version"])
-        scaling.create_auto_scaling_group(
-            **{**documents["group/group"], "VPCZoneIdentifier": ",".join(subnets), "MinSize": 2, "MaxSize": 4, "DesiredCapacity": 2}
-        )
+        scaling.create_auto_scaling_group(**{**documents["group/group"], "VPCZoneIdentifier": ",".join(subnets)})
         scaling.enable_metrics_collection(**documents["group/metrics"])
         for hook in ("launch", "terminate"):
             scaling.put_lifecycle_hook(**documents[f"hooks/{hook}"])
-        there = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[role])["AutoScalingGroups"][0]
+        there = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name_of])["AutoScalingGroups"][0]
         self.assertEqual((len(there["Instances"]), there["HealthCheckGracePeriod"]), (2, 180))
-        hooks = scaling.describe_lifecycle_hooks(AutoScalingGroupName=role)["LifecycleHooks"]
-        self.assertEqual({hook["LifecycleHookName"] for hook in hooks}, {"cflared-launch", "cflared-terminate"})
+        hooks = scaling.describe_lifecycle_hooks(AutoScalingGroupName=name_of)["LifecycleHooks"]
+        self.assertEqual({hook["LifecycleHookName"] for hook in hooks}, {"adv-cflared-launch", "adv-cflared-terminate"})
         tags = ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [there["Instances"][0]["InstanceId"]]}])["Tags"]
         self.assertIn(("adv:env", "prd"), [(tag["Key"], tag["Value"]) for tag in tags])
 
         for name in ALARMS:
             cloudwatch.put_metric_alarm(**documents[f"alarms/{name}"])
         alarms = {each["AlarmName"]: each for each in cloudwatch.describe_alarms()["MetricAlarms"]}
-        self.assertEqual(sorted(alarms), [f"cflared-prd-{name}" for name in ALARMS])
-        self.assertEqual(alarms["cflared-prd-restarts"]["Metrics"], documents["alarms/restarts"]["Metrics"])
-        cloudwatch.put_dashboard(DashboardName=role, DashboardBody=json.dumps(documents["dashboard"]))
+        self.assertEqual(sorted(alarms), [f"adv-cflared-prd-{name}" for name in ALARMS])
+        self.assertEqual(alarms["adv-cflared-prd-restarts"]["Metrics"], documents["alarms/restarts"]["Metrics"])
+        cloudwatch.put_dashboard(DashboardName=name_of, DashboardBody=json.dumps(documents["dashboard"]))
         for name, text in self.ssm.items():
-            ssm.create_document(Name=f"cflared-{name}", Content=text, DocumentType="Command", DocumentFormat="YAML")
-            description = ssm.describe_document(Name=f"cflared-{name}")["Document"]
+            ssm.create_document(Name=f"adv-cflared-{name}", Content=text, DocumentType="Command", DocumentFormat="YAML")
+            description = ssm.describe_document(Name=f"adv-cflared-{name}")["Document"]
             self.assertEqual(description["Status"], "Active")
-        # moto 5.2 has no StartInstanceRefresh; the model has looked at it.
 
 
 if __name__ == "__main__":

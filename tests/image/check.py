@@ -3,7 +3,6 @@
 services, the events that EventBridge delivers, and the schema of the CloudWatch agent's settings. Offline, in seconds."""
 
 import copy
-import fnmatch
 import json
 import re
 import subprocess
@@ -12,9 +11,10 @@ import unittest
 
 import hcl2
 import jsonschema
-from botocore.validate import ParamValidator
+from parliament import analyze_policy_string
 
-from documents import IMAGE, REFERENCE, ROOT, components, filled, inputs, parameters
+from documents import IMAGE, REFERENCE, ROOT, components, filled, inputs, parameters, rendered
+from events import matches
 
 sys.path.append(str(ROOT / "tests"))
 from models import shape_of, wrongs
@@ -29,41 +29,20 @@ SERVICES = {
     "lifecycle-policy": ("imagebuilder", "CreateLifecyclePolicy"),
     "event-rule": ("events", "PutRule"),
     "event-targets": ("events", "PutTargets"),
+    "schedule-": ("scheduler", "CreateSchedule"),
 }
-
-
-def matches(pattern, event):
-    """Whether EventBridge delivers the event to the rule (user guide, 'Event patterns'): every field of the pattern must
-    be there, and of an array one element is enough."""
-    for key, wanted in pattern.items():
-        if key not in event:
-            return False
-        if isinstance(wanted, dict):
-            if not isinstance(event[key], dict) or not matches(wanted, event[key]):
-                return False
-            continue
-        values = event[key] if isinstance(event[key], list) else [event[key]]
-        if not any(fits(one, value) for one in wanted for value in values):
-            return False
-    return True
-
-
-def fits(wanted, value):
-    if not isinstance(wanted, dict):
-        return wanted == value
-    ((kind, argument),) = wanted.items()
-    if kind == "prefix":
-        return isinstance(value, str) and value.startswith(argument)
-    if kind == "wildcard":
-        return isinstance(value, str) and fnmatch.fnmatchcase(value, argument)
-    raise ValueError(f"a filter that this test does not know: {kind}")
+NETWORK = {
+    "security-group": ("ec2", "CreateSecurityGroup"),
+    "egress": ("ec2", "AuthorizeSecurityGroupEgress"),
+    "default-egress": ("ec2", "RevokeSecurityGroupEgress"),
+}
 
 
 class Documents(unittest.TestCase):
     def setUp(self):
         self.components = components()
         self.assertEqual(
-            sorted(self.components), ["base", "cflared-agent", "cloudflared", "cloudwatch-agent", "ssm-agent"]
+            sorted(self.components), ["agent", "base", "cloudflared", "cloudwatch-agent", "ssm-agent"]
         )
 
     def test_each_is_of_the_format(self):
@@ -71,7 +50,7 @@ class Documents(unittest.TestCase):
         validator = jsonschema.Draft202012Validator(schema)
         for name, document in self.components.items():
             self.assertEqual([error.message for error in validator.iter_errors(document)], [], name)
-            text = (IMAGE / "components" / f"{name}.yml").read_text()
+            text = (rendered() / "components" / f"{name}.yml").read_text()
             self.assertLessEqual(len(text), 16_000, f"{name}: CreateComponent takes no longer data")
             self.assertIn("schemaVersion: 1.0\n", text)
 
@@ -140,10 +119,16 @@ class Documents(unittest.TestCase):
 class Inputs(unittest.TestCase):
     def test_each_is_what_the_service_takes(self):
         for name, given in inputs().items():
-            if name == "promote.asl":
+            if name in ("machine", "rolling-update.asl"):
                 continue
             service, operation = next(value for key, value in SERVICES.items() if name.startswith(key))
             self.assertEqual(wrongs(service, operation, given), [], name)
+        machine = {**inputs()["machine"], "definition": json.dumps(inputs()["rolling-update.asl"])}
+        self.assertEqual(wrongs("stepfunctions", "CreateStateMachine", machine), [])
+        for name, given in inputs("parameters").items():
+            self.assertEqual(wrongs("ssm", "PutParameter", given), [], name)
+        for name, given in inputs("network").items():
+            self.assertEqual(wrongs(*NETWORK[name], given), [], name)
 
     def test_what_the_service_would_refuse_is_found(self):
         good = inputs()
@@ -167,7 +152,7 @@ class Inputs(unittest.TestCase):
             self.assertEqual(given[f"component-{name}"]["name"], names[name])
         in_recipe = [each["componentArn"].split("/")[1] for each in given["recipe"]["components"]]
         self.assertEqual(sorted(in_recipe), sorted(names.values()))
-        self.assertEqual(in_recipe[-1], "cflared-agent", "the check of the image is the last word")
+        self.assertEqual(in_recipe[-1], "adv-cflared-agent", "the check of the image is the last word")
         self.assertEqual(given["event-targets"]["Rule"], given["event-rule"]["Name"])
         self.assertEqual([each["region"] for each in given["distribution"]["distributions"]], ["us-east-1", "us-west-2"])
         for each in given["distribution"]["distributions"]:
@@ -175,6 +160,30 @@ class Inputs(unittest.TestCase):
             self.assertEqual(each["ssmParameterConfigurations"], wanted)
         self.assertEqual(given["lifecycle-policy"]["policyDetails"][0]["filter"], {"type": "COUNT", "value": 4})
         self.assertEqual(given["infrastructure"]["instanceMetadataOptions"]["httpTokens"], "required")
+        schedules = {name: json.loads(each["Target"]["Input"])["only"] for name, each in given.items() if name.startswith("schedule-")}
+        self.assertEqual(schedules, {f"schedule-{environment}": environment for environment in ("dev", "stg", "prd")})
+
+    def test_every_resource_has_the_company_s_tags(self):
+        wanted = {"adv:env", "adv:owner", "adv:project", "adv:image", "OwnedBy"}
+        for folder in ("inputs", "parameters"):
+            for name, given in inputs(folder).items():
+                tags = given.get("tags", given.get("Tags"))
+                if name == "event-targets" or name.startswith("schedule-") or tags is None:
+                    self.assertTrue(name in ("event-targets", "rolling-update.asl") or name.startswith("schedule-"), name)
+                    continue
+                keys = set(tags) if isinstance(tags, dict) else {tag.get("Key", tag.get("key")) for tag in tags}
+                self.assertEqual(keys, wanted, name)
+        for each in inputs()["distribution"]["distributions"]:
+            self.assertEqual(set(each["amiDistributionConfiguration"]["amiTags"]), wanted)
+        # The agent on a test instance has to find no environment.
+        self.assertEqual(set(inputs()["infrastructure"]["resourceTags"]), wanted - {"adv:env"})
+
+    def test_no_name_is_written_out(self):
+        """The prefix is one value: nothing but a placeholder carries it."""
+        for folder in ("inputs", "iam", "network", "parameters", "components"):
+            for path in sorted((IMAGE / folder).iterdir()):
+                for line in path.read_text().splitlines():
+                    self.assertNotRegex(line, r"adv-cflared|[\"/:]cflared-(?!agent)", f"{path.name}: {line}")
 
 
 class Events(unittest.TestCase):
@@ -187,7 +196,7 @@ class Events(unittest.TestCase):
         "account": "123456789012",
         "time": "2026-01-06T06:12:00Z",
         "region": "us-east-1",
-        "resources": ["arn:aws:imagebuilder:us-east-1:123456789012:image/cflared/1.0.0/1"],
+        "resources": ["arn:aws:imagebuilder:us-east-1:123456789012:image/adv-cflared-recipe/1.0.3/1"],
         "detail": {"previous-state": {"status": "DISTRIBUTING"}, "state": {"status": "AVAILABLE"}},
     }
 
@@ -217,31 +226,116 @@ class Events(unittest.TestCase):
         ]:
             self.assertFalse(matches({**base, "detail": detail}, self.event()), detail)
 
-    def test_the_consumer_asks_for_the_ami_and_its_calls_are_what_the_services_take(self):
-        machine = inputs()["promote.asl"]
-        states = machine["States"]
-        reached, todo = set(), [machine["StartAt"]]
-        while todo:
-            name = todo.pop()
-            reached.add(name)
-            state = states[name]
-            nexts = [state.get("Next"), state.get("Default")] + [each["Next"] for each in state.get("Choices", [])]
-            todo += [each for each in nexts if each and each not in reached]
-        self.assertEqual(reached, set(states))
-        for name, state in states.items():
-            if state["Type"] != "Task":
-                continue
-            service, operation = state["Resource"].removeprefix("arn:aws:states:::aws-sdk:").split(":")
-            operation = operation[0].upper() + operation[1:]
-            shape = shape_of(service, operation)
-            # The integration writes every service's members with a capital.
-            members = {member[0].upper() + member[1:]: member for member in shape.members}
-            given = {key.removesuffix(".$"): value for key, value in state["Parameters"].items()}
-            self.assertLessEqual(set(given), set(members), name)
-            plain = {members[key]: value for key, value in given.items() if f"{key}.$" not in state["Parameters"]}
-            taken = {members[key]: "x" for key in given if f"{key}.$" in state["Parameters"]}
-            report = ParamValidator().validate({**plain, **taken}, shape)
-            self.assertFalse(report.has_errors(), f"{name}: {report.generate_report()}")
+
+class Machine(unittest.TestCase):
+    """What can be said of the state machine without executing it; tests/promotion executes it."""
+
+    def setUp(self):
+        self.machine = inputs()["rolling-update.asl"]
+
+    def scopes(self, states):
+        yield states
+        for state in states["States"].values():
+            if "ItemProcessor" in state:
+                yield from self.scopes(state["ItemProcessor"])
+
+    def test_every_state_is_reached(self):
+        for scope in self.scopes(self.machine):
+            states, reached, todo = scope["States"], set(), [scope["StartAt"]]
+            while todo:
+                state = states[todo.pop()]
+                nexts = [state.get("Next"), state.get("Default")]
+                nexts += [each["Next"] for each in state.get("Choices", []) + state.get("Catch", [])]
+                new = {each for each in nexts if each} - reached
+                reached |= new
+                todo += new
+            self.assertEqual(reached | {scope["StartAt"]}, set(states))
+
+    def test_its_calls_are_what_the_services_take(self):
+        for scope in self.scopes(self.machine):
+            for name, state in scope["States"].items():
+                if state["Type"] == "Task":
+                    self.assertEqual(list(self.call(state)), [], name)
+
+    def call(self, state):
+        service, operation = state["Resource"].removeprefix("arn:aws:states:::aws-sdk:").split(":")
+        service = {"sfn": "stepfunctions"}.get(service, service)
+        shape = shape_of(service, operation[0].upper() + operation[1:])
+        # The integration writes every service's members with a capital.
+        members = {member[0].upper() + member[1:]: member for member in shape.members}
+        given = {key.removesuffix(".$"): value for key, value in state["Parameters"].items()}
+        yield from sorted(set(given) - set(members))
+        yield from sorted(set(shape.required_members) - {members[key] for key in given if key in members})
+
+    def test_nothing_fails_unseen(self):
+        """In the part that changes something, whatever fails ends in a page."""
+        stages = self.machine["States"]["Stages"]["ItemProcessor"]["States"]
+        for name, state in stages.items():
+            if state["Type"] == "Task" and name != "Page":
+                self.assertEqual(state["Catch"][0]["ErrorEquals"], ["States.ALL"], name)
+
+    def test_the_alarms_that_page_are_those_of_the_gate(self):
+        stages = self.machine["States"]["Stages"]["ItemProcessor"]["States"]
+        named = re.findall(r"\{\}-([a-z-]+)", stages["Pages"]["Parameters"]["AlarmNames.$"])
+        alarms = rendered().parent / "alarms"
+        pages = [path.stem for path in alarms.glob("*.json") if ":adv-cflared-page" in path.read_text()]
+        self.assertEqual(named, sorted(pages))
+        count = stages["AnyPage"]["Choices"][0]["And"][0]["NumericEquals"]
+        self.assertEqual(count, len(pages))
+
+
+def merged(policy):
+    """The policy by actions: the linter wants every kind of resource of an action in each statement, and conditions that only some of
+    them know split an action over several."""
+    resources = {}
+    for statement in policy["Statement"]:
+        for action in as_list(statement["Action"]):
+            resources.setdefault(action, []).extend(as_list(statement["Resource"]))
+    statements = [{"Effect": "Allow", "Action": action, "Resource": named} for action, named in resources.items()]
+    return {"Version": policy["Version"], "Statement": statements}
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def lint(policy):
+    return [(each.issue, str(each.detail)) for each in analyze_policy_string(json.dumps(policy)).findings]
+
+
+def findings(policy):
+    single = [(issue, detail) for issue, detail in lint(policy) if issue != "RESOURCE_MISMATCH"]
+    # Of the kinds of resource, the linter takes what a call may name for what it must.
+    mismatches = [each for each in lint(merged(policy)) if each[0] == "RESOURCE_MISMATCH" and not OPTIONAL.search(each[1])]
+    return single + mismatches
+
+
+OPTIONAL = re.compile(r":mapRun:|:(capacity-reservation|dedicated-host|elastic-gpu|elastic-inference|group|key-pair|launch-template|license-configuration|managed-instance|placement-group|ipam-pool|bucket)[:/]")
+
+
+class Policies(unittest.TestCase):
+    def test_the_linter_finds_nothing(self):
+        for name, policy in inputs("iam").items():
+            if not name.startswith("trust-"):
+                self.assertEqual(findings(policy), [], name)
+
+    def test_what_the_linter_should_find_is_found(self):
+        for sid, change, issue in [
+            ("Refresh", {"Resource": "arn:aws:ec2:us-east-1:123456789012:instance/*"}, "RESOURCE_MISMATCH"),
+            ("Page", {"Action": "sns:PublishIt"}, "UNKNOWN_ACTION"),
+            ("Template", {"Condition": {"StringEquals": {"sns:Endpoint": "x"}}}, "UNKNOWN_CONDITION_FOR_ACTION"),
+        ]:
+            policy = copy.deepcopy(inputs("iam")["machine"])
+            next(each for each in policy["Statement"] if each["Sid"] == sid).update(change)
+            self.assertIn(issue, [found for found, _ in findings(policy)], sid)
+
+    def test_only_reads_that_services_cannot_narrow_are_allowed_on_everything(self):
+        for name, policy in inputs("iam").items():
+            for statement in policy["Statement"]:
+                if statement.get("Resource") == "*":
+                    actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+                    for action in actions:
+                        self.assertRegex(action, ":(Describe|Get|List)", name)
 
 
 class Settings(unittest.TestCase):
@@ -260,7 +354,7 @@ class Settings(unittest.TestCase):
     def test_terraform_reads_files_and_keys_that_are_there(self):
         text = (IMAGE / "terraform" / "main.tf").read_text()
         hcl2.loads(text)
-        files = dict(re.findall(r'(\w+)\s*= jsondecode\(file\("\$\{local\.inputs\}/([^"]+)"\)\)', text))
+        files = dict(re.findall(r'(\w+)\s*= jsondecode\(templatefile\("\$\{local\.inputs\}/([^"]+)", local\.values\)\)', text))
         self.assertEqual(len(files), text.count("= jsondecode("))
         for name, path in files.items():
             given = json.loads((IMAGE / "inputs" / path).read_text())
@@ -269,7 +363,7 @@ class Settings(unittest.TestCase):
                 for key in keys.split("."):
                     self.assertIn(key, value, f"{path}: {keys}")
                     value = value[key]
-        for path in re.findall(r'file\("\$\{path\.module\}/\.\./([^"]+)"\)', text):
+        for path in re.findall(r'file\("\$\{path\.module\}/\.\./([^"]+)"', text):
             self.assertTrue((IMAGE / path).is_file(), path)
 
 

@@ -25,9 +25,15 @@ CACHE = ROOT / "target" / "image"
 
 TODAY = datetime.datetime.now(datetime.timezone.utc)
 CLOUDFLARED = f"{TODAY.year}.{TODAY.month}.1"
+# A newer one is blocked, and one is too old.
+BLOCKED, OLD = f"{TODAY.year}.{TODAY.month}.10", "2026.8.1"
 
-PROGRAM = f"""#!/bin/sh
-echo "cloudflared version {CLOUDFLARED} (built {TODAY:%Y-%m-%d}-0000 UTC)"
+PROGRAM = """#!/bin/sh
+echo "cloudflared version {version} (built {day}-0000 UTC)"
+"""
+# Parameter Store, in files.
+AWS = """#!/bin/sh
+[ "$1 $2" = "ssm get-parameter" ] && cat "/srv/parameters/${6##*/}"
 """
 # Records how it was called, and wants JSON as the real one does.
 CTL = """#!/bin/sh
@@ -73,32 +79,35 @@ def package(folder, name, files, version):
     control.write_text(
         f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: nobody <nobody@invalid>\nDescription: stands in\n"
     )
-    out = folder / f"{name}.deb"
+    out = folder / f"{name}_{version}.deb"
     run("dpkg-deb", "--root-owner-group", "--build", tree, out, stdout=subprocess.DEVNULL)
     shutil.rmtree(tree)
     return out
 
 
-def repository(folder, deb):
-    """An apt repository with one package, signed by a key of its own."""
-    pool, binary = folder / "pool", folder / "dists" / "jammy" / "main" / "binary-amd64"
+def repository(folder, debs):
+    """An apt repository with packages, signed by a key of its own, whose fingerprint it gives."""
+    pool, binary = folder / "pool", folder / "dists" / "any" / "main" / "binary-amd64"
     pool.mkdir(parents=True)
     binary.mkdir(parents=True)
-    shutil.copy(deb, pool)
+    for deb in debs:
+        shutil.copy(deb, pool)
     packages = run("apt-ftparchive", "packages", "pool", cwd=folder, stdout=subprocess.PIPE).stdout
     (binary / "Packages").write_text(packages)
     release = run(
-        "apt-ftparchive", "-o", "APT::FTPArchive::Release::Suite=jammy", "-o", "APT::FTPArchive::Release::Components=main",
-        "-o", "APT::FTPArchive::Release::Architectures=amd64", "release", "dists/jammy", cwd=folder, stdout=subprocess.PIPE,
+        "apt-ftparchive", "-o", "APT::FTPArchive::Release::Suite=any", "-o", "APT::FTPArchive::Release::Components=main",
+        "-o", "APT::FTPArchive::Release::Architectures=amd64", "release", "dists/any", cwd=folder, stdout=subprocess.PIPE,
     ).stdout  # fmt: skip
-    (folder / "dists" / "jammy" / "Release").write_text(release)
+    (folder / "dists" / "any" / "Release").write_text(release)
     with tempfile.TemporaryDirectory(prefix="gpg-") as home:
         gpg = ["gpg", "--homedir", home, "--batch", "--quiet"]
         run(*gpg, "--passphrase", "", "--quick-generate-key", "test <test@invalid>", "ed25519", "sign", "never")
-        here = folder / "dists" / "jammy"
+        here = folder / "dists" / "any"
         run(*gpg, "--clearsign", "--output", here / "InRelease", here / "Release")
         run(*gpg, "--export", "--output", folder / "key.gpg")
+        listed = run(*gpg, "--with-colons", "--list-keys", stdout=subprocess.PIPE).stdout
         subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
+    return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
 
 
 def sha256(path):
@@ -166,26 +175,33 @@ def main():
 
 
 def build(root, scratch, deb):
-    repository(root / "srv/repository", package(scratch, "cloudflared", {"usr/bin/cloudflared": (PROGRAM, 0o755)}, CLOUDFLARED))
+    releases = [CLOUDFLARED, BLOCKED, OLD]
+    programs = {version: PROGRAM.format(version=version, day=f"{TODAY:%Y-%m-%d}") for version in releases}
+    debs = [package(scratch, "cloudflared", {"usr/bin/cloudflared": (text, 0o755)}, version) for version, text in programs.items()]
+    debs.append(package(scratch, "awscli", {"usr/bin/aws": (AWS, 0o755)}, "1.0"))
+    fingerprint = repository(root / "srv/repository", debs)
+    (root / "srv/parameters").mkdir()
+    (root / "srv/parameters/releases-blocked").write_text(f"2026.8.9, {BLOCKED}\n")
+    (root / "srv/parameters/release-pinned").write_text("none\n")
     agent = "opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl"
     unit = "lib/systemd/system/amazon-cloudwatch-agent.service"
     cloudwatch = package(scratch, "amazon-cloudwatch-agent", {agent: (CTL, 0o755), unit: (UNIT, 0o644)}, "1.0")
     settings = IMAGE / "cloudwatch-agent.json"
     values = {
-        "cloudflared": {"Repository": "file:///srv/repository", "Key": "file:///srv/repository/key.gpg"},
-        "cflared-agent": {"Sha256": sha256(deb)},
+        "cloudflared": {"Repository": "file:///srv/repository", "Key": "file:///srv/repository/key.gpg", "Fingerprint": fingerprint},
+        "agent": {"Sha256": sha256(deb)},
         "cloudwatch-agent": {"PackageSha256": sha256(cloudwatch), "SettingsSha256": sha256(settings)},
     }
     documents = components()
     by_name = {document["name"]: name for name, document in documents.items()}
     order = [by_name[each["componentArn"].split("/")[1]] for each in inputs()["recipe"]["components"]]
     for name in order:
-        defaults = {parameter: value.get("default") for parameter, value in parameters(documents[name]).items()}
+        defaults = {parameter: value.get("default", "us-east-1") for parameter, value in parameters(documents[name]).items()}
         values[name] = {**defaults, **values.get(name, {})}
     image = Image(
         root,
         {
-            values["cflared-agent"]["Package"]: deb,
+            values["agent"]["Package"]: deb,
             values["cloudwatch-agent"]["Package"]: cloudwatch,
             values["cloudwatch-agent"]["Settings"]: settings,
         },
@@ -207,6 +223,7 @@ def look(image):
     wanted = {"image": "cflared", "agent_version": version, "cloudflared_version": CLOUDFLARED}
     expect(facts == wanted, f"image.json says {facts}")
     expect("cloudflared" in image.shell("apt-mark showhold").stdout, "no upgrade replaces cloudflared")
+    expect(image.shell("! command -v aws").returncode == 0, "the AWS CLI is gone again")
     expect(not list((image.root / "tmp").glob("*.deb")), "no package is left in /tmp")
     asked = (image.root / "var/log/cloudwatch-agent-ctl.log").read_text()
     expect(asked.count("\n") == 1 and " -s" not in asked, "the CloudWatch agent was configured once, and not started")
@@ -229,9 +246,9 @@ def look(image):
 
 def refuse(image, documents, values):
     """Steps that must fail, do."""
-    install = next(step for step in steps(documents["cflared-agent"], "build") if step["name"] == "Install")
+    install = next(step for step in steps(documents["agent"], "build") if step["name"] == "Install")
     (image.root / "tmp/cflared-agent.deb").write_text("another package")
-    done = image.shell(filled(install["inputs"]["commands"][0], values["cflared-agent"]), check=False)
+    done = image.shell(filled(install["inputs"]["commands"][0], values["agent"]), check=False)
     expect(done.returncode != 0 and "FAILED" in done.stdout, "a package with another checksum is not installed")
     version = next(step for step in steps(documents["cloudflared"], "validate") if step["name"] == "Version")
     script = filled(version["inputs"]["commands"][0], {**values["cloudflared"], "MinVersion": "2999.1.0"})
@@ -241,6 +258,20 @@ def refuse(image, documents, values):
     key = image.root / "usr/share/keyrings/cloudflare-main.gpg"
     before = key.read_bytes()
     expect(image.shell(script, check=False).returncode != 0 and key.read_bytes() == before, "a key that cannot be fetched replaces none")
+    script = filled(repository["inputs"]["commands"][0], {**values["cloudflared"], "Fingerprint": "0" * 40})
+    expect(image.shell(script, check=False).returncode != 0 and key.read_bytes() == before, "another key replaces none")
+    install = next(step for step in steps(documents["cloudflared"], "build") if step["name"] == "Install")
+    script = filled(install["inputs"]["commands"][0], values["cloudflared"])
+    pinned, blocked = (image.root / "srv/parameters" / name for name in ("release-pinned", "releases-blocked"))
+    for text, what in [(BLOCKED, "a pinned release that is blocked"), (OLD, "a pinned release that is too old")]:
+        pinned.write_text(text)
+        expect(image.shell(script, check=False).returncode != 0, f"{what} is refused")
+    blocked.write_text("none")
+    pinned.write_text(BLOCKED)
+    image.shell(script)
+    expect(image.shell("cloudflared --version").stdout.split()[2] == BLOCKED, "a pin is taken")
+    blocked.unlink()
+    expect(image.shell(script, check=False).returncode != 0, "a block-list that cannot be read is not an empty one")
 
 
 if __name__ == "__main__":

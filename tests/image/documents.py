@@ -1,8 +1,12 @@
-"""The component documents: reading them, and putting parameters in."""
+"""The documents of the image as `render` fills them in, and the components' parameters."""
 
+import atexit
+import functools
 import json
 import pathlib
 import re
+import subprocess
+import tempfile
 
 import yaml
 
@@ -12,16 +16,26 @@ IMAGE = ROOT / "imagebuilder"
 REFERENCE = re.compile(r"\{\{\s*([A-Za-z0-9]+)\s*\}\}")
 
 
+@functools.cache
+def rendered():
+    """The directory that stands for imagebuilder/, with the example's values."""
+    directory = tempfile.TemporaryDirectory()
+    atexit.register(directory.cleanup)
+    aws = ROOT / "packaging" / "aws"
+    subprocess.run([aws / "render", aws / "values.example", directory.name], check=True)
+    return pathlib.Path(directory.name) / "imagebuilder"
+
+
 def component(name):
-    return yaml.safe_load((IMAGE / "components" / f"{name}.yml").read_text())
+    return yaml.safe_load((rendered() / "components" / f"{name}.yml").read_text())
 
 
 def components():
-    return {path.stem: component(path.stem) for path in sorted((IMAGE / "components").glob("*.yml"))}
+    return {path.stem: component(path.stem) for path in sorted((rendered() / "components").glob("*.yml"))}
 
 
-def inputs():
-    return {path.stem: json.loads(path.read_text()) for path in sorted((IMAGE / "inputs").glob("*.json"))}
+def inputs(folder="inputs"):
+    return {path.stem: json.loads(path.read_text()) for path in sorted((rendered() / folder).glob("*.json"))}
 
 
 def parameters(document):

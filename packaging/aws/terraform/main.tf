@@ -6,6 +6,7 @@ locals {
 
   # The names of values.example; those that a resource of yours makes are its attributes.
   values = {
+    prefix      = var.prefix
     environment = var.environment
     region      = var.region
     account     = var.account
@@ -20,7 +21,7 @@ locals {
 }
 
 resource "aws_iam_role" "tunnel" {
-  name               = "cflared-${var.environment}"
+  name               = "${var.prefix}-runtime-${var.environment}"
   assume_role_policy = file("${local.documents}/iam/trust.json")
 }
 
@@ -78,12 +79,12 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 }
 
 resource "aws_cloudwatch_dashboard" "this" {
-  dashboard_name = "cflared-${var.environment}"
+  dashboard_name = "${var.prefix}-${var.environment}"
   dashboard_body = templatefile("${local.documents}/dashboard.json", local.values)
 }
 
 resource "aws_ssm_document" "fleet" {
-  name            = "cflared-fleet"
+  name            = "${var.prefix}-fleet"
   document_type   = "Command"
   document_format = "YAML"
   content         = file("${local.documents}/ssm/fleet.yml")

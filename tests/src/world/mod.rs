@@ -29,7 +29,7 @@ pub const ENVIRONMENT: &str = "dev";
 /// The name of that secret.
 pub const SECRET: &str = "/adventive/cloudflared/dev";
 /// The group that every instance is in.
-pub const GROUP: &str = "cflared-dev";
+pub const GROUP: &str = "adv-cflared-dev";
 /// How long anything is waited for, before a test calls it missing. Generous: the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -7,7 +7,7 @@ use std::process::Output;
 
 /// The commands of a step of the component's test phase.
 fn commands(step: &str) -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../imagebuilder/components/cflared-agent.yml");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../imagebuilder/components/agent.yml");
     let document: serde_yaml::Value = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let phases = document["phases"].as_sequence().unwrap();
     let phase = phases.iter().find(|phase| phase["name"] == "test").unwrap();

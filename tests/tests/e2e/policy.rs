@@ -221,7 +221,7 @@ async fn the_policy_reaches_nothing_of_another_environment() -> anyhow::Result<(
             Elsewhere::Group => {
                 let mut group = world.aws.group(GROUP).unwrap();
                 world.aws.edit_group(GROUP, |group| group.instances.clear());
-                group.name = "cflared-prd".into();
+                group.name = "adv-cflared-prd".into();
                 group.replace_after_ms = u64::MAX;
                 world.aws.put_group(group);
                 (Condemned, "autoscaling:SetInstanceHealth")
