@@ -11,6 +11,7 @@ mod lifecycle;
 mod moto;
 mod peer;
 mod policy;
+mod promotion;
 mod reads;
 mod scaling;
 mod secrets;
