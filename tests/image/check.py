@@ -267,6 +267,18 @@ class Machine(unittest.TestCase):
         yield from sorted(set(given) - set(members))
         yield from sorted(set(shape.required_members) - {members[key] for key in given if key in members})
 
+    def test_waits_and_refreshes_are_as_agreed(self):
+        settings = self.machine["States"]["Settings"]["Parameters"]
+        self.assertEqual((settings["weekly"]["between"], settings["urgent"]), (2 * 3600, {"between": 15 * 60}))
+        # The gate has judged before the bake time is over.
+        weekly = settings["weekly"]
+        self.assertLess(weekly["watch"] + weekly["settle"] + 10 * weekly["poll"], weekly["bake"])
+        stages = self.machine["States"]["Stages"]["ItemProcessor"]["States"]
+        for name in ("Refresh", "RefreshBack"):
+            preferences = stages[name]["Parameters"]["Preferences"]
+            wanted = {"MinHealthyPercentage": 100, "InstanceWarmup": 120, "SkipMatching": True, "AutoRollback": True}
+            self.assertEqual({key: preferences[key] for key in wanted}, wanted)
+
     def test_nothing_fails_unseen(self):
         """In the part that changes something, whatever fails ends in a page."""
         stages = self.machine["States"]["Stages"]["ItemProcessor"]["States"]

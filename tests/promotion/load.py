@@ -102,6 +102,10 @@ def load_environment(account, documents, environment, prefix):
     scaling.enable_metrics_collection(**documents.json("group/metrics"))
     for name in documents.names("alarms"):
         account.client("cloudwatch").put_metric_alarm(**documents.json(f"alarms/{name}"))
+    dashboard = documents.text("dashboard.json")
+    account.client("cloudwatch").put_dashboard(DashboardName=f"{prefix}-{environment}", DashboardBody=dashboard)
+    for name in documents.names("hooks"):
+        scaling.put_lifecycle_hook(**documents.json(f"hooks/{name}"))
 
 
 def load_machine(account, documents):
