@@ -157,8 +157,8 @@ impl Port {
             visit.serve(Callee::new(&mut receive, &mut send), async move { drop(closed.changed().await) }).await;
         if let Ending::Garbage(number) = ending {
             send.write_all(&garbage::to_connector(number)).await?;
-            // The other side ends it.
-            std::future::pending::<()>().await;
+            // The other side ends the control stream, and leaves the connection to the edge.
+            until_closed(&mut receive).await?;
         }
         Ok(ending)
     }

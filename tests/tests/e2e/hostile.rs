@@ -103,7 +103,8 @@ async fn nonsense_on_the_port_of_the_edge() -> anyhow::Result<()> {
 /// Behind a good handshake the control stream carries what is no message, or one that is hostile.
 #[tokio::test]
 async fn nonsense_on_the_control_stream() -> anyhow::Result<()> {
-    for protocol in ["http2", "quic"] {
+    // Over HTTP/2 cloudflared exits at the first of them, and is started again ever more seldom.
+    for (protocol, enough) in [("http2", 3), ("quic", 8)] {
         let (world, mut host) = World::with_host().await?;
         speak(&mut host, protocol);
         world.edge.add_rule(Rule { conduct: Conduct::Garbage, ..Rule::default() });
@@ -112,7 +113,7 @@ async fn nonsense_on_the_control_stream() -> anyhow::Result<()> {
             let events = world.edge.events().into_iter();
             events.filter(|event| event.what == What::TurnedAway("garbage")).count()
         };
-        eventually("eight connections to be garbled", async || (garbled() >= 8).then_some(())).await?;
+        eventually("connections to be garbled", async || (garbled() >= enough).then_some(())).await?;
         world.edge.clear_rules();
         agent.wait_health("registered").await?;
         assert!(lines_with(&agent, STARTED) >= 1);
