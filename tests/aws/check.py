@@ -34,7 +34,7 @@ CALLS = {
     "group/metrics": ("autoscaling", "EnableMetricsCollection"),
     "group/launch-template": ("ec2", "CreateLaunchTemplate"),
 }
-ALARMS = ["cpu", "held", "hold-forgotten", "image-age", "refused", "replicas", "restarts", "silent"]
+ALARMS = ["cpu", "held", "hold-forgotten", "http2", "image-age", "refused", "replicas", "restarts", "silent"]
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 os.environ.update(
     AWS_ACCESS_KEY_ID="made-up", AWS_SECRET_ACCESS_KEY="made-up", AWS_DEFAULT_REGION="us-east-1", AWS_CONFIG_FILE="/dev/null"

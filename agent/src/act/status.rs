@@ -49,6 +49,9 @@ pub struct Status {
     /// Whether marks are only talked of, and not made.
     #[serde(default)]
     pub dry_run: bool,
+    /// Whether the settings say `mode: observe`: nothing is done but starting, draining and reporting.
+    #[serde(default)]
+    pub observing: bool,
     /// The verdict.
     pub health: Health,
     /// Whose fault it is, if something is wrong.

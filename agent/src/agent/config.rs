@@ -1,7 +1,8 @@
 //! What the settings come to for the verdict.
 
+use crate::connector;
 use crate::settings::{self, Settings};
-use cflared_verdict::Config;
+use cflared_verdict::{Config, Mode};
 
 /// The verdict's times and numbers; those that are no settings follow from `condemn_after`.
 pub(super) fn config(settings: &Settings) -> Config {
@@ -29,6 +30,12 @@ pub(super) fn config(settings: &Settings) -> Config {
             // The group waits for what is done on them.
             _ => paced.ask_again,
         },
+        longest_silence: connector::longest_silence(&settings.connector.extra_args),
+        second_opinion: settings.verdict.second_opinion,
+        mode: match settings.mode {
+            settings::Mode::Act => Mode::Act,
+            settings::Mode::Observe => Mode::Observe,
+        },
         ..paced
     }
 }
@@ -39,7 +46,9 @@ mod tests {
 
     #[test]
     fn the_default_settings_are_the_verdicts_defaults() {
-        assert_eq!(config(&Settings::default()), Config::default());
+        // But for what the agent itself bounds.
+        let longest_silence = connector::longest_silence(&[]);
+        assert_eq!(config(&Settings::default()), Config { longest_silence, ..Config::default() });
     }
 
     #[test]
@@ -67,6 +76,12 @@ mod tests {
         assert_eq!((config.min_connections, config.on_new_binary), (3, true));
         let times = [config.register_timeout, config.settle, config.probation];
         assert_eq!(times.map(|time| time.as_secs()), [9, 8, 7]);
+    }
+
+    #[test]
+    fn who_only_observes_says_so_to_the_verdict() {
+        let config = config(&Settings::parse("{ mode: observe, verdict: { second_opinion: false } }").unwrap());
+        assert_eq!((config.mode, config.second_opinion), (Mode::Observe, false));
     }
 
     #[test]

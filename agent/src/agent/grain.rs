@@ -2,8 +2,8 @@
 
 use super::Agent;
 use super::host::Host;
-use crate::act::cloudwatch::{self, CloudWatch, Sample};
-use cflared_verdict::{Blame, Health, View};
+use crate::act::cloudwatch::{self, CloudWatch, Sample, version_label};
+use cflared_verdict::{Blame, Health, Transport, View};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::warn;
 
@@ -42,9 +42,13 @@ impl Agent {
         let tunnel = view.installed.as_ref().map(|installed| installed.tunnel.as_str());
         let (Some(cloudwatch), Some(of)) = (&host.cloudwatch, host.dimensions(tunnel)) else { return };
         let connections = view.runs.iter().map(|(_, run)| run.connections()).sum();
+        // In a hand-over the one that serves counts, which is the older one.
+        let registered = view.runs.iter().map(|(_, run)| run).filter(|run| run.connections() > 0);
         let sample = Sample {
             of,
             registered: connections > 0,
+            version: registered.clone().next().map(|run| version_label(&run.installed.version)),
+            over_http2: registered.clone().any(|run| run.transport == Some(Transport::Http2)),
             connections,
             restarts: std::mem::take(&mut self.restarts),
             refusing: view.refusing.is_some(),

@@ -33,9 +33,11 @@ impl Agent {
 
     pub(super) fn read_peers(&mut self, id: OrderId, since: Duration, version: Option<VersionId>, zones: Vec<String>) {
         let reader = self.peer_reader("the peers are not known");
-        self.spawn(id, READ, Order::ReadPeers { since, version, zones }, async move {
+        let order = Order::ReadPeers { since, version: version.clone(), zones: zones.clone() };
+        self.spawn(id, READ, order, async move {
             let (peers, of, wall) = reader?;
-            Ok((Outcome::Peers(peers.read(&of, since, wall).await?), News::None))
+            let read = peers.read(&of, since, version.as_ref(), &zones, wall);
+            Ok((Outcome::Peers(read.await?), News::None))
         });
     }
 

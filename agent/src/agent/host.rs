@@ -56,6 +56,7 @@ impl Host {
             environment: self.environment.as_ref()?.as_str().into(),
             tunnel: tunnel?.into(),
             instance: self.instance.id.as_str().into(),
+            zone: self.instance.zone.as_str().into(),
         }))
     }
 

@@ -10,6 +10,7 @@ use crate::act::status::{self, Status};
 use crate::connector::ports::Taken;
 use crate::connector::{Edge, Handle};
 use crate::log::{self, Context};
+use crate::settings::Mode;
 use cflared_verdict::{Confidence, Finding, Hold, Holder, Mark, Mono, Ready, Role, Run, RunId, VersionId, View};
 use std::time::SystemTime;
 
@@ -113,6 +114,7 @@ impl Agent {
             tunnel: view.installed.as_ref().map(|installed| installed.tunnel.clone()),
             holds: view.holds.iter().map(|(by, hold)| self.hold(*by, hold)).collect(),
             dry_run: self.dry_run,
+            observing: self.settings.mode == Mode::Observe,
             blame: view.blame.as_ref().map(|Finding { blame, confidence, evidence }| status::Blame {
                 blame: blame.name().into(),
                 confidence: confidence_name(*confidence).into(),

@@ -26,6 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+/// How long a dial, and then a registration, take at most (15 s and 5 s, its public source).
+const TRY: Duration = Duration::from_secs(20);
+
 /// What one run is started from.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -77,6 +80,14 @@ pub enum Restarted {
     NewChild,
     /// The old one was left alone.
     Spared,
+}
+
+/// The longest that a connector with these arguments is silent between two tries: both of its back-offs, a dial and a registration.
+pub fn longest_silence(extra_args: &[String]) -> Duration {
+    let given = transport::argument(extra_args, &["retries"]).and_then(|retries| retries.parse().ok());
+    // More doublings than these are longer than anything that is waited for.
+    let doublings = given.unwrap_or(owner::RETRIES).min(10);
+    Duration::from_secs(11 << doublings) + TRY
 }
 
 /// The way to one run. Dropping it kills the run's child.

@@ -33,7 +33,8 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// two dials: registered over HTTP/2 after 13 s instead of 94 s (observed, 2026.8.2). Between two tries it sleeps a random part
 /// of 2^N seconds, and after a connection was lost of another 10 · 2^N (its public source, `retry` and `supervisor`): 320 s with
 /// its own 5, in which nothing is heard of it; here 88 s.
-const DEFAULTS: [&str; 6] = ["--loglevel", "info", "--max-edge-addr-retries", "1", "--retries", "3"];
+const DEFAULTS: [&str; 5] = ["--loglevel", "info", "--max-edge-addr-retries", "1", "--retries"];
+pub(super) const RETRIES: u32 = 3;
 
 /// Over HTTP/2 the program says why a registration is refused, over QUIC it never does (observed, 2026.8.2).
 const OPINION: [&str; 2] = ["--protocol", "http2"];
@@ -129,7 +130,7 @@ impl Owner {
     fn command(&self, metrics: SocketAddr) -> Command {
         let Spec { binary, config, credentials, grace, extra_args, .. } = &self.spec;
         let mut command = command(binary);
-        command.arg("tunnel").args(DEFAULTS).args(extra_args);
+        command.arg("tunnel").args(DEFAULTS).arg(RETRIES.to_string()).args(extra_args);
         command.arg("--config").arg(config).arg("--cred-file").arg(credentials);
         if self.spec.purpose == Purpose::Opinion {
             command.args(OPINION);

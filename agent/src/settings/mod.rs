@@ -44,6 +44,18 @@ pub struct Settings {
     pub metrics: Metrics,
     /// What an image must carry.
     pub validate: Validate,
+    /// What the agent may do by itself.
+    pub mode: Mode,
+}
+
+/// What the agent may do by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Whatever is called for.
+    Act,
+    /// Start, drain and report.
+    Observe,
 }
 
 /// Who this instance is.
@@ -117,6 +129,8 @@ pub struct Verdict {
     pub restart_after: Duration,
     /// Unregistered for so long: have the instance replaced.
     pub condemn_after: Duration,
+    /// Whether a second connector may be asked why the first one is refused.
+    pub second_opinion: bool,
 }
 
 /// How a new bundle takes over.

@@ -1,6 +1,6 @@
 //! The settings as they stand in the file: every key optional, unknown keys refused.
 
-use super::{Error, LogFormat, Settings, duration};
+use super::{Error, LogFormat, Mode, Settings, duration};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -41,6 +41,7 @@ sections! {
         log: Log = Log::default(),
         metrics: Metrics = Metrics::default(),
         validate: Validate = Validate::default(),
+        mode: Mode = Mode::Act,
     }
     Identity {
         env_tag: String = "adv:env".into(),
@@ -83,6 +84,7 @@ sections! {
         restart_after: Duration = 90 * SECOND,
         #[serde(deserialize_with = "duration::deserialize")]
         condemn_after: Duration = 120 * SECOND,
+        second_opinion: bool = true,
     }
     Handover {
         #[serde(deserialize_with = "duration::deserialize")]
@@ -232,6 +234,7 @@ impl Raw {
                 probe_after: verdict.probe_after,
                 restart_after: verdict.restart_after,
                 condemn_after: verdict.condemn_after,
+                second_opinion: verdict.second_opinion,
             },
             handover: super::Handover {
                 register_timeout: handover.register_timeout,
@@ -254,6 +257,7 @@ impl Raw {
             log: super::Log { format: self.log.format },
             metrics: super::Metrics { listen: own_metrics(&self.metrics.listen, &metrics)? },
             validate: super::Validate { min_cloudflared: release(&self.validate.min_cloudflared)? },
+            mode: self.mode,
         })
     }
 }

@@ -151,7 +151,12 @@ async fn a_server_whose_clock_is_elsewhere_is_a_clock_that_is_off() {
 }
 
 fn dimensions() -> Arc<Dimensions> {
-    Arc::new(Dimensions { environment: DIMENSIONS[0].1.into(), tunnel: DIMENSIONS[1].1.into(), instance: ME.into() })
+    Arc::new(Dimensions {
+        environment: DIMENSIONS[0].1.into(),
+        tunnel: DIMENSIONS[1].1.into(),
+        instance: ME.into(),
+        zone: "us-east-1a".into(),
+    })
 }
 
 fn pusher(config: &SdkConfig) -> CloudWatch {
@@ -167,7 +172,7 @@ fn pusher(config: &SdkConfig) -> CloudWatch {
 
 /// Live and reporting, newest first, as `cloudwatch` sees its peers.
 async fn peers_of(cloudwatch: &CloudWatch) -> Result<Vec<(u32, u32)>, Failure> {
-    let peers = cloudwatch.peers().read(&dimensions(), TEN_MINUTES, SystemTime::now()).await?;
+    let peers = cloudwatch.peers().read(&dimensions(), TEN_MINUTES, None, &[], SystemTime::now()).await?;
     let mut grains = peers.grains;
     grains.sort_by_key(|grain| grain.age);
     Ok(grains.iter().map(|grain| (grain.live, grain.reporting)).collect())

@@ -28,9 +28,40 @@ pub fn is_health_replacement(cause: &str) -> bool {
     reasons.any(|reason| HEALTH.iter().any(|(words, _)| reason.contains(words)))
 }
 
+/// How the description of a launch begins, before the instance's id
+/// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html> and the page of the causes show it).
+const LAUNCH: &str = "Launching a new EC2 instance: ";
+
+/// Why an instance is launched that takes the place of one that was replaced for its health, in lower case.
+const FOR_UNHEALTHY: &str = "in response to an unhealthy instance needing to be replaced";
+
+/// Whether an activity with that description launched `instance`.
+pub fn launches(description: &str, instance: &str) -> bool {
+    description
+        .strip_prefix(LAUNCH)
+        .is_some_and(|rest| rest.split(|c: char| c != '-' && !c.is_alphanumeric()).next() == Some(instance))
+}
+
+/// Whether an activity with that cause launches an instance in the place of an unhealthy one.
+pub fn is_launch_for_unhealthy(cause: &str) -> bool {
+    cause.to_ascii_lowercase().contains(FOR_UNHEALTHY)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_health_replacement;
+    use super::*;
+
+    #[test]
+    fn a_launch_is_known_by_its_instance_and_its_cause() {
+        assert!(launches("Launching a new EC2 instance: i-0abc", "i-0abc"));
+        assert!(launches("Launching a new EC2 instance: i-0abc.  Status Reason: it takes a while", "i-0abc"));
+        assert!(!launches("Launching a new EC2 instance: i-0abcd", "i-0abc"));
+        assert!(!launches("Terminating EC2 instance: i-0abc", "i-0abc"));
+        let replacing = "At 2026-01-01T00:00:00Z an instance was launched in response to an unhealthy instance needing to be replaced.";
+        let scaling = "At 2026-01-01T00:00:00Z an instance was started in response to a difference between desired and actual \
+                       capacity, increasing the capacity from 1 to 2.";
+        assert!(is_launch_for_unhealthy(replacing) && !is_launch_for_unhealthy(scaling));
+    }
 
     #[test]
     fn causes_of_health_are_told_from_others() {

@@ -1,12 +1,12 @@
 //! Reads what the guard asks of the group: its members, what is suspended, a refresh, and what was replaced lately.
 
-use super::cause::is_health_replacement;
+use super::cause::{is_health_replacement, is_launch_for_unhealthy, launches};
 use super::{AutoScaling, Error, Membership};
 use crate::act::service_clock::{MOST_SKEW, ServiceClock};
-use aws_sdk_autoscaling::types::{AutoScalingGroup, Filter, Instance};
+use aws_sdk_autoscaling::types::{Activity, AutoScalingGroup, Filter, Instance};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
-use cflared_verdict::{Failure, FailureKind, Group, Member};
+use cflared_verdict::{Failure, FailureKind, Group, Launch, Member};
 use std::time::{Duration, SystemTime};
 
 /// How long the whole read may take.
@@ -44,21 +44,31 @@ impl AutoScaling {
 
     async fn read_group(&self, clock: &ServiceClock, wall: SystemTime) -> Result<Group, Error> {
         let Membership { group: name, .. } = self.read_membership(clock).await?;
-        let (described, refresh, replaced) = tokio::try_join!(
+        let (described, refresh, activities) = tokio::try_join!(
             self.describe(&name, clock),
             self.refresh(&name, clock),
-            self.replaced(&name, clock, wall)
+            self.activities(&name, clock, wall)
         )?;
         let now = clock.now(wall);
-        let ages = replaced.into_iter().map(|start| now.duration_since(start).unwrap_or_default());
+        // Every activity has a start (it is required by the API); one without is taken to have begun just now.
+        let age = |activity: &Activity| {
+            let start = activity.start_time.and_then(|start| SystemTime::try_from(start).ok());
+            start.map_or(Duration::ZERO, |start| now.duration_since(start).unwrap_or_default())
+        };
+        let replaced = activities.iter().filter(|one| is_health_replacement(one.cause().unwrap_or_default())).map(age);
+        let launch = activities.iter().find(|one| launches(one.description().unwrap_or_default(), &self.instance));
+        let launch = launch.map(|launch| Launch {
+            age: age(launch),
+            for_unhealthy: is_launch_for_unhealthy(launch.cause().unwrap_or_default()),
+        });
         let suspended = described.suspended_processes().iter().filter_map(|process| process.process_name());
         let group = Group {
             me: self.instance.clone(),
             members: described.instances().iter().map(member).collect(),
             suspended: suspended.map(String::from).collect(),
             refresh,
-            launch: None,
-            replaced: ages.filter(|age| *age <= DAY).collect(),
+            launch,
+            replaced: replaced.filter(|age| *age <= DAY).collect(),
             name,
         };
         group.myself().is_some().then_some(group).ok_or_else(|| self.not_in_group())
@@ -92,8 +102,8 @@ impl AutoScaling {
         Ok(states.find(|state| !REFRESH_OVER.contains(&state.as_str())))
     }
 
-    /// When instances were taken out for their health, in the last day or a little more.
-    async fn replaced(&self, name: &str, clock: &ServiceClock, wall: SystemTime) -> Result<Vec<SystemTime>, Error> {
+    /// What was done in the last day or a little more, newest first.
+    async fn activities(&self, name: &str, clock: &ServiceClock, wall: SystemTime) -> Result<Vec<Activity>, Error> {
         // This host's clock says where to begin, and may be a little off.
         let since = DateTime::from(wall - DAY - 2 * MOST_SKEW);
         let since = since.fmt(Format::DateTime).map_err(|error| {
@@ -110,13 +120,7 @@ impl AutoScaling {
             let answer = answer.map_err(|error| self.failed(ACTIVITIES, &error))?;
             pages.add(answer.activities, answer.next_token);
         }
-        let activities = pages.all(&self.instance)?.into_iter();
-        let replacements = activities.filter(|activity| is_health_replacement(activity.cause().unwrap_or_default()));
-        // Every activity has a start (it is required by the API); one without is taken to have begun just now.
-        let start = |activity: aws_sdk_autoscaling::types::Activity| {
-            activity.start_time.and_then(|start| SystemTime::try_from(start).ok()).unwrap_or(wall)
-        };
-        Ok(replacements.map(start).collect())
+        pages.all(&self.instance)
     }
 
     pub(super) fn late(&self) -> Error {

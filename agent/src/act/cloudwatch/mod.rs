@@ -13,7 +13,7 @@ mod call;
 mod stamped;
 
 pub use buffer::{Counts, Saved, until_grain_ends};
-pub use metrics::{Dimensions, Sample};
+pub use metrics::{Dimensions, Sample, version_label};
 pub use peers::PeerReader;
 pub use push::{CloudWatch, Config, View};
 pub use stamped::Stamped;

@@ -55,6 +55,15 @@ impl Reported {
         }
     }
 
+    /// Whether this instance may be one of those that reported in the grain from `start` that they are registered with a version.
+    pub fn has_version(&self, start: u64, of: &Dimensions, label: &str) -> bool {
+        match self.sent.get(&start) {
+            Some(sample) => sample.of.tunnel == of.tunnel && sample.version.as_deref() == Some(label),
+            // What is not known is taken for ours, so that there may be more peers, and never fewer.
+            None => self.own(start, of).live > 0,
+        }
+    }
+
     /// Whether it is known that this instance reported a refused version in the grain from `start`.
     pub fn refused(&self, start: u64, of: &Dimensions) -> bool {
         let ours = |sample: &&Sample| sample.of.environment == of.environment && sample.of.tunnel == of.tunnel;

@@ -27,6 +27,7 @@ fn status(written_at: u64) -> Status {
         tunnel: Some("6ff42ae2-765d-4adf-8112-31c55c1551ef".into()),
         holds: vec![Hold { by: OPERATOR.into(), until: Some(at(9).into()), note: "alice: maintenance".into() }],
         dry_run: true,
+        observing: false,
         blame: Some(Blame { blame: "edge".into(), confidence: "likely".into(), evidence: "nobody".into() }),
         guard: Some("a refresh is under way".into()),
         health: Health { state: "registered".into(), since: at(1).into(), why: "4 connections".into() },

@@ -51,6 +51,7 @@ fn well_status() -> Status {
         tunnel: Some(TUNNEL.into()),
         holds: vec![],
         dry_run: false,
+        observing: false,
         health: status::Health { state: "registered".into(), since: ago(7000), why: "4 connections".into() },
         blame: None,
         guard: None,

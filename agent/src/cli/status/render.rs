@@ -34,6 +34,9 @@ pub(super) fn render(status: &Status, judged: &Judged, now: SystemTime) -> Strin
     if status.dry_run {
         text.push_str("  dry run: this instance is never marked unhealthy\n");
     }
+    if status.observing {
+        text.push_str("  mode: observe: nothing is done but starting, draining and reporting\n");
+    }
     text.push('\n');
     if let Some(instance) = &status.instance {
         let environment = instance.environment.as_deref().unwrap_or("environment not known");

@@ -1,12 +1,20 @@
-use crate::act::cloudwatch::metrics::{Dimensions, MOST, Sample, datapoints};
+use crate::act::cloudwatch::metrics::{Dimensions, MOST, Sample, datapoints, version_label};
 use aws_sdk_cloudwatch::types::MetricDatum;
+use cflared_verdict::VersionId;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub fn sample() -> Sample {
     Sample {
-        of: Arc::new(Dimensions { environment: "prd".into(), tunnel: "6ff42ae2".into(), instance: "i-1".into() }),
+        of: Arc::new(Dimensions {
+            environment: "prd".into(),
+            tunnel: "6ff42ae2".into(),
+            instance: "i-1".into(),
+            zone: "us-east-1a".into(),
+        }),
         registered: true,
+        version: Some("0a1b2c3d".into()),
+        over_http2: false,
         connections: 4,
         restarts: 2,
         refusing: false,
@@ -28,12 +36,14 @@ fn lines(sample: &Sample) -> Vec<String> {
 }
 
 #[test]
-fn a_registered_instance_has_five_datapoints() {
+fn a_registered_instance_has_seven_datapoints() {
     let expected = [
         "cflared_replica_count_per_tunnel{Environment=prd,TunnelId=6ff42ae2} 1 Count",
         "cflared_systemd_restart_count{Environment=prd,TunnelId=6ff42ae2,InstanceId=i-1} 2 Count",
         "cflared_registered_connections{Environment=prd,TunnelId=6ff42ae2,InstanceId=i-1} 4 Count",
         "cflared_held{Environment=prd,TunnelId=6ff42ae2} 0 Count",
+        "cflared_replica_count_per_zone{Environment=prd,TunnelId=6ff42ae2,AvailabilityZone=us-east-1a} 1 Count",
+        "cflared_registered_by_version{TunnelId=6ff42ae2,SecretVersion=0a1b2c3d} 1 Count",
         "imagebuilder_ami_age_days{Environment=prd} 12.5 None",
     ];
     assert_eq!(lines(&sample()), expected);
@@ -41,27 +51,41 @@ fn a_registered_instance_has_five_datapoints() {
 
 #[test]
 fn a_held_instance_names_the_blame() {
-    let held = Sample { registered: false, connections: 0, held: Some("edge"), ami_age_days: None, ..sample() };
+    let held =
+        Sample { registered: false, version: None, connections: 0, held: Some("edge"), ami_age_days: None, ..sample() };
     let lines = lines(&held);
     assert_eq!(lines[0], "cflared_replica_count_per_tunnel{Environment=prd,TunnelId=6ff42ae2} 0 Count");
     assert_eq!(lines[3], "cflared_held{Environment=prd,TunnelId=6ff42ae2} 1 Count");
-    assert_eq!(lines[4], "cflared_held{Environment=prd,TunnelId=6ff42ae2,Blame=edge} 1 Count");
-    assert_eq!(lines.len(), 5);
+    assert_eq!(lines[5], "cflared_held{Environment=prd,TunnelId=6ff42ae2,Blame=edge} 1 Count");
+    assert_eq!(lines.len(), 6);
 }
 
 #[test]
 fn a_refused_version_is_told_while_it_is_refused() {
     let lines = lines(&Sample { refusing: true, ..sample() });
-    assert_eq!(lines[4], "cflared_secret_refused{Environment=prd,TunnelId=6ff42ae2} 1 Count");
-    assert_eq!(lines.len(), 6);
+    assert_eq!(lines[6], "cflared_secret_refused{Environment=prd,TunnelId=6ff42ae2} 1 Count");
+    assert_eq!(lines.len(), 8);
+}
+
+#[test]
+fn serving_over_http2_is_told_while_it_is_so() {
+    let lines = lines(&Sample { over_http2: true, ..sample() });
+    assert_eq!(lines[6], "cflared_served_over_http2{Environment=prd,TunnelId=6ff42ae2} 1 Count");
+}
+
+#[test]
+fn a_version_is_told_by_eight_digits_that_are_not_its_own() {
+    let label = version_label(&VersionId("EXAMPLE1-90ab-cdef-fedc-ba987EXAMPLE".into()));
+    assert!(label.len() == 8 && label.bytes().all(|byte| byte.is_ascii_hexdigit()), "{label}");
+    assert_ne!(label, version_label(&VersionId("EXAMPLE2-90ab-cdef-fedc-ba987EXAMPLE".into())));
 }
 
 #[test]
 fn no_datapoint_is_nan_and_there_are_never_more_than_counted_with() {
     for age in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        assert_eq!(lines(&Sample { ami_age_days: Some(age), ..sample() }).len(), 4);
+        assert_eq!(lines(&Sample { ami_age_days: Some(age), ..sample() }).len(), 6);
     }
-    assert_eq!(lines(&Sample { held: Some("config"), refusing: true, ..sample() }).len(), MOST);
+    assert_eq!(lines(&Sample { held: Some("config"), refusing: true, over_http2: true, ..sample() }).len(), MOST);
 }
 
 #[test]

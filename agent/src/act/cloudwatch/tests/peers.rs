@@ -3,11 +3,11 @@ use super::push::{accepted, at, client, error, fields};
 use crate::act::cloudwatch::buffer::{Buffer, Outcome};
 use crate::act::cloudwatch::metrics::Dimensions;
 use crate::act::cloudwatch::reported::{Reported, Share};
-use crate::act::cloudwatch::{CloudWatch, Config, Sample, Saved};
+use crate::act::cloudwatch::{CloudWatch, Config, Sample, Saved, version_label};
 use crate::act::testing::{Asked, Http, Refusing, Reply, run, until};
 use aws_smithy_cbor::Decoder;
 use aws_smithy_cbor::Encoder;
-use cflared_verdict::{Failure, FailureKind, PeerGrain};
+use cflared_verdict::{Failure, FailureKind, PeerGrain, VersionId};
 use std::convert::Infallible;
 use std::future::ready;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ fn page(of: &[Series<'_>], next: Option<&str>) -> Reply {
 fn whole(grains: &[(u64, f64, f64)]) -> Reply {
     let sums: Vec<_> = grains.iter().map(|(start, sum, _)| (*start, *sum)).collect();
     let counts: Vec<_> = grains.iter().map(|(start, _, count)| (*start, *count)).collect();
-    page(&[("sum", "Complete", &sums), ("count", "Complete", &counts)], None)
+    page(&[("sum0", "Complete", &sums), ("count0", "Complete", &counts)], None)
 }
 
 /// A server that takes pushes and answers questions so.
@@ -80,7 +80,7 @@ fn of() -> Arc<Dimensions> {
 }
 
 async fn read_at(cloudwatch: &CloudWatch, wall: SystemTime) -> Result<Vec<PeerGrain>, Failure> {
-    cloudwatch.peers().read(&of(), TEN_MINUTES, wall).await.map(|peers| peers.grains)
+    cloudwatch.peers().read(&of(), TEN_MINUTES, None, &[], wall).await.map(|peers| peers.grains)
 }
 
 async fn read(url: &str) -> Result<Vec<PeerGrain>, Failure> {
@@ -116,7 +116,7 @@ fn what_is_too_old_or_not_over_or_has_half_an_answer_is_left_out() {
         let http = server(|| {
             let sums = [(LAST + 60, 1.0), (LAST, 1.0), (LAST - 60, 1.0), (LAST - 3600, 1.0)];
             let counts = [(LAST + 60, 1.0), (LAST, 1.0), (LAST - 120, 1.0), (LAST - 3600, 1.0), (LAST - 240, 0.0)];
-            page(&[("sum", "Complete", &sums), ("count", "Complete", &counts)], None)
+            page(&[("sum0", "Complete", &sums), ("count0", "Complete", &counts)], None)
         })
         .await;
         assert_eq!(read(&http.url).await.unwrap(), [grain(5, 1, 1)]);
@@ -227,9 +227,11 @@ fn all_pages_are_read() {
     run(async {
         let pages = AtomicUsize::new(0);
         let http = server(move || match pages.fetch_add(1, Ordering::Relaxed) {
-            0 => page(&[("sum", "PartialData", &[(LAST, 1.0)]), ("count", "PartialData", &[(LAST, 2.0)])], Some("two")),
-            1 => page(&[("sum", "Complete", &[(LAST - 60, 0.0)])], Some("three")),
-            _ => page(&[("count", "Complete", &[(LAST - 60, 2.0)])], None),
+            0 => {
+                page(&[("sum0", "PartialData", &[(LAST, 1.0)]), ("count0", "PartialData", &[(LAST, 2.0)])], Some("two"))
+            }
+            1 => page(&[("sum0", "Complete", &[(LAST - 60, 0.0)])], Some("three")),
+            _ => page(&[("count0", "Complete", &[(LAST - 60, 2.0)])], None),
         })
         .await;
         assert_eq!(read(&http.url).await.unwrap(), [grain(65, 0, 2), grain(5, 1, 2)]);
@@ -240,12 +242,12 @@ fn all_pages_are_read() {
 #[test]
 fn an_answer_that_is_not_whole_is_none() {
     let none: &[(u64, f64)] = &[];
-    let complete = ("sum", "Complete", none);
+    let complete = ("sum0", "Complete", none);
     let not_a_count = [(LAST, f64::NAN)];
-    let odd = |status| move || page(&[("sum", "Complete", none), ("count", status, none)], None);
+    let odd = |status| move || page(&[("sum0", "Complete", none), ("count0", status, none)], None);
     run(async move {
         let missing = server(move || page(&[complete], None)).await;
-        let forever = server(move || page(&[complete, ("count", "Complete", none)], Some("more"))).await;
+        let forever = server(move || page(&[complete, ("count0", "Complete", none)], Some("more"))).await;
         let strange = server(move || page(&[complete, ("other", "Complete", none)], None)).await;
         let nan = server(move || whole(&[(LAST, not_a_count[0].1, 1.0)])).await;
         let negative = server(|| whole(&[(LAST, -1.0, 1.0)])).await;
@@ -338,5 +340,57 @@ fn our_own_refusal_is_taken_out_where_it_is_known() {
         let denied = server(|| error(403, "AccessDenied")).await;
         let failure = start(&denied.url, Saved::default()).peers().refusals(&of(), at(NOW)).await.unwrap_err();
         assert!(failure.text.contains("cflared_secret_refused"), "{}", failure.text);
+    });
+}
+
+#[test]
+fn a_version_and_the_zones_are_read_in_the_same_call() {
+    run(async {
+        let answer = || {
+            let series: [(&str, &[(u64, f64)]); 8] = [
+                ("sum0", &[(LAST, 2.0), (LAST - 60, 1.0)]),
+                ("count0", &[(LAST, 3.0), (LAST - 60, 3.0)]),
+                ("sum1", &[(LAST, 0.0)]),
+                ("count1", &[(LAST, 2.0)]),
+                ("sum2", &[(LAST, 2.0)]),
+                ("count2", &[(LAST, 2.0)]),
+                ("sum3", &[(LAST, 1.0)]),
+                ("count3", &[(LAST, 1.0)]),
+            ];
+            page(&series.map(|(id, values)| (id, "Complete", values)), None)
+        };
+        let http = server(answer).await;
+        let cloudwatch = start(&http.url, Saved::default());
+        let version = VersionId("EXAMPLE1-90ab-cdef-fedc-ba987EXAMPLE".into());
+        let zones = ["us-east-1a".to_owned(), "us-east-1b".to_owned()];
+        let peers = cloudwatch.peers().read(&of(), TEN_MINUTES, Some(&version), &zones, at(NOW)).await.unwrap();
+        assert_eq!(peers.grains, [grain(65, 1, 3), PeerGrain { same_version: Some(1), ..grain(5, 2, 3) }]);
+        assert_eq!(peers.zones["us-east-1a"], [grain(5, 0, 2)]);
+        assert_eq!(peers.zones["us-east-1b"], [grain(5, 2, 2)]);
+        assert_eq!(http.asked().len(), 1);
+        let text = String::from_utf8_lossy(&http.asked()[0].body).into_owned();
+        assert!(text.contains(&version_label(&version)) && !text.contains(&version.0), "the label, not the version");
+    });
+}
+
+#[test]
+fn what_this_instance_reported_is_no_other_instances_version_or_zone() {
+    run(async {
+        let of_us = |count: f64| {
+            let series = ["sum0", "count0", "sum1", "count1", "sum2", "count2", "sum3", "count3"];
+            let values = [(LAST, count)];
+            page(&series.map(|id| (id, "Complete", &values[..])), None)
+        };
+        let http = server(move || of_us(1.0)).await;
+        let cloudwatch = start(&http.url, Saved::default());
+        let version = VersionId("EXAMPLE1-90ab-cdef-fedc-ba987EXAMPLE".into());
+        let ours = Sample { version: Some(version_label(&version)), ..sample() };
+        assert!(cloudwatch.sample(at(LAST + 60), ours));
+        cloudwatch.flush(at(LAST + 60)).await;
+        let zones = ["us-east-1a".to_owned(), "us-east-1b".to_owned()];
+        let peers = cloudwatch.peers().read(&of(), TEN_MINUTES, Some(&version), &zones, at(NOW)).await.unwrap();
+        assert_eq!(peers.grains, [grain(5, 0, 0)], "nobody else has that version");
+        assert_eq!(peers.zones["us-east-1a"], [grain(5, 0, 0)]);
+        assert_eq!(peers.zones["us-east-1b"], [grain(5, 1, 1)], "not our zone");
     });
 }

@@ -110,7 +110,7 @@ fn a_sample_arrives_once_with_the_grain_that_ended() {
         assert!(cloudwatch.sample(at(1001), sample()));
         until("the next is delivered", || tally(&cloudwatch.view()) == [2, 0, 0, 0]).await;
         let seen: Vec<_> = http.asked().iter().map(grains).collect();
-        assert_eq!(seen, [(vec![999], 5), (vec![1000], 5)]);
+        assert_eq!(seen, [(vec![999], 7), (vec![1000], 7)]);
         let view = cloudwatch.view();
         assert_eq!((view.counts.repeated, view.last_error), (1, None));
         assert!(view.last_push_at.unwrap() >= at(1001).into());
@@ -167,7 +167,7 @@ fn error_answers_leave_it_waiting_and_it_goes_with_the_next() {
         }
         cloudwatch.sample(at(1004), sample());
         until("all are delivered", || tally(&cloudwatch.view()) == [5, 0, 0, 0]).await;
-        assert_eq!(grains(http.asked().last().unwrap()), (vec![999, 1000, 1001, 1002, 1003], 25));
+        assert_eq!(grains(http.asked().last().unwrap()), (vec![999, 1000, 1001, 1002, 1003], 35));
         assert_eq!(cloudwatch.view().last_error, None);
     });
 }
@@ -312,7 +312,7 @@ fn flush_pushes_a_days_backlog_in_whole_batches() {
         assert_eq!(tally(&cloudwatch.view()), [400, 0, 0, 0]);
         let asked = http.asked();
         let sizes: Vec<_> = asked.iter().map(|asked| grains(asked).1).collect();
-        assert_eq!(sizes, [994, 994, 812], "1000 datapoints at most, seven a minute");
+        assert_eq!(sizes, [900, 900, 900, 900], "1000 datapoints at most, nine a minute");
         assert!(asked.iter().all(|asked| asked.body.len() < 900_000), "1 MB at most");
         let first = grains(&asked[0]).0;
         assert_eq!(first.last(), Some(&(399 * 60)), "the newest go first");
