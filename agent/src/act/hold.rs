@@ -19,6 +19,9 @@ pub const SCHEMA: u32 = 1;
 /// The largest file that is read, in bytes; a real one has a few hundred.
 const LARGEST: u64 = 16 * 1024;
 
+/// The longest hold: that of the command.
+pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// A file may be written between the moment that its reader calls now and the reading; the reader may be stopped in
 /// between.
 const JUST_WRITTEN: Duration = Duration::from_secs(60);
@@ -77,7 +80,7 @@ pub fn read(path: &Path, boot_id: Option<&str>, now: Mono) -> Option<Hold> {
             let another = boot_id.zip(held.boot_id.as_deref()).is_some_and(|(ours, its)| ours != its)
                 || held.made_at > now + JUST_WRITTEN;
             let ended = another || held.until <= now;
-            (!ended).then(|| Hold { until: Some(held.until), note: printable(&held.note) })
+            (!ended).then(|| Hold { until: Some(held.until.min(now + LONGEST)), note: printable(&held.note) })
         }
         Err(cause) => {
             let note =

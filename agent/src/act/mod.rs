@@ -15,7 +15,7 @@ pub mod state;
 pub mod status;
 pub mod writer;
 
-mod file;
+pub(crate) mod file;
 mod timestamp;
 
 pub use timestamp::Timestamp;

@@ -11,6 +11,9 @@ pub struct Clock {
     booted_at: SystemTime,
 }
 
+/// No host is up for so long, and no calendar ends before it has been.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// The clocks drift apart by less than this unless one was set.
 const DRIFT: Duration = Duration::from_secs(1);
 
@@ -32,7 +35,8 @@ impl Clock {
 
     /// The time of day of `moment`.
     pub fn wall_at(self, moment: Mono) -> SystemTime {
-        self.booted_at + moment.since_boot()
+        // What was read from a file may lie beyond any calendar.
+        self.booted_at + moment.since_boot().min(LONGEST)
     }
 
     /// Notices that the time of day was set.

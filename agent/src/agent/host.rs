@@ -2,6 +2,7 @@
 
 use crate::act::autoscaling::{AutoScaling, Lifecycle};
 use crate::act::cloudwatch::{CloudWatch, Dimensions};
+use crate::act::file;
 use crate::bundle::Writer;
 use crate::identity::{Aws, Environment, Instance};
 use crate::settings::{self, Settings};
@@ -68,6 +69,9 @@ impl Host {
     }
 }
 
+/// The largest `image.json` that is read, in bytes; a real one has some 200.
+const LARGEST: u64 = 64 * 1024;
+
 /// When the image was built, as `image.json` says: `built_at`, RFC 3339.
 ///
 /// # Errors
@@ -77,7 +81,7 @@ pub(super) fn image_built(path: &Path) -> Result<SystemTime, String> {
     struct Image {
         built_at: String,
     }
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let image: Image = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let text = file::read(path, LARGEST).map_err(|error| error.to_string())?;
+    let image: Image = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     humantime::parse_rfc3339(&image.built_at).map_err(|error| format!("built_at: {error}"))
 }

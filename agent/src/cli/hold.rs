@@ -25,7 +25,7 @@ Exit status without an argument: 0 nothing holds, 1 something does, 2 that is no
 
 /// The shortest and the longest hold.
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+const LONGEST: Duration = hold::LONGEST;
 /// How long the agent is given to show the change, and how often its status is read meanwhile.
 const SHOWN_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

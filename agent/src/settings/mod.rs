@@ -280,7 +280,7 @@ impl Settings {
             Some(path) => (path, true),
             None => (Path::new(DEFAULT_PATH), false),
         };
-        let text = match std::fs::read_to_string(path) {
+        let text = match read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => String::new(),
             Err(source) => return Err(Error::Read { path: path.into(), source }),
@@ -295,6 +295,26 @@ impl Settings {
     pub fn parse(text: &str) -> Result<Self, Error> {
         raw::Raw::parse(text)?.validate()
     }
+}
+
+/// The longest file that is read, in bytes; every key with its comment has some 4,000.
+const LARGEST: u64 = 256 * 1024;
+
+/// The text of a plain file, through links: what is no file must neither hold the reader nor feed it for ever.
+fn read(path: &Path) -> std::io::Result<String> {
+    use std::io::{Error, Read};
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(Error::other("it is not a plain file"));
+    }
+    let mut text = String::new();
+    file.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST { Err(Error::other("it is too large to be settings")) } else { Ok(text) }
 }
 
 impl Secret {

@@ -151,3 +151,18 @@ fn the_installed_settings_show_every_key_with_its_default() {
     let value = |text: &str| serde_yaml::from_str::<serde_yaml::Value>(text).unwrap();
     assert_eq!(value(&shown), value(include_str!("contract.yml")), "the same keys and values as the contract");
 }
+
+#[test]
+fn what_is_no_plain_file_neither_holds_nor_feeds_the_reader() {
+    let directory = crate::testing::Directory::new();
+    let fifo = directory.join("agent.yml");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for path in [fifo.as_path(), Path::new("/dev/zero")] {
+        let error = Settings::load(Some(path)).unwrap_err().to_string();
+        assert!(error.contains("it is not a plain file"), "{error}");
+    }
+    let long = directory.join("long.yml");
+    std::fs::write(&long, "#".repeat(300_000)).unwrap();
+    let error = Settings::load(Some(&long)).unwrap_err().to_string();
+    assert!(error.contains("too large"), "{error}");
+}

@@ -97,3 +97,13 @@ fn a_watch_tells_changes_only() {
     let mut later = Watch::new(directory.path(), None);
     assert_eq!(later.look(mono(250)), Some(None));
 }
+
+#[test]
+fn a_hold_without_measure_ends_with_the_longest_that_there_is() {
+    let directory = Directory::new();
+    let path = directory.join(HOLD_FILE);
+    let text = r#"{"schema":1,"boot_id":null,"made_at":{"secs":10,"nanos":0},"until":{"secs":18446744073709551615,"nanos":999999999},"note":"n"}"#;
+    fs::write(&path, text).unwrap();
+    let hold = read(&path, None, mono(100)).unwrap();
+    assert_eq!(hold.until, Some(mono(100) + LONGEST));
+}

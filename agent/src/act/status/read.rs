@@ -1,8 +1,8 @@
 //! Reading a status that some agent wrote.
 
 use super::{STALE_AFTER, Status};
-use std::fs::File;
-use std::io::{self, Read};
+use crate::act::file;
+use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -35,9 +35,8 @@ impl Status {
     /// There is none, or it is not one.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         let name = path.display().to_string();
-        let mut bytes = Vec::new();
-        match File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)) {
-            Ok(_) => serde_json::from_slice(&bytes)
+        match file::read(path, LARGEST) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|error| ReadError::Unreadable { path: name, cause: error.to_string() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ReadError::Missing(name)),
             Err(error) => Err(ReadError::Unreadable { path: name, cause: error.to_string() }),
