@@ -10,8 +10,8 @@ use crate::probe::Streams;
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
 use cflared_verdict::{
-    Failure, FailureKind, Generation, Installed, Order, OrderId, Outcome, Purpose, Reach, RunId, SecretRead, Stop,
-    Transport, VersionId,
+    Failure, FailureKind, Generation, Installed, Order, OrderId, Outcome, Purpose, Reach, Reason, RunId, SecretRead,
+    Stop, Transport, VersionId,
 };
 use std::future::Future;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl Agent {
                 }
                 self.spawn(id, STOP, kind, async { Ok(done(())) });
             }
-            Order::Restart { run, stop, .. } => self.restart(id, kind, run, stop),
+            Order::Restart { run, stop, reason } => self.restart(id, kind, run, stop, reason),
             Order::Drain { run } => {
                 let drained = self.connectors.get(&run).map(|connector| {
                     connector.handle.drain(connector.last_look(self.observer.clone(), Manner::Ask, Manner::Ask))
@@ -189,10 +189,14 @@ impl Agent {
         });
     }
 
-    fn restart(&mut self, id: OrderId, order: Order, run: RunId, stop: Stop) {
+    fn restart(&mut self, id: OrderId, order: Order, run: RunId, stop: Stop, reason: Reason) {
         let Some(connector) = self.connectors.get(&run) else {
             return self.spawn(id, STOP, order, async { Ok(done(())) });
         };
+        match reason {
+            Reason::Transport => connector.handle.hasten_fallback(),
+            Reason::Unregistered | Reason::EdgeBack | Reason::Blip => {}
+        }
         let (registered, silent) = match stop {
             Stop::Graceful => (Manner::Ask, Manner::Ask),
             Stop::AtOnce => (Manner::Spare, Manner::Kill),

@@ -27,13 +27,15 @@ const EXIT_MARGIN: Duration = Duration::from_secs(1);
 /// process that left the group holds it open; a busy host may take this long to get round to reading them.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// What the program does unless the settings' arguments say otherwise; the tunnel's own configuration cannot.
-///
-/// Its log names the connector and what is wrong at this level (observed, 2026.8.2). It gives up QUIC where UDP is dropped after
-/// two dials: registered over HTTP/2 after 13 s instead of 94 s (observed, 2026.8.2). Between two tries it sleeps a random part
-/// of 2^N seconds, and after a connection was lost of another 10 · 2^N (its public source, `retry` and `supervisor`): 320 s with
-/// its own 5, in which nothing is heard of it; here 88 s.
-const DEFAULTS: [&str; 5] = ["--loglevel", "info", "--max-edge-addr-retries", "1", "--retries"];
+// What the program does unless the settings' arguments say otherwise; the tunnel's own configuration cannot.
+
+/// At this level its log names the connector and what is wrong (observed, 2026.8.2).
+const LOG_LEVEL: [&str; 2] = ["--loglevel", "info"];
+/// Where UDP is dropped, it gives up QUIC after a dial and so many more: registered over HTTP/2 after 13 s instead of 94 s (observed,
+/// 2026.8.2).
+const REDIALS: u32 = 1;
+/// Between two tries it sleeps a random part of 2^N seconds, and after a connection was lost of another 10 · 2^N (its public
+/// source, `retry` and `supervisor`): with its own 5 up to 352 s, in which nothing is heard of it; here 88 s.
 pub(super) const RETRIES: u32 = 3;
 
 /// Over HTTP/2 the program says why a registration is refused, over QUIC it never does (observed, 2026.8.2).
@@ -45,6 +47,8 @@ pub(super) enum Order {
     Drain(Deciding),
     /// It is there to serve from now on.
     Adopt,
+    /// The next child is to give up QUIC after its first dial.
+    HastenFallback,
 }
 
 /// Who is told what came of a restart.
@@ -66,6 +70,8 @@ pub(super) struct Owner {
     seen: Arc<seen::Shared>,
     complaints: Arc<Complaints>,
     respawn: Respawn,
+    /// How often the next child dials over QUIC after its first try.
+    redials: u32,
     /// Who is told when the next child was executed.
     restarting: Vec<Restarting>,
 }
@@ -79,7 +85,7 @@ impl Owner {
         complaints: Arc<Complaints>,
     ) -> Self {
         let respawn = Respawn::new(spec.respawn, spec.seed);
-        Self { spec, facts, orders, seen, complaints, respawn, restarting: Vec::new() }
+        Self { spec, facts, orders, seen, complaints, respawn, redials: REDIALS, restarting: Vec::new() }
     }
 
     /// Runs children until the run is drained or its handle is dropped.
@@ -99,7 +105,9 @@ impl Owner {
         };
         // Before the spawn: a file that is replaced in between then counts as another one, and not the other way round.
         let file = Stamp::of(&self.spec.binary);
-        match Process::spawn(self.command(metrics)) {
+        let command = self.command(metrics);
+        self.redials = REDIALS;
+        match Process::spawn(command) {
             Ok(process) => self.attend(process, metrics, pinned, file).await,
             Err(error) => self.not_spawned(error.to_string()),
         }
@@ -130,7 +138,9 @@ impl Owner {
     fn command(&self, metrics: SocketAddr) -> Command {
         let Spec { binary, config, credentials, grace, extra_args, .. } = &self.spec;
         let mut command = command(binary);
-        command.arg("tunnel").args(DEFAULTS).arg(RETRIES.to_string()).args(extra_args);
+        command.arg("tunnel").args(LOG_LEVEL);
+        command.arg("--max-edge-addr-retries").arg(self.redials.to_string());
+        command.arg("--retries").arg(RETRIES.to_string()).args(extra_args);
         command.arg("--config").arg(config).arg("--cred-file").arg(credentials);
         if self.spec.purpose == Purpose::Opinion {
             command.args(OPINION);
@@ -203,6 +213,7 @@ impl Owner {
                     break Next::End;
                 }
                 Some(Order::Adopt) => self.spec.purpose = Purpose::Serve,
+                Some(Order::HastenFallback) => self.redials = 0,
                 // Nobody holds the handle: nobody waits either.
                 None => {
                     drop(process);
@@ -254,6 +265,7 @@ impl Owner {
                     self.spec.purpose = Purpose::Serve;
                     time = Some(time.unwrap_or_default());
                 }
+                Some(Order::HastenFallback) => self.redials = 0,
                 Some(Order::Drain(_)) | None => return false,
             }
         }

@@ -286,6 +286,20 @@ async fn what_is_registered_at_the_last_look_is_not_restarted() {
 }
 
 #[tokio::test]
+async fn one_child_falls_back_sooner_where_udp_is_known_to_be_shut() {
+    let mut run = run("echo $5 >> $D/redials; trap 'exit 0' TERM; echo $$ >> $D/pids; while :; do sleep 0.01; done");
+    run.spawned().await;
+    run.under_way(1).await;
+    run.handle.hasten_fallback();
+    for children in 2..=3 {
+        run.restart().await.unwrap();
+        run.under_way(children).await;
+    }
+    assert_eq!(run.dir.read("redials"), "1\n0\n1\n");
+    run.drain().await;
+}
+
+#[tokio::test]
 async fn a_child_that_ends_during_the_last_look_is_not_waited_for() {
     let mut run = run(POLITE);
     let first = run.spawned().await;

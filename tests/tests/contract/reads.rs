@@ -203,6 +203,8 @@ async fn the_peers_are_those_who_reported_but_for_us() {
     let sample = Sample {
         of: dimensions(),
         registered: true,
+        version: None,
+        over_http2: false,
         connections: 4,
         restarts: 0,
         refusing: false,
