@@ -1,7 +1,6 @@
 //! The command line, as far as anybody uses it here.
 
 use clap::{Args, Parser, Subcommand};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// What `--version` prints after the program's name.
@@ -84,17 +83,20 @@ pub struct Flags {
     #[arg(long, default_value = "default")]
     pub output: String,
     /// How long streams in flight may take after SIGTERM, e.g. `30s`; at most 3 minutes.
-    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
-    pub grace_period: std::time::Duration,
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub grace_period: Option<std::time::Duration>,
     /// An address of the edge (repeat it).
     #[arg(long)]
-    pub edge: Vec<SocketAddr>,
+    pub edge: Vec<String>,
+    /// `NAME=VALUE` that is sent to origins (repeat it).
+    #[arg(long)]
+    pub tag: Vec<String>,
     /// `auto`, `quic` or `http2`; wins over the config's `protocol`.
     #[arg(long, short = 'p')]
     pub protocol: Option<String>,
     /// Skip the checks before the start.
-    #[arg(long)]
-    pub no_prechecks: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    pub no_prechecks: Switch,
     /// The lowest level to log: debug, info, warn, error, fatal; wins over the config's `loglevel`.
     #[arg(long)]
     pub loglevel: Option<String>,
@@ -128,6 +130,15 @@ pub struct Flags {
     /// were made.
     #[arg(long, hide = true)]
     pub standin_bare_host: bool,
+}
+
+/// A flag that may be taken back by `=false`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// As it was given.
+    True,
+    /// Taken back.
+    False,
 }
 
 fn scale(text: &str) -> Result<f64, String> {

@@ -2,10 +2,9 @@
 
 use crate::edge::ids;
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// The longest wait between rounds of all connections that are down.
-const LONGEST_ROUND: Duration = Duration::from_secs(64);
-const FIRST_ROUND: Duration = Duration::from_secs(20);
+const FIRST_ROUND: Duration = Duration::from_secs(10);
 /// More doublings than anybody waits for.
 const MOST_DOUBLINGS: u32 = 20;
 
@@ -39,6 +38,16 @@ impl Backoff {
         (self.retries, self.settled) = (0, true);
     }
 
+    /// How many failures there were, as far as they are counted.
+    pub fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// Whether the waits have stopped to grow.
+    pub fn at_its_longest(&self) -> bool {
+        self.retries == self.most
+    }
+
     /// One more failure.
     pub fn next(&mut self) -> Retry {
         let said = if std::mem::take(&mut self.settled) { 1 } else { 2 << self.retries };
@@ -52,36 +61,40 @@ impl Backoff {
 pub struct Rounds {
     most: u32,
     retries: u32,
+    /// When it starts over, if nothing is lost before.
+    settled_at: Option<Instant>,
 }
 
 impl Rounds {
-    /// Rounds whose waits stop growing after `most` doublings.
+    /// Rounds whose waits stop growing after `most` doublings: 5 unless it is given, 320 s.
     pub fn new(most: u32) -> Self {
-        Rounds { most: most.min(MOST_DOUBLINGS), retries: 0 }
+        Rounds { most: most.min(MOST_DOUBLINGS), retries: 0, settled_at: None }
     }
 
-    /// Every connection is up: start over.
-    pub fn settle(&mut self) {
-        self.retries = 0;
+    /// Every connection is up. If that lasts, for as long as a round could, it starts over.
+    pub fn settle(&mut self, now: Instant, scaled: impl Fn(Duration) -> Duration) {
+        let longest = FIRST_ROUND * (4 << self.retries);
+        self.settled_at = Some(now + scaled(up_to(longest)));
     }
 
-    /// The longest wait before the next round.
-    pub fn next(&mut self) -> Duration {
-        let limit = (FIRST_ROUND * (1 << self.retries)).min(LONGEST_ROUND);
+    /// The wait before the next round.
+    pub fn next(&mut self, now: Instant) -> Duration {
+        up_to(self.limit(now))
+    }
+
+    fn limit(&mut self, now: Instant) -> Duration {
+        if self.settled_at.is_some_and(|at| now > at) {
+            self.retries = 0;
+            self.settled_at = None;
+        }
         self.retries = (self.retries + 1).min(self.most);
-        limit
+        FIRST_ROUND * (1 << self.retries)
     }
 }
 
 /// A wait of up to `limit`, any as likely as any other.
 pub fn up_to(limit: Duration) -> Duration {
     limit.mul_f64(ids::fraction())
-}
-
-/// A wait in the upper half of `limit`: what the page of observations gives for rejected first registrations (1–2 s
-/// of 2 s, 10 s of 2 s + 4 s + 8 s).
-pub fn most_of(limit: Duration) -> Duration {
-    limit.mul_f64(0.5 + ids::fraction() / 2.0)
 }
 
 /// A duration as Go prints it: `32s`, `1m4s`.

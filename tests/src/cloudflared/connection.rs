@@ -1,251 +1,257 @@
-//! One of the four connections: an attempt, what it logs, and the wait after it.
+//! One of the four connections: an attempt over one transport, what is logged of it, the wait after it, and whether the
+//! next one goes another way.
 
 use super::backoff::{self, Backoff};
-use super::dial;
+use super::control::Line;
 use super::log::Level;
-use super::state::{Registered, Shared, Stop};
-use super::{notify, orders, stream};
-use crate::edge::Who;
-use crate::edge::wire::{self, Reader, ToConnector, ToEdge};
-use serde_json::{Value, json};
-use std::net::SocketAddr;
+use super::protocol::{Protocol, Selector};
+use super::state::{Shared, Stop};
+use super::{http2, quic};
+use serde_json::json;
+use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::net::tcp::OwnedWriteHalf;
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::timeout;
 
-/// `start_hang`: 5 s from the attempt to the error.
-const RPC_TIMEOUT: Duration = Duration::from_secs(5);
-/// However long `--grace-period` is.
-const LONGEST_GRACE: Duration = Duration::from_secs(180);
-const CLOSED: &str = "connection with edge closed";
-const TIMED_OUT: &str = "context deadline exceeded";
+const UDP_IS_BLOCKED: &str = "If this log occurs persistently, and cloudflared is unable to connect to Cloudflare Network \
+    with `quic` protocol, then most likely your machine/network is getting its egress UDP to port 7844 (or others) blocked \
+    or dropped. Make sure to allow egress connectivity as per \
+    https://developers.cloudflare.com/cloudflare-one/connections/connect-apps/configuration/ports-and-ips/\n\
+    If you are using private routing to this Tunnel, then ICMP, UDP (and Private DNS Resolution) will not work unless your \
+    cloudflared can connect with Cloudflare Network with `quic`.";
+/// Between tries when there is no other address to try: the real one does not wait at all (35,000 lines a second).
+const NO_ADDRESS: Duration = Duration::from_millis(10);
 
-/// How an attempt ended.
+/// Why a connection is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The edge could not be reached.
-    Unreachable(String),
-    /// The registration was rejected, or not answered.
-    Rejected(String),
-    /// The edge closed the connection.
-    Lost,
-    /// It was unregistered, as the process stops.
-    Unregistered,
-    /// The process stops, and there was nothing to unregister.
-    Stopped,
+pub enum Failure {
+    /// Every address of the edge has a connection.
+    NoAddress,
+    /// HTTP/2: the edge could not be reached.
+    Dial(String),
+    /// QUIC: the edge could not be reached.
+    QuicDial {
+        /// Why.
+        error: String,
+        /// Whether it looks as if UDP did not pass.
+        broken: bool,
+    },
+    /// The edge has this connection already.
+    Duplicate,
+    /// HTTP/2: the edge refused it.
+    Refused {
+        /// Why.
+        cause: String,
+        /// Whether it may be tried again.
+        retryable: bool,
+    },
+    /// HTTP/2: it was closed.
+    Closed {
+        /// As it is logged.
+        error: String,
+        /// Whether it had been registered.
+        after_a_registration: bool,
+    },
+    /// QUIC: which part of it ended first.
+    Served(&'static str),
 }
 
-impl Ended {
-    /// The error as it is logged.
-    pub fn error(&self) -> Option<&str> {
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Failure::NoAddress => "there are no free edge addresses left to resolve to",
+            Failure::Duplicate => "already connected to this server, trying another address",
+            Failure::Served(which) => which,
+            Failure::Dial(error)
+            | Failure::QuicDial { error, .. }
+            | Failure::Refused { cause: error, .. }
+            | Failure::Closed { error, .. } => error,
+        })
+    }
+}
+
+impl Failure {
+    /// Whether the first connection of a run tries again after it, without the others.
+    pub fn first_tries_again(&self) -> bool {
         match self {
-            Ended::Unreachable(error) | Ended::Rejected(error) => Some(error),
-            Ended::Lost => Some(CLOSED),
-            Ended::Unregistered | Ended::Stopped => None,
+            Failure::NoAddress
+            | Failure::Dial(_)
+            | Failure::QuicDial { .. }
+            | Failure::Duplicate
+            | Failure::Served(_) => true,
+            Failure::Refused { cause, .. } => cause.contains("Unauthorized"),
+            Failure::Closed { .. } => false,
+        }
+    }
+
+    /// Whether another protocol may be tried after it, as far as it is up to the failure.
+    fn recoverable(&self) -> bool {
+        match self {
+            Failure::Served(_) | Failure::Closed { .. } | Failure::Refused { retryable: true, .. } => true,
+            Failure::NoAddress
+            | Failure::Dial(_)
+            | Failure::QuicDial { .. }
+            | Failure::Duplicate
+            | Failure::Refused { .. } => false,
         }
     }
 }
 
-/// What a connection tells the supervisor.
-pub enum News {
-    /// It is registered.
-    Registered,
-    /// It is not, and its back-off is over: the connection, to be tried again.
-    Ended(Connection, Ended),
-}
-
-/// A connection between its attempts.
+/// A connection, between its attempts and in them.
+#[derive(Debug)]
 pub struct Connection {
     /// 0 to 3.
     pub index: usize,
+    /// How it is tried.
+    pub protocol: Protocol,
     backoff: Backoff,
-    another_address: bool,
+    in_fallback: bool,
+    /// How many addresses were tried in vain.
+    vain: u8,
     unauthorized: u32,
 }
 
 impl Connection {
-    /// A connection that was never tried, whose waits stop growing after `retries` doublings.
-    pub fn new(index: usize, retries: u32) -> Self {
-        Connection { index, backoff: Backoff::new(retries), another_address: false, unauthorized: 0 }
+    /// A connection that was never tried.
+    pub fn new(index: usize, protocol: Protocol, shared: &Shared) -> Self {
+        let backoff = Backoff::new(shared.setup.retries());
+        Connection { index, protocol, backoff, in_fallback: false, vain: 0, unauthorized: 0 }
     }
 
     /// One attempt, for as long as it holds, and the wait after it.
-    pub async fn serve(mut self, shared: Arc<Shared>, news: UnboundedSender<News>) {
-        // Without any `--edge` nothing is started.
-        let Some(edge) = shared.address(self.index, self.another_address) else { return };
-        let ended = self.attempt(&shared, edge, &news).await;
-        self.wait(&shared, edge, &ended).await;
-        // The supervisor is gone only when the process ends.
-        let _ = news.send(News::Ended(self, ended));
-    }
-
-    async fn attempt(&mut self, shared: &Arc<Shared>, edge: SocketAddr, news: &UnboundedSender<News>) -> Ended {
-        const CURVES: &str = "Tunnel connection curve preferences: [X25519MLKEM768 CurveID(65074) CurveP256]";
-        shared.log.line(Level::Info, CURVES, self.fields(edge));
-        let who = Who {
-            tunnel: shared.setup.credentials.tunnel_id.clone(),
-            connector: shared.connector.clone(),
+    ///
+    /// # Errors
+    /// Why it is over; none if the process stops.
+    pub async fn serve(&mut self, shared: &Arc<Shared>, registered: &UnboundedSender<usize>) -> Result<(), Failure> {
+        let _attempt = Attempt::new(shared);
+        let Some(edge) = shared.address(self.index) else {
+            tokio::time::sleep(NO_ADDRESS).await;
+            return Err(Failure::NoAddress);
+        };
+        let line = Line {
             index: self.index,
-            pid: std::process::id().cast_signed(),
+            edge,
+            protocol: self.protocol,
+            local: None,
+            earlier_attempts: self.backoff.retries(),
+            registered: registered.clone(),
         };
-        let registered = tokio::select! {
-            registered = self.register(shared, edge, who) => registered,
-            () = shared.stopped(Stop::Graceful) => Err(Ended::Stopped),
-        };
-        self.another_address = matches!(registered, Err(Ended::Unreachable(_)));
-        let ended = match registered {
-            Ok((read, write)) => {
-                self.backoff.settle();
-                // As above.
-                let _ = news.send(News::Registered);
-                self.hold(shared, edge, read, write).await
-            }
-            Err(ended) => ended,
-        };
-        self.report(shared, edge, &ended);
+        let before = shared.state().registrations_of(self.index);
+        let served = self.attempt(shared, line.clone()).await;
         shared.state().registered.remove(&self.index);
-        ended
-    }
-
-    /// Dials, shakes hands and registers.
-    async fn register(
-        &mut self,
-        shared: &Shared,
-        edge: SocketAddr,
-        who: Who,
-    ) -> Result<(Reader, OwnedWriteHalf), Ended> {
-        let (mut read, mut write) = dial::reach(shared, edge, who).await.map_err(Ended::Unreachable)?;
-        let secret = shared.setup.credentials.tunnel_secret.clone();
-        let since = Instant::now();
-        let call = async {
-            wire::say(&mut write, &ToEdge::Register { secret }).await?;
-            wire::hear(&mut read).await
-        };
-        let answer = timeout(shared.time_out(RPC_TIMEOUT), call).await;
-        let seconds = since.elapsed().as_secs_f64();
-        shared.state().rpc("register_connection", seconds, matches!(answer, Ok(Ok(_))));
-        match answer {
-            Ok(Ok(ToConnector::Registered { connection, location })) => {
-                self.registered(shared, edge, &connection, location);
-                Ok((read, write))
-            }
-            Ok(Ok(ToConnector::Rejected { error })) => Err(self.rejected(shared, error)),
-            Ok(_) => Err(Ended::Lost),
-            Err(_) => Err(self.rejected(shared, TIMED_OUT.into())),
+        if shared.state().registrations_of(self.index) > before {
+            self.backoff.settle();
+            self.in_fallback = false;
         }
-    }
-
-    fn registered(&self, shared: &Shared, edge: SocketAddr, connection: &str, location: String) {
-        let mut fields = self.fields(edge);
-        fields["connection"] = connection.into();
-        fields["location"] = location.as_str().into();
-        fields["protocol"] = shared.setup.protocol().into();
-        let mut state = shared.state();
-        state.registrations += 1;
-        state.registered.insert(self.index, Registered { edge });
-        state.locations.insert(self.index, location);
-        if self.index == 0 {
-            state.pushes += 1;
-            state.rpc("update_local_configuration", 0.0009, true);
-        }
-        let first = state.registrations == 1;
-        drop(state);
-        shared.log.line(Level::Info, "Registered tunnel connection", fields);
-        if first {
-            notify::ready(&shared.log);
-        }
-    }
-
-    /// `start_unauthorized`: of three `Unauthorized` in a row at the start, the third shows as a closed connection.
-    fn rejected(&mut self, shared: &Shared, error: String) -> Ended {
-        shared.state().rejections += 1;
-        shared.log.error("failed to serve incoming request", &error);
-        let never_registered = shared.state().registrations == 0;
-        self.unauthorized += u32::from(never_registered && error.starts_with("Unauthorized"));
-        if self.unauthorized == 3 { Ended::Lost } else { Ended::Rejected(error) }
-    }
-
-    /// Holds a registered connection until the edge closes it, or the process stops.
-    async fn hold(&self, shared: &Arc<Shared>, edge: SocketAddr, mut read: Reader, mut write: OwnedWriteHalf) -> Ended {
-        loop {
-            tokio::select! {
-                heard = wire::hear(&mut read) => match heard {
-                    Ok(ToConnector::Order { order }) => orders::obey(shared, order),
-                    Ok(ToConnector::Open { stream, dial, hostname }) => stream::spawn(shared, stream, dial, hostname),
-                    Ok(_) => {}
-                    Err(_) => return Ended::Lost,
-                },
-                () = shared.stopped(Stop::Graceful) => break,
-            }
-        }
-        let unregistered = timeout(shared.time_out(RPC_TIMEOUT), unregister(shared, &mut read, &mut write)).await;
-        shared.state().rpc("unregister_connection", 0.0001, matches!(unregistered, Ok(Ok(()))));
-        shared.state().registered.remove(&self.index);
-        shared.log.line(Level::Info, "Unregistered tunnel connection", self.fields(edge));
-        tokio::select! {
-            () = stream::none_in_flight(shared) => {}
-            () = tokio::time::sleep(shared.setup.flags.grace_period.min(LONGEST_GRACE)) => {}
-            () = shared.stopped(Stop::Now) => {}
-        }
-        Ended::Unregistered
-    }
-
-    fn report(&self, shared: &Shared, edge: SocketAddr, ended: &Ended) {
-        let mut fields = self.fields(edge);
-        fields["error"] = ended.error().unwrap_or_default().into();
-        let trouble = |message: &str| shared.log.line(shared.trouble(), message, fields.clone());
-        match ended {
-            Ended::Unreachable(_) => {
-                trouble("Unable to establish connection with Cloudflare edge");
-                trouble("Serve tunnel error");
-            }
-            Ended::Rejected(_) => trouble("Register tunnel error from server side"),
-            Ended::Lost => {
-                shared.log.line(Level::Info, "Lost connection with the edge", json!({"connIndex": self.index}));
-                trouble("Serve tunnel error");
-                if shared.state().registered.contains_key(&self.index) {
-                    shared.state().rpc("unregister_connection", 0.000_003, false);
-                    let error = "Error shutting down control stream: client disconnected";
-                    shared.log.error("failed to serve incoming request", error);
+        let mut fall_back = served.as_ref().err().is_some_and(Failure::recoverable);
+        match served.as_ref().err() {
+            Some(Failure::Dial(_) | Failure::QuicDial { .. }) => {
+                fall_back = self.vain >= shared.setup.max_edge_addr_retries();
+                self.vain = if fall_back { 0 } else { self.vain + 1 };
+                if !shared.another_address(self.index) {
+                    tokio::time::sleep(NO_ADDRESS).await;
+                    return Err(Failure::NoAddress);
                 }
             }
-            Ended::Unregistered | Ended::Stopped => {}
+            Some(Failure::Duplicate) if !shared.another_address(self.index) => return Err(Failure::NoAddress),
+            _ => {}
         }
+        self.wait(shared, &line).await;
+        if shared.stopping(Stop::Graceful) {
+            return Ok(());
+        }
+        if let (Err(failure), true) = (&served, fall_back) {
+            self.other_way(shared, &line, failure);
+        }
+        served
     }
 
-    async fn wait(&mut self, shared: &Shared, edge: SocketAddr, ended: &Ended) {
-        if *ended == Ended::Stopped {
-            return;
+    async fn attempt(&mut self, shared: &Arc<Shared>, line: Line) -> Result<(), Failure> {
+        const CURVES: &str = "Tunnel connection curve preferences: [X25519MLKEM768 CurveID(65074) CurveP256]";
+        shared.log.line(Level::Info, CURVES, line.fields());
+        let served = match self.protocol {
+            Protocol::Http2 => {
+                let third = !shared.state().was_registered() && self.unauthorized == 2;
+                http2::serve(shared, line.clone(), third).await
+            }
+            Protocol::Quic => quic::serve(shared, line.clone()).await,
+        };
+        if let Err(failure) = &served {
+            self.unauthorized += u32::from(failure.to_string().contains("Unauthorized"));
+            report(shared, &line, failure);
         }
+        served
+    }
+
+    async fn wait(&mut self, shared: &Shared, line: &Line) {
         let retry = self.backoff.next();
         let message = format!("Retrying connection in up to {}", backoff::go(retry.said));
-        shared.log.line(Level::Info, &message, self.fields(edge));
-        let never_registered = shared.state().registrations == 0;
-        let wait = match ended {
-            Ended::Rejected(_) | Ended::Lost if never_registered => backoff::most_of(retry.limit),
-            _ => backoff::up_to(retry.limit),
-        };
+        shared.log.line(Level::Info, &message, line.fields());
         tokio::select! {
-            () = tokio::time::sleep(shared.scaled(wait)) => {}
+            () = tokio::time::sleep(shared.scaled(backoff::up_to(retry.limit))) => {}
             () = shared.stopped(Stop::Graceful) => {}
         }
     }
 
-    fn fields(&self, edge: SocketAddr) -> Value {
-        json!({"connIndex": self.index, "event": 0, "ip": edge.ip().to_string()})
+    /// Goes another way, if what the run begins with never worked: to the fallback after enough tries, and back to the
+    /// beginning otherwise.
+    fn other_way(&mut self, shared: &Shared, line: &Line, failure: &Failure) {
+        let Selector { first, fallback } = shared.setup.selector;
+        if shared.state().registered_over.values().any(|protocol| *protocol == first) {
+            return;
+        }
+        let info = |message: String| shared.log.line(Level::Info, &message, line.fields());
+        let broken = matches!(failure, Failure::QuicDial { broken: true, .. });
+        if self.backoff.at_its_longest() || broken && fallback.is_some() {
+            if broken {
+                shared.log.line(Level::Warn, UDP_IS_BLOCKED, line.fields());
+            }
+            if let Some(fallback) = fallback
+                && self.protocol != fallback
+            {
+                info(format!("Switching to fallback protocol {fallback}"));
+                self.protocol = fallback;
+                self.backoff.settle();
+                self.in_fallback = true;
+            }
+        } else if !self.in_fallback && self.protocol != first {
+            self.protocol = first;
+            info(format!("Changing protocol to {first}"));
+        }
     }
 }
 
-/// Asks to be unregistered. Streams that the edge asked for before it heard are served too.
-async fn unregister(shared: &Arc<Shared>, read: &mut Reader, write: &mut OwnedWriteHalf) -> std::io::Result<()> {
-    wire::say(write, &ToEdge::Unregister).await?;
-    loop {
-        match wire::hear(read).await? {
-            ToConnector::Open { stream, dial, hostname } => stream::spawn(shared, stream, dial, hostname),
-            ToConnector::Unregistered => return Ok(()),
-            _ => {}
+/// The lines of a failure that its transport has not logged.
+fn report(shared: &Shared, line: &Line, failure: &Failure) {
+    let error = failure.to_string();
+    let trouble = |message: &str| shared.log.line(shared.trouble(), message, line.with_error(&error));
+    match failure {
+        Failure::Dial(_) | Failure::Served(_) => trouble("Serve tunnel error"),
+        Failure::Duplicate => trouble("Unable to establish connection."),
+        Failure::Refused { .. } => trouble("Register tunnel error from server side"),
+        Failure::Closed { after_a_registration, .. } => {
+            trouble("Serve tunnel error");
+            if *after_a_registration {
+                let error = "Error shutting down control stream: client disconnected";
+                shared.log.line(Level::Error, "failed to serve incoming request", json!({"error": error}));
+            }
         }
+        Failure::NoAddress | Failure::QuicDial { .. } => {}
+    }
+}
+
+/// Counts an attempt for as long as it lasts.
+struct Attempt(Arc<Shared>);
+
+impl Attempt {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.state().attempts += 1;
+        Attempt(shared.clone())
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.0.state().attempts -= 1;
     }
 }

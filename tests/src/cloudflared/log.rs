@@ -43,17 +43,23 @@ impl Writer {
 impl Log {
     /// Starts the thread.
     ///
-    /// `lowest` is a level's name, of the command line or of the config file; what is none counts as info.
-    pub fn start(flags: &Flags, lowest: Option<&str>) -> (Log, Writer) {
+    /// `name` is that of the lowest level that is written.
+    pub fn start(flags: &Flags, name: Option<&str>) -> (Log, Writer) {
         let (lines, queue) = channel();
-        let lowest = match lowest.unwrap_or_default() {
-            "warn" => Level::Warn,
-            "error" => Level::Error,
-            "fatal" => Level::Fatal,
-            _ => Level::Info,
+        let level = match name {
+            None | Some("info" | "debug" | "trace") => Some(Level::Info),
+            Some("warn") => Some(Level::Warn),
+            Some("error") => Some(Level::Error),
+            Some("fatal" | "panic" | "disabled") => Some(Level::Fatal),
+            Some(_) => None,
         };
         let writer = Writer(std::thread::spawn(move || write_all(&queue)));
-        (Log { lines, json: flags.output == "json", lowest }, writer)
+        let log = Log { lines, json: flags.output == "json", lowest: level.unwrap_or(Level::Info) };
+        if let (None, Some(name)) = (level, name) {
+            let message = format!("Failed to parse log level {name:?}, using \"info\" instead");
+            log.line(Level::Error, &message, Value::Null);
+        }
+        (log, writer)
     }
 
     /// One line with more fields than `level`, `message` and `time`.

@@ -1,31 +1,41 @@
 //! Stands in for the cloudflared program, release 2026.8.2, as it was observed on loopback.
 //!
-//! Same command line, log lines, pages, signals and exits; `tests/conformance.rs` holds it against recordings of the
-//! real one. It finds its edge by `--edge` and speaks to it as [`crate::edge::wire`] says, so it is spawned exactly as
-//! the real one. What it has beyond: `--standin-scale F` (a factor on every internal time, so that a test need not wait
-//! for a back-off of 64 s; time-outs stay at a second or more), `--standin-bare-host` (the lines that the recordings owe to a host without DNS), and the
-//! edge's [`Order`](crate::edge::Order)s.
+//! Same command line, log lines, pages, signals and exits; `tests/conformance.rs` holds it against recordings of the real
+//! one, and against the real one itself. It is a client of the edge's own protocol ([`crate::tunnelrpc`]) over HTTP/2 and
+//! QUIC, finds its edge by `--edge`, and so is spawned exactly as the real one. It asks no name server: `auto` begins with
+//! QUIC, as where one answers.
+//!
+//! What it has beyond: `--standin-scale F` (a factor on every internal time, so that a test need not wait for a back-off of
+//! 64 s; time-outs stay at a second or more), `--standin-bare-host` (a host without DNS, to which the recordings owe some
+//! lines, and where `auto` is HTTP/2), and the edge's [`Order`](crate::edge::Order)s.
 
 mod args;
 mod backoff;
 mod connection;
-mod dial;
+mod control;
+mod http2;
 mod ingress;
 mod log;
 mod metrics;
 mod notify;
-pub mod orders;
+mod orders;
 mod pages;
 mod preamble;
+mod prechecks;
+mod protocol;
+mod proxy;
+mod quic;
+mod quic_counts;
+mod remote;
 mod run;
 mod setup;
 mod state;
-mod stream;
 mod supervisor;
+mod tls;
 
 use args::{BUILT, Cli, Command, Flags, IngressCommand, Tunnel, TunnelCommand, VERSION};
-use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
+use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -37,11 +47,11 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => return printed(&error.to_string()),
-        Err(error) => return failed(&format!("Incorrect Usage: {error}")),
+        Err(error) => return misused(&error),
     };
     match cli.command {
         _ if cli.version => printed(&format!("cloudflared version {VERSION} (built {BUILT})\n")),
-        None => failed("Incorrect Usage: give a command; see --help"),
+        None => failed("Incorrect Usage. give a command; see --help"),
         Some(Command::Tunnel(Tunnel { flags, command })) => match command {
             TunnelCommand::Run { tunnel } => run(flags, tunnel),
             TunnelCommand::Ready => ready(&flags).map_or_else(|why| failed(&why), |()| ExitCode::SUCCESS),
@@ -94,6 +104,22 @@ fn validate(flags: &Flags) -> ExitCode {
         Ok(()) => printed(&format!("Validating rules from {path}\nOK\n")),
         Err(reason) => failed(&format!("Validation failed: {reason}")),
     }
+}
+
+/// Exit 0, and on standard output: so it was observed. The help behind it is the stand-in's own.
+fn misused(error: &clap::Error) -> ExitCode {
+    let text = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let flag = text(ContextKind::InvalidArg);
+    let flag = flag.split([' ', '=']).next().unwrap_or_default().trim_start_matches('-');
+    let why = match error.kind() {
+        ErrorKind::UnknownArgument => format!("flag provided but not defined: -{flag}"),
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+            format!("invalid value {:?} for flag -{flag}: parse error", text(ContextKind::InvalidValue))
+        }
+        _ => error.kind().to_string(),
+    };
+    let mut help = Cli::command();
+    printed(&format!("Incorrect Usage. {why}\n\n{}\n", help.render_help()))
 }
 
 fn printed(text: &str) -> ExitCode {

@@ -1,7 +1,7 @@
 //! The pages of the metrics server.
 
-use super::ingress;
 use super::metrics;
+use super::protocol::Protocol;
 use super::state::Shared;
 use crate::http::{Answer, Asked, answer, text};
 use hyper::StatusCode;
@@ -28,7 +28,7 @@ pub async fn respond(shared: Arc<Shared>, asked: Asked) -> Answer {
         "/healthcheck" => text(StatusCode::OK, "OK\n"),
         "/diag/tunnel" => diag_tunnel(&shared),
         "/config" => {
-            let page = ingress::page(&shared.setup.config.ingress);
+            let page = shared.state().rules.page();
             answer(StatusCode::OK, "application/json", page.to_string())
         }
         _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
@@ -50,6 +50,10 @@ fn diag_tunnel(shared: &Shared) -> Answer {
     let state = shared.state();
     let connections = state.registered.iter().map(|(index, registered)| {
         let mut connection = json!({"isConnected": true, "edgeAddress": registered.edge.ip().to_string()});
+        // The number of HTTP/2 is 0, which is left out.
+        if registered.protocol == Protocol::Quic {
+            connection["protocol"] = 1.into();
+        }
         if *index > 0 {
             connection["index"] = (*index).into();
         }

@@ -34,25 +34,50 @@ pub fn before_the_rules(log: &Log, setup: &Setup, connector: &str) {
     log.info(&format!("Generated Connector ID: {connector}"));
 }
 
-/// Between the rules' check and the first connection.
+/// Between the settings' check and the first connection.
 pub fn after_the_rules(log: &Log, setup: &Setup) {
-    let bare = setup.flags.standin_bare_host;
-    if bare {
-        log.line(Level::Warn, "Unable to lookup protocol percentage.", Value::Null);
-    }
-    log.info(&format!("Initial protocol {}", setup.protocol()));
     icmp_sources(log);
-    if bare {
+    if setup.flags.standin_bare_host {
         let gid = "Group ID 0 is not between ping group 1 to 0";
         log.line(Level::Warn, PING_GROUP, json!({"error": gid}));
         let error = format!("cannot create ICMPv4 proxy: {gid} nor ICMPv6 proxy: socket: permission denied");
         log.line(Level::Warn, "ICMP proxy feature is disabled", json!({"error": error}));
-        let error = format!("lookup _v2-origintunneld._tcp.argotunnel.com {NO_DNS}");
-        let message = "edge discovery: error looking up Cloudflare edge IPs: the DNS query failed";
-        log.line(Level::Error, message, json!({"error": error, "event": 0}));
-        for line in DIAGNOSE {
-            log.line(Level::Error, line, json!({"event": 0}));
-        }
+        edge_not_found(log, &edge_lookup(setup));
+    }
+}
+
+/// No name server says where the edge is.
+pub fn edge_not_found(log: &Log, error: &str) {
+    let message = "edge discovery: error looking up Cloudflare edge IPs: the DNS query failed";
+    log.line(Level::Error, message, json!({"error": error, "event": 0}));
+    for line in DIAGNOSE {
+        log.line(Level::Error, line, json!({"event": 0}));
+    }
+}
+
+/// Why the edge is not found by its name.
+pub fn edge_lookup(setup: &Setup) -> String {
+    lookup(setup, "_v2-origintunneld._tcp.argotunnel.com")
+}
+
+/// Why a name is not found: none is, as the stand-in asks no name server.
+pub fn lookup(setup: &Setup, name: &str) -> String {
+    if setup.flags.standin_bare_host {
+        format!("lookup {name} {NO_DNS}")
+    } else {
+        format!("lookup {name} on 127.0.0.53:53: no such host")
+    }
+}
+
+/// Between the rules' check and what depends on it.
+pub fn protocol(log: &Log, setup: &Setup) {
+    log.info(&format!("Initial protocol {}", setup.selector.first));
+}
+
+/// Without a name server the shares of the protocols are not known.
+pub fn no_shares(log: &Log, setup: &Setup) {
+    if setup.flags.standin_bare_host {
+        log.line(Level::Warn, "Unable to lookup protocol percentage.", Value::Null);
     }
 }
 

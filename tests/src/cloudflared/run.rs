@@ -1,12 +1,16 @@
 //! `cloudflared tunnel … run`.
 
-use super::args::Flags;
-use super::log::Log;
-use super::setup::{Config, Setup, go_error};
+use super::args::{Flags, Switch};
+use super::log::{Level, Log};
+use super::setup::{Config, LastWords, Setup, go_error};
 use super::state::{Shared, Stop};
-use super::{ingress, orders, pages, preamble, supervisor};
+use super::tls::Roots;
+use super::{ingress, pages, preamble, prechecks, supervisor};
 use crate::edge::ids;
 use crate::http;
+use nix::sys::signal::{SigHandler, Signal as Kill};
+use serde_json::json;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,38 +27,39 @@ const QUIT: u8 = 2;
 pub async fn run(flags: Flags, config: Config, tunnel: Option<String>, log: Log) -> ExitCode {
     match start(flags, config, tunnel, &log).await {
         Ok(status) => ExitCode::from(status),
-        Err(last_words) => {
-            log.plain(&last_words);
-            ExitCode::FAILURE
+        Err(LastWords { status, words }) => {
+            log.plain(&words);
+            ExitCode::from(status)
         }
     }
 }
 
-async fn start(flags: Flags, config: Config, tunnel: Option<String>, log: &Log) -> Result<u8, String> {
+async fn start(flags: Flags, config: Config, tunnel: Option<String>, log: &Log) -> Result<u8, LastWords> {
     let signals = Signals::catch().map_err(|error| format!("failed to catch signals: {error}"))?;
-    let setup = Setup::read(flags, config, tunnel, log)?;
+    let mut setup = Setup::read(flags, config, tunnel, log)?;
     let connector = ids::uuid();
     preamble::before_the_rules(log, &setup, &connector);
-    ingress::check(&setup.config.ingress).inspect_err(|error| log.error("Couldn't start tunnel", error))?;
+    let roots = prepare(&mut setup, log).inspect_err(|error| log.error("Couldn't start tunnel", error))?;
     preamble::after_the_rules(log, &setup);
-    if setup.flags.edge.is_empty() {
-        return Err("the stand-in looks no edge up in DNS: give --edge".into());
-    }
+    ingress::start(&setup.config.ingress)?;
     let (exit, mut exits) = mpsc::unbounded_channel();
-    let shared = Shared::new(setup, log.clone(), connector, exit);
-    orders::listen(&shared).map_err(|error| format!("failed to listen for orders: {error}"))?;
+    let edges = setup.flags.edge.iter().filter_map(|edge| edge.parse().ok()).collect();
+    let shared = Shared::new(setup, roots, edges, log.clone(), connector, exit);
+    if shared.setup.flags.no_prechecks == Switch::False {
+        drop(tokio::spawn(prechecks::run(shared.clone())));
+    }
     tokio::time::sleep(shared.scaled(START_UP)).await;
     let metrics = listen(&shared).await?;
     serve_metrics(&shared, metrics);
     let mut signalled = tokio::spawn(signals.watch(shared.clone()));
     tokio::select! {
-        ended = supervisor::supervise(&shared) => {
+        ended = tunnel_server(&shared) => {
             log.info("Tunnel server stopped");
             if let Err(error) = &ended {
                 log.error("Initiating shutdown", error);
             }
             log.info("Metrics server stopped");
-            ended.map(|()| 0)
+            Ok(ended.map(|()| 0)?)
         }
         Some(status) = exits.recv() => Ok(status),
         _ = &mut signalled => {
@@ -62,6 +67,42 @@ async fn start(flags: Flags, config: Config, tunnel: Option<String>, log: &Log) 
             Ok(QUIT)
         }
     }
+}
+
+/// What is checked before anything listens, in cloudflared's order.
+fn prepare(setup: &mut Setup, log: &Log) -> Result<Roots, String> {
+    const NO_RULES: &str = "No ingress rules were defined in provided config (if any) nor from the cli, cloudflared will \
+        return 503 for all incoming HTTP requests";
+    setup.check_tags(log)?;
+    ingress::check(&setup.config.ingress)?;
+    if setup.config.ingress.is_empty() {
+        log.line(Level::Warn, NO_RULES, serde_json::Value::Null);
+    }
+    preamble::no_shares(log, setup);
+    setup.choose_protocol()?;
+    preamble::protocol(log, setup);
+    let roots = Roots::read(setup.flags.cacert.as_deref())?;
+    setup.check_settings()?;
+    Ok(roots)
+}
+
+/// Finds the edge, and keeps connections to it.
+async fn tunnel_server(shared: &Arc<Shared>) -> Result<(), String> {
+    let Shared { setup, log, edges, .. } = &**shared;
+    if setup.flags.edge.is_empty() {
+        let error = preamble::edge_lookup(setup);
+        preamble::edge_not_found(log, &error);
+        return Err(format!("Could not lookup srv records on _v2-origintunneld._tcp.argotunnel.com: {error}"));
+    }
+    for edge in setup.flags.edge.iter().filter(|edge| edge.parse::<SocketAddr>().is_err()) {
+        let name = edge.rsplit_once(':').map_or(edge.as_str(), |(name, _)| name);
+        let fields = json!({"address": edge, "error": preamble::lookup(setup, name), "event": 0});
+        log.line(Level::Error, "edge discovery: failed to resolve to TCP address", fields);
+    }
+    if edges.is_empty() {
+        return Err("failed to resolve any edge address".into());
+    }
+    supervisor::supervise(shared).await
 }
 
 /// Listens on the address of the command line, else of the config, else on the first free default port.
@@ -111,18 +152,31 @@ impl Signals {
     /// Passes on what asks to stop; returns at SIGQUIT.
     async fn watch(mut self, shared: Arc<Shared>) {
         loop {
-            let name = tokio::select! {
-                Some(()) = self.terminate.recv() => "terminated",
-                Some(()) = self.interrupt.recv() => "interrupt",
+            let (name, signal) = tokio::select! {
+                Some(()) = self.terminate.recv() => ("terminated", Kill::SIGTERM),
+                Some(()) = self.interrupt.recv() => ("interrupt", Kill::SIGINT),
                 Some(()) = self.ignored.recv() => continue,
                 _ = self.quit.recv() => return,
             };
-            if *shared.stop.borrow() == Stop::Run {
-                shared.log.info(&format!("Initiating graceful shutdown due to signal {name} ..."));
-                shared.stop.send_replace(Stop::Graceful);
-            } else {
-                shared.stop.send_replace(Stop::Now);
+            if shared.stopping(Stop::Graceful) {
+                // Go listens to the first one only: the second does what it does to every program.
+                die_of(signal);
             }
+            shared.log.info(&format!("Initiating graceful shutdown due to signal {name} ..."));
+            shared.stop.send_replace(Stop::Graceful);
+            let over = shared.clone();
+            drop(tokio::spawn(async move {
+                tokio::time::sleep(over.setup.grace_period()).await;
+                over.stop.send_replace(Stop::Now);
+            }));
         }
     }
+}
+
+fn die_of(signal: Kill) {
+    // SAFETY: the default action runs no code of this process.
+    #[allow(unsafe_code)]
+    let reset = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+    // Neither can fail for the signals that are caught here.
+    let _ = reset.and_then(|_| nix::sys::signal::raise(signal));
 }

@@ -1,30 +1,34 @@
-//! What the recordings do not show: the page of observations' facts about signals and commands, and what the pair of
-//! stand-ins has of its own.
+//! What no recording shows: the page of observations' facts about signals and commands, and what both ends do together.
 
 use crate::FAST;
-use crate::world::{DEADLINE, PROGRAM, SECRET, Standin, TUNNEL, World, get, post};
-use cflared_tests::cloudflared::orders;
-use cflared_tests::edge::{Conduct, Event, Order, Scope, What, control};
-use cflared_tests::http;
+use crate::world::{DEADLINE, Running, SECRET, TUNNEL, World, get, patience, program};
+use cflared_tests::edge::{Conduct, Event, Scope, What};
 use nix::sys::signal::Signal;
-use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream, UnixDatagram};
+use tokio::net::{TcpStream, UnixDatagram};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 async fn run_once(arguments: &[&str]) -> Output {
-    timeout(DEADLINE, Command::new(PROGRAM).args(arguments).output()).await.unwrap().unwrap()
+    timeout(DEADLINE, Command::new(program()).args(arguments).output()).await.unwrap().unwrap()
 }
 
 #[tokio::test]
 async fn it_has_a_version_and_refuses_unknown_flags() {
     let version = run_once(&["--version"]).await;
-    assert_eq!(String::from_utf8_lossy(&version.stdout), "cloudflared version 2026.8.2 (built 2026-08-14-1122 UTC)\n");
-    let unknown = run_once(&["tunnel", "--no-such-flag", "run"]).await;
-    assert_eq!(unknown.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("--no-such-flag"));
+    let said = String::from_utf8_lossy(&version.stdout).into_owned();
+    assert!(said.starts_with("cloudflared version 20") && said.contains(" (built 20"), "{said}");
+    // With status 0, and on standard output.
+    for (flags, why) in [
+        (vec!["tunnel", "--nonsense", "run"], "flag provided but not defined: -nonsense"),
+        (vec!["tunnel", "--retries", "x", "run"], "invalid value \"x\" for flag -retries: parse error"),
+    ] {
+        let refused = run_once(&flags).await;
+        assert_eq!(refused.status.code(), Some(0));
+        let first = String::from_utf8_lossy(&refused.stdout).lines().next().unwrap_or_default().to_owned();
+        assert_eq!(first, format!("Incorrect Usage. {why}"));
+    }
 }
 
 #[tokio::test]
@@ -40,8 +44,8 @@ async fn the_config_can_silence_it_and_the_command_line_wins() {
     assert!(!log.contains("Connector ID") && !log.contains("\"info\""), "{log}");
     let mut command = world.command("quiet.yml", FAST);
     command.args(["--loglevel", "info", "--retries", "2", "--max-edge-addr-retries", "1"]);
-    command.args(["--cacert", "/etc/cloudflared/ca.pem", "--edge-ip-version", "4", "--label", "blue", "run"]);
-    let mut standin = Standin::spawn(command);
+    command.args(["--edge-ip-version", "4", "--label", "blue", "run"]);
+    let mut standin = Running::spawn(command);
     standin.says(|log| log.contains("Generated Connector ID")).await;
     let log = standin.kill().await;
     for set in
@@ -49,6 +53,56 @@ async fn the_config_can_silence_it_and_the_command_line_wins() {
     {
         assert!(log.contains(set), "{set} in {log}");
     }
+}
+
+/// R7: a connection that waits for its round is not told of a signal, and so the process lives until its grace is over, or
+/// until the round begins.
+#[tokio::test]
+async fn sigterm_is_ignored_in_a_back_off_until_the_grace_period_ends() {
+    let world = World::new().await;
+    let mut running = world.run_with("config.yml", 0.5, &["--grace-period", "4s"]);
+    running.registers().await;
+    world.edge.set(Conduct::Permanent).await.unwrap();
+    world.edge.drop_connections(&Scope::default());
+    running.says(|log| log.matches("Connection terminated").count() >= 4).await;
+    let told = std::time::Instant::now();
+    running.signal(Signal::SIGTERM);
+    let (status, log) = running.ends().await;
+    assert_eq!(status.code(), Some(0));
+    let behind = log.split("Initiating graceful shutdown").nth(1).unwrap_or_default();
+    let next_round = behind.contains("curve preferences");
+    assert!(next_round || told.elapsed() >= Duration::from_secs(3), "{:?}: {behind}", told.elapsed());
+}
+
+/// Over QUIC the first connection never waits for a round, and ends the process with itself.
+#[tokio::test]
+async fn sigterm_ends_a_back_off_over_quic() {
+    let world = World::over("quic").await;
+    let mut running = world.run_with("config.yml", 0.5, &["--grace-period", "100s"]);
+    running.registers().await;
+    world.edge.set(Conduct::Permanent).await.unwrap();
+    world.edge.drop_connections(&Scope::default());
+    running.says(|log| log.matches("Connection terminated").count() >= 3).await;
+    let told = std::time::Instant::now();
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.ends().await.0.code(), Some(0));
+    assert!(told.elapsed() < Duration::from_secs(90), "{:?}", told.elapsed());
+}
+
+/// The edge says when to come back, in nanoseconds: nobody looks at it.
+#[tokio::test]
+async fn the_time_of_a_retryable_refusal_is_ignored() {
+    let world = World::over("quic").await;
+    world.edge.set(Conduct::Retry).await.unwrap();
+    let _running = world.run(1.0);
+    let tries = || {
+        let events = world.edge.events();
+        let refused = events.iter().filter(|event| matches!(event.what, What::Rejected(_)));
+        Some(refused.map(|event| event.at).collect::<Vec<_>>()).filter(|at| at.len() >= 3)
+    };
+    let at = world.edge.wait_for(patience(), tries).await.expect("it tries again and again");
+    // It asked for 60 s, twice; the waits are of up to 2 s and 4 s.
+    assert!(at[2] - at[0] < 30_000_000, "{at:?}");
 }
 
 #[tokio::test]
@@ -99,7 +153,7 @@ async fn it_notifies_once_and_survives_sigusr1_and_dies_of_sigquit_with_2() {
     let socket = UnixDatagram::bind(&path).unwrap();
     let mut command = world.command("config.yml", FAST);
     command.arg("run").env("NOTIFY_SOCKET", &path);
-    let standin = Standin::spawn(command);
+    let standin = Running::spawn(command);
     let mut message = [0; 64];
     let length = timeout(DEADLINE, socket.recv(&mut message)).await.unwrap().unwrap();
     assert_eq!(&message[..length], b"READY=1");
@@ -114,7 +168,7 @@ async fn it_notifies_once_and_survives_sigusr1_and_dies_of_sigquit_with_2() {
 }
 
 #[tokio::test]
-async fn sigterm_ends_it_when_nothing_is_registered() {
+async fn sigterm_ends_it_before_its_first_registration() {
     let world = World::new().await;
     for conduct in [Conduct::Refuse, Conduct::BlackHole, Conduct::Hang] {
         world.edge.set(conduct).await.unwrap();
@@ -140,7 +194,7 @@ async fn a_rotated_secret_rejects_new_registrations_and_spares_old_ones() {
             |event: &&Event| matches!(&event.what, What::Rejected(error) if error.starts_with("Unauthorized"));
         (events.iter().filter(unauthorized).count() >= 4).then_some(())
     };
-    world.edge.wait_for(DEADLINE, rejected).await.expect("the lost connection is rejected again and again");
+    world.edge.wait_for(patience(), rejected).await.expect("the lost connection is rejected again and again");
     assert!(standin.runs(), "once registered, a rejection never ends it");
     assert_eq!(world.edge.registered_now(TUNNEL).connections, 3);
     assert_eq!(world.edge.never_zero_between(TUNNEL, from, world.edge.now()), Ok(()));
@@ -156,7 +210,7 @@ async fn two_connectors_register_side_by_side() {
     let from = world.edge.now();
     let mut command = world.command("config.yml", FAST);
     command.args(["--metrics", &world.block.address(10, 2001).to_string(), "run"]);
-    let _second = Standin::spawn(command);
+    let _second = Running::spawn(command);
     world.connections(8).await;
     assert_eq!(world.edge.registered_now(TUNNEL).connectors, 2);
     first.signal(Signal::SIGTERM);
@@ -168,88 +222,6 @@ async fn two_connectors_register_side_by_side() {
     assert_eq!(gap.from, 0, "nothing before the first");
 }
 
-/// A connector that registered, and its world.
-async fn ordered(order: &Order) -> (World, Standin) {
-    let world = World::new().await;
-    let standin = world.run(FAST);
-    world.connections(4).await;
-    assert_eq!(world.edge.order(&Scope::default(), order), 1, "one order a connector");
-    (world, standin)
-}
-
-#[tokio::test]
-async fn it_exits_and_crashes_on_order() {
-    let (world, standin) = ordered(&Order::Exit { status: 7 }).await;
-    assert_eq!(standin.ends().await.0.code(), Some(7));
-    world.connections(0).await;
-    let lost = world.edge.events().into_iter().filter(|event| event.what == What::Lost).count();
-    assert_eq!(lost, 4, "without unregistering");
-    let (_world, standin) = ordered(&Order::Crash).await;
-    assert_eq!(standin.ends().await.0.signal(), Some(9));
-}
-
-#[tokio::test]
-async fn it_takes_orders_without_an_edge_too() {
-    let world = World::new().await;
-    let mut standin = world.run(FAST);
-    world.connections(4).await;
-    let connector = world.edge.events()[0].who.connector.clone();
-    assert_eq!(orders::pid(&connector), Some(standin.pid().as_raw()));
-    orders::give(&connector, &Order::Print { line: "as ordered".into() }).unwrap();
-    standin.says(|log| log.contains("as ordered\n")).await;
-    orders::give(&connector, &Order::Exit { status: 9 }).unwrap();
-    assert_eq!(standin.ends().await.0.code(), Some(9));
-    assert_eq!(orders::pid(&connector), None);
-    assert!(orders::give(&connector, &Order::Crash).is_err(), "it is gone");
-}
-
-#[tokio::test]
-async fn it_freezes_on_order_and_thaws() {
-    let (world, mut standin) = ordered(&Order::Freeze).await;
-    standin.is_frozen().await;
-    let unanswered = timeout(Duration::from_millis(200), get(world.metrics(), "/ready")).await;
-    assert!(unanswered.is_err(), "it listens and does not answer");
-    assert_eq!(world.edge.registered_now(TUNNEL).connections, 4, "the edge cannot tell");
-    assert!(standin.runs());
-    assert_eq!(world.edge.thaw(&Scope::default()), 1);
-    assert_eq!(timeout(DEADLINE, get(world.metrics(), "/ready")).await.unwrap().unwrap().0, 200);
-}
-
-#[tokio::test]
-async fn it_misuses_its_output_on_order() {
-    let (world, mut standin) = ordered(&Order::Flood { bytes: 1 << 20 }).await;
-    standin.says(|log| log.bytes().filter(|byte| *byte == b'#').count() == 1 << 20).await;
-    let line = "no JSON at all".to_owned();
-    world.edge.order(&Scope::default(), &Order::Print { line });
-    standin.says(|log| log.ends_with("#no JSON at all\n")).await;
-    world.edge.order(&Scope::default(), &Order::CloseOutput);
-    standin.output_ends().await;
-    assert_eq!(get(world.metrics(), "/ready").await.unwrap().0, 200, "it works on");
-    standin.signal(Signal::SIGTERM);
-    assert_eq!(standin.ends().await.0.code(), Some(0));
-}
-
-#[tokio::test]
-async fn it_shows_a_foreign_id_on_order() {
-    let foreign = "00000000-0000-4000-8000-000000000000".to_owned();
-    let (world, _standin) = ordered(&Order::ForeignId { connector: foreign.clone() }).await;
-    let shown = async { while !get(world.metrics(), "/ready").await.unwrap().1.contains(&foreign) {} };
-    timeout(DEADLINE, shown).await.unwrap();
-    assert_eq!(get(world.metrics(), "/ready").await.unwrap().0, 200);
-}
-
-#[tokio::test]
-async fn it_dies_when_nobody_reads_its_log_any_more() {
-    let world = World::new().await;
-    let mut command = world.command("config.yml", FAST);
-    command.arg("run").stderr(std::process::Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().unwrap();
-    world.connections(4).await;
-    drop(child.stderr.take());
-    world.edge.order(&Scope::default(), &Order::Print { line: "to nobody".into() });
-    assert!(timeout(DEADLINE, child.wait()).await.unwrap().unwrap().signal().is_some());
-}
-
 #[tokio::test]
 async fn one_address_can_be_set_by_itself() {
     let world = World::new().await;
@@ -259,43 +231,7 @@ async fn one_address_can_be_set_by_itself() {
     world.edge.set_at(good, Conduct::Accept).await.unwrap();
     let _standin = world.run(FAST);
     let registered = || world.edge.events().into_iter().find(|event| event.what == What::Registered);
-    let event = world.edge.wait_for(DEADLINE, registered).await.expect("it finds the one that accepts");
+    let event = world.edge.wait_for(patience(), registered).await.expect("it finds the one that accepts");
     assert_eq!(event.edge, good);
     assert!(world.edge.set_at(world.metrics(), Conduct::Accept).await.is_err());
-}
-
-#[tokio::test]
-async fn the_control_shows_and_sets_all_of_it() {
-    let world = World::new().await;
-    let address = world.block.address(40, 80);
-    let listener = TcpListener::bind(address).await.unwrap();
-    let edge = world.edge.clone();
-    tokio::spawn(http::serve(listener, move |asked| control::answer(edge.clone(), asked)));
-    let _standin = world.run(FAST);
-    world.connections(4).await;
-
-    let (status, state) = get(address, "/_control/state").await.unwrap();
-    assert_eq!((status, state.matches(TUNNEL).count()), (200, 4));
-    let (_, registered) = get(address, &format!("/_control/registered?tunnel={TUNNEL}")).await.unwrap();
-    assert_eq!(registered, "{\"connectors\":1,\"connections\":4}");
-    let (_, then) = get(address, &format!("/_control/registered?tunnel={TUNNEL}&at=1")).await.unwrap();
-    assert_eq!(then, "{\"connectors\":0,\"connections\":0}");
-    let (_, events) = get(address, "/_control/events").await.unwrap();
-    assert_eq!(events.matches("\"what\":\"registered\"").count(), 4);
-    let (_, held) = get(address, &format!("/_control/never-zero?tunnel={TUNNEL}")).await.unwrap();
-    assert!(held.contains("\"held\":false"), "{held}");
-
-    let secret = format!("{{\"tunnel\": \"{TUNNEL}\", \"secret\": \"{SECRET}\"}}");
-    let (_, state) = post(address, "/_control/secret", &secret).await.unwrap();
-    assert!(state.contains("guarded_tunnels") && !state.contains(SECRET));
-    let (_, state) = post(address, "/_control/conduct", "{\"conduct\": \"black-hole\"}").await.unwrap();
-    assert_eq!(state.matches("\"black-hole\"").count(), 4);
-    let (_, dropped) = post(address, "/_control/drop", "{\"index\": 3}").await.unwrap();
-    assert_eq!(dropped, "{\"count\":1}");
-    let order = "{\"order\": {\"do\": \"exit\", \"status\": 3}}";
-    assert_eq!(post(address, "/_control/order", order).await.unwrap().1, "{\"count\":1}");
-    world.connections(0).await;
-    assert_eq!(post(address, "/_control/outage", "").await.unwrap(), (200, "{\"count\":0}".into()));
-    assert_eq!(post(address, "/_control/drop", "{\"indx\": 3}").await.unwrap().0, 400);
-    assert_eq!(get(address, "/_control/nothing").await.unwrap().0, 404);
 }

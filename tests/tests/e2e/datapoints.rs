@@ -36,6 +36,7 @@ impl Side {
         let edges = [all[2 * half], all[2 * half + 1]];
         let mut args = vec!["--protocol".to_owned(), "http2".into(), "--standin-scale".into(), "0.05".into()];
         args.extend(edges.iter().flat_map(|edge| ["--edge".to_owned(), edge.to_string()]));
+        args.extend(world.edge.arguments().into_iter().skip_while(|argument| argument != "--cacert"));
         host.set("connector.extra_args", args);
         host.set("verdict.condemn_after", "5m");
         host.set("verdict.restart_after", "5m");

@@ -206,7 +206,8 @@ async fn a_host_whose_network_is_broken_is_given_up_near_the_deadline() -> anyho
     let road = Road::build(world.block.address(252, 7844), world.edge.addresses()[0]).await?;
     road.set(Traffic::Refused).await?;
     let arguments = ["--edge", &road.address().to_string(), "--protocol", "http2", "--no-prechecks"].map(String::from);
-    host.set("connector.extra_args", arguments.to_vec());
+    let trust = world.edge.arguments().into_iter().skip_while(|argument| argument != "--cacert");
+    host.set("connector.extra_args", arguments.into_iter().chain(trust).collect::<Vec<_>>());
     moved(&world, &host, Move::Launch);
     let agent = host.start()?;
     let began = SystemTime::now().duration_since(UNIX_EPOCH)?;

@@ -20,12 +20,12 @@ fn waits_less_than_it_says_only_at_the_top() {
 }
 
 #[test]
-fn rounds_grow_to_64_seconds_and_start_over() {
-    let mut rounds = Rounds::new(5);
-    let limits: Vec<u64> = (0..5).map(|_| rounds.next().as_secs()).collect();
-    assert_eq!(limits, [20, 40, 64, 64, 64]);
-    rounds.settle();
-    assert_eq!(rounds.next().as_secs(), 20);
+fn rounds_grow_to_320_seconds_and_start_over() {
+    let (mut rounds, now) = (Rounds::new(5), Instant::now());
+    let limits: Vec<u64> = (0..6).map(|_| rounds.limit(now).as_secs()).collect();
+    assert_eq!(limits, [20, 40, 80, 160, 320, 320]);
+    rounds.settle(now, |longest| longest);
+    assert_eq!(rounds.limit(now + Duration::from_secs(1281)).as_secs(), 20);
 }
 
 #[test]
@@ -33,6 +33,7 @@ fn the_command_line_bounds_both() {
     let mut backoff = Backoff::new(2);
     assert_eq!(said(&mut backoff, 5), ["2s", "4s", "8s", "8s", "8s"]);
     assert_eq!(backoff.next().limit.as_secs(), 4);
-    let mut rounds = Rounds::new(1);
-    assert_eq!([rounds.next().as_secs(), rounds.next().as_secs(), rounds.next().as_secs()], [20, 40, 40]);
+    assert!(backoff.at_its_longest());
+    let (mut rounds, now) = (Rounds::new(1), Instant::now());
+    assert_eq!([rounds.limit(now).as_secs(), rounds.limit(now).as_secs()], [20, 20]);
 }
