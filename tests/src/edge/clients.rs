@@ -4,20 +4,16 @@ mod carry;
 mod http;
 
 use super::link::{self, Answered, Answering, Link, Opening, Wanted};
-use super::state::{self, State};
-use super::wire::{Join, ToConnector, Who};
+use super::who::Who;
 use super::{Edge, Micros};
 use crate::tunnelrpc::streams::Connect;
 use ::http::{Method, Uri};
 use carry::EndedBy;
 use serde::Serialize;
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 /// A connector answers from the same host: longer means that it is frozen.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,43 +69,6 @@ pub struct ClientCounts {
     pub cut: u64,
 }
 
-/// A data connection, with what was read ahead of it.
-type Data = BufReader<TcpStream>;
-
-/// Streams that were asked for and not joined yet.
-#[derive(Default)]
-pub(super) struct Waiting {
-    last: u64,
-    streams: HashMap<u64, oneshot::Sender<Data>>,
-}
-
-impl Waiting {
-    fn expect(&mut self) -> (u64, oneshot::Receiver<Data>) {
-        let (joined, data) = oneshot::channel();
-        self.last += 1;
-        self.streams.insert(self.last, joined);
-        (self.last, data)
-    }
-}
-
-/// Accepts the connectors' data connections.
-pub(super) async fn accept_data(listener: TcpListener, state: Arc<Mutex<State>>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let state = state.clone();
-        tokio::spawn(async move {
-            let mut data = BufReader::new(stream);
-            let mut line = String::new();
-            if data.read_line(&mut line).await.is_ok()
-                && let Ok(join) = serde_json::from_str::<Join>(&line)
-                && let Some(joined) = state::lock(&state).waiting.streams.remove(&join.stream)
-            {
-                // A client that gave up has dropped its end.
-                let _ = joined.send(data);
-            }
-        });
-    }
-}
-
 /// The connection that carries a stream.
 pub(super) struct Carrier {
     pub(super) who: Who,
@@ -151,9 +110,6 @@ pub(super) async fn accept_clients(listener: TcpListener, edge: Edge, route: Rou
 
 async fn forward(client: TcpStream, edge: Edge, route: Route) {
     let Some(mut carrier) = accepted(&edge, &route) else { return };
-    if let Link::Lines(tell) = carrier.link.clone() {
-        return through_lines(client, &edge, &route, carrier, tell).await;
-    }
     let wanted = match route.carry {
         Carry::Address(address) => {
             Wanted { kind: Connect::Tcp, method: Method::GET, uri: link::target(address), headers: vec![] }
@@ -251,37 +207,4 @@ async fn answered(edge: &Edge, carrier: &mut Carrier, answer: Answering) -> Opti
     state.clients.forwarded += u64::from(answered.is_some());
     state.clients.refused += u64::from(answered.is_none());
     answered
-}
-
-/// The old way: the connector dials the edge's data address.
-async fn through_lines(
-    mut client: TcpStream,
-    edge: &Edge,
-    route: &Route,
-    mut carrier: Carrier,
-    tell: tokio::sync::mpsc::UnboundedSender<ToConnector>,
-) {
-    let (stream, data) = edge.lock().waiting.expect();
-    let message = ToConnector::Open { stream, dial: edge.data, hostname: route.hostname.clone() };
-    let joined = async {
-        tell.send(message).ok()?;
-        tokio::select! {
-            biased;
-            data = tokio::time::timeout(JOIN_TIMEOUT, data) => data.ok()?.ok(),
-            _ = carrier.task.changed() => None,
-        }
-    };
-    let Some(mut data) = joined.await else {
-        let mut state = edge.lock();
-        state.waiting.streams.remove(&stream);
-        state.clients.refused += 1;
-        return;
-    };
-    edge.lock().clients.forwarded += 1;
-    let ended = tokio::select! {
-        biased;
-        ended = carry::lines(&mut client, &mut data) => ended.ok(),
-        _ = carrier.task.changed() => None,
-    };
-    edge.lock().stream_ended(&carrier, ended.is_some(), ended == Some(EndedBy::Client));
 }

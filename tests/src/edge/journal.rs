@@ -1,6 +1,6 @@
 //! The exact record of who was registered when, and questions to it.
 
-use super::wire::Who;
+use super::who::Who;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -4,7 +4,6 @@ use super::Transport;
 use super::door::Door;
 use super::hush::Hush;
 use super::orders::{self, Order};
-use super::wire::ToConnector;
 use crate::tunnelrpc::configuration::{self, Applied, Push};
 use crate::tunnelrpc::duplex::{Incoming, Outgoing};
 use crate::tunnelrpc::streams::{self, Connect};
@@ -18,7 +17,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
 
 /// The longest answer to a pushed configuration.
 const LONGEST_ANSWER: u64 = 1 << 20;
@@ -26,8 +24,6 @@ const LONGEST_ANSWER: u64 = 1 << 20;
 /// A connection.
 #[derive(Clone)]
 pub(super) enum Link {
-    /// In lines of JSON: how the stand-in for cloudflared spoke until it learnt the real protocol.
-    Lines(mpsc::UnboundedSender<ToConnector>),
     /// HTTP/2, of which the connector is the server.
     Http2 { requests: SendRequest<Bytes>, hush: Hush },
     /// QUIC.
@@ -69,7 +65,7 @@ pub(super) type Answering = Pin<Box<dyn Future<Output = io::Result<Answered>> + 
 impl Link {
     pub(super) fn transport(&self) -> Transport {
         match self {
-            Link::Lines(_) | Link::Http2 { .. } => Transport::Http2,
+            Link::Http2 { .. } => Transport::Http2,
             Link::Quic { .. } => Transport::Quic,
         }
     }
@@ -77,7 +73,6 @@ impl Link {
     /// From now on nothing is heard or said on it.
     pub(super) fn silence(&self) {
         match self {
-            Link::Lines(_) => {}
             Link::Http2 { hush, .. } => hush.silence(),
             Link::Quic { connection, door } => door.silence(connection.remote_address()),
         }
@@ -89,7 +84,6 @@ impl Link {
     /// The connection is gone, or what is wanted cannot be said in its transport.
     pub(super) async fn open(&self, wanted: &Wanted) -> io::Result<Opening> {
         match self {
-            Link::Lines(_) => Err(ErrorKind::Unsupported.into()),
             Link::Http2 { requests, .. } => over_http2(requests.clone(), wanted).await,
             Link::Quic { connection, .. } => over_quic(connection, wanted).await,
         }
@@ -101,7 +95,6 @@ impl Link {
     /// The connection is gone, or the answer is none.
     pub(super) async fn push(&self, push: &Push) -> io::Result<Applied> {
         match self {
-            Link::Lines(_) => Err(ErrorKind::Unsupported.into()),
             Link::Http2 { requests, .. } => {
                 let body = push.json()?;
                 Ok(serde_json::from_slice(&post(requests.clone(), headers::CONFIGURATION, body).await?)?)
@@ -120,9 +113,6 @@ impl Link {
     /// The connection is gone.
     pub(super) async fn order(&self, order: &Order) -> io::Result<()> {
         match self {
-            Link::Lines(tell) => {
-                tell.send(ToConnector::Order { order: order.clone() }).map_err(|_| ErrorKind::BrokenPipe.into())
-            }
             Link::Http2 { requests, .. } => post(requests.clone(), orders::UPGRADE, order.json()).await.map(drop),
             Link::Quic { connection, .. } => {
                 call(connection, orders::INTERFACE, orders::ORDER, order.encode()).await.map(drop)

@@ -19,7 +19,6 @@ mod garbage;
 mod hush;
 pub(crate) mod ids;
 mod journal;
-mod lines;
 mod link;
 mod listener;
 mod negotiation;
@@ -29,7 +28,7 @@ mod quic;
 mod registrar;
 mod state;
 mod tcp;
-pub mod wire;
+mod who;
 
 pub use block::Block;
 pub use clients::{BrokenOff, Carry, ClientCounts, Route};
@@ -37,7 +36,7 @@ pub use conduct::{Conduct, Rule};
 pub use journal::{Event, Gap, Micros, Registered, What};
 pub use orders::Order;
 pub use state::{Connection, Knocks, Snapshot};
-pub use wire::Who;
+pub use who::Who;
 
 use crate::aws::tls::Authority;
 use crate::tunnelrpc::configuration::{Applied, Push};
@@ -110,10 +109,7 @@ struct Ordered {
 impl Ordered {
     fn of(live: &Live) -> Self {
         let Connection { who, edge, transport, .. } = live.connection.clone();
-        let pid = match who.pid {
-            0 => processes::holder(transport, live.peer, edge),
-            pid => Some(pid),
-        };
+        let pid = processes::holder(transport, live.peer, edge);
         Ordered { who, pid, orders: live.orders.clone() }
     }
 
@@ -137,7 +133,6 @@ pub struct Edge {
     state: Arc<Mutex<State>>,
     gates: Arc<Vec<Gate>>,
     certificates: Arc<Certificates>,
-    data: SocketAddr,
 }
 
 impl Edge {
@@ -154,12 +149,12 @@ impl Edge {
     /// # Errors
     /// As [`Edge::start`].
     pub async fn start_with(listen: &[SocketAddr], authority: &Authority) -> io::Result<Edge> {
-        let first = listen.first().ok_or_else(|| io::Error::other("an edge needs an address to listen on"))?;
-        let data = TcpListener::bind((first.ip(), 0)).await?;
+        if listen.is_empty() {
+            return Err(io::Error::other("an edge needs an address to listen on"));
+        }
         let state = Arc::new(Mutex::new(State::new()));
         let certificates = Arc::new(Certificates::new(authority, listen.iter().map(SocketAddr::ip))?);
-        let mut edge = Edge { state, gates: Arc::default(), certificates, data: data.local_addr()? };
-        tokio::spawn(clients::accept_data(data, edge.state.clone()));
+        let mut edge = Edge { state, gates: Arc::default(), certificates };
         let mut gates = Vec::new();
         for address in listen {
             gates.push(edge.open(*address).await?);

@@ -5,7 +5,7 @@ use super::journal::What;
 use super::link::Link;
 use super::orders::{self, Order};
 use super::state::{self, Connection, Live, State};
-use super::wire::Who;
+use super::who::Who;
 use crate::tunnelrpc::message::Exception;
 use crate::tunnelrpc::registration::{Answer, Details, Refusal, Registration, Request};
 use crate::tunnelrpc::{Callee, Struct};
@@ -293,6 +293,5 @@ fn who(registration: &Registration) -> Who {
         tunnel: Uuid::from_bytes(registration.tunnel).to_string(),
         connector: Uuid::from_bytes(registration.client.connector).to_string(),
         index: registration.index.into(),
-        pid: 0,
     }
 }

@@ -1,11 +1,11 @@
 //! What the edge knows, behind one lock, and the one place that writes the journal.
 
-use super::clients::{BrokenOff, Carrier, ClientCounts, InFlight, Waiting};
+use super::clients::{BrokenOff, Carrier, ClientCounts, InFlight};
 use super::conduct::{Conduct, Rule};
 use super::journal::{Event, Journal, Micros, What};
 use super::link::Link;
 use super::orders::Order;
-use super::wire::Who;
+use super::who::Who;
 use super::{Scope, Transport};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -94,7 +94,6 @@ pub(super) struct State {
     pub(super) clients: ClientCounts,
     pub(super) broken_off: Vec<BrokenOff>,
     pub(super) knocks: Knocks,
-    pub(super) waiting: Waiting,
     /// How many streams were asked for.
     asked: usize,
     /// How many control streams were answered with garbage.
@@ -122,7 +121,6 @@ impl State {
             clients: ClientCounts::default(),
             broken_off: Vec::new(),
             knocks: Knocks::default(),
-            waiting: Waiting::default(),
             asked: 0,
             garbled: 0,
         }

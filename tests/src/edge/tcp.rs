@@ -1,12 +1,12 @@
 //! What comes over TCP: a tunnel's connection over HTTP/2, a question whether TLS is spoken, or anything else.
 
+use super::Conduct;
 use super::certificates::Certificates;
 use super::garbage;
 use super::hush::{Hush, Hushable};
 use super::link::Link;
 use super::registrar::{Ending, Visit};
 use super::state::{self, State};
-use super::{Conduct, lines};
 use crate::tunnelrpc::duplex::{Incoming, Outgoing};
 use crate::tunnelrpc::{Callee, headers};
 use http::Request;
@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// The first byte of a handshake's record (RFC 8446 §5.1). The language of lines begins with a brace.
+/// The first byte of a handshake's record (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
 /// What is no TLS.
 pub(super) const GARBAGE: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\r\n";
@@ -49,14 +49,9 @@ impl Port {
 
     async fn answer(self, mut stream: TcpStream) -> io::Result<()> {
         let mut first = [0];
-        let is = |first: [u8; 1], length, wanted| length == 1 && first == [wanted];
         let length = stream.peek(&mut first).await?;
-        if is(first, length, b'{') {
-            lines::serve(stream, self.edge, self.conduct, self.state).await;
-            return Ok(());
-        }
         let peer = stream.peer_addr()?;
-        let is_hello = is(first, length, HANDSHAKE);
+        let is_hello = length == 1 && first == [HANDSHAKE];
         state::lock(&self.state).knocks.tls += u64::from(is_hello);
         let conduct = *self.conduct.borrow();
         let turned_away = |how| {

@@ -1,12 +1,10 @@
 //! Bytes both ways between a client and a connector.
 
 use super::super::link::{Reading, Writing};
-use super::Data;
 use crate::tunnelrpc::websocket::{self, End, MOST, Opcode};
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Mutex;
 
@@ -69,26 +67,6 @@ pub(super) async fn frames(
         to_client.shutdown().await
     };
     until_either_ended(up, down).await
-}
-
-/// The language of lines ends each direction by itself.
-pub(super) async fn lines(client: &mut TcpStream, data: &mut Data) -> io::Result<EndedBy> {
-    let (mut from_client, mut to_client) = client.split();
-    let (mut from_data, mut to_data) = tokio::io::split(data);
-    let mut up = pin!(one_way(&mut from_client, &mut to_data));
-    let mut down = pin!(one_way(&mut from_data, &mut to_client));
-    tokio::select! {
-        ended = &mut up => {
-            ended?;
-            down.await?;
-            Ok(EndedBy::Client)
-        }
-        ended = &mut down => {
-            ended?;
-            up.await?;
-            Ok(EndedBy::FarSide)
-        }
-    }
 }
 
 /// cloudflared ends both directions as soon as one has ended, so nothing more comes behind the end of the far side, and

@@ -6,7 +6,7 @@ fn journal(events: &[(Micros, &str, &str, What)]) -> Journal {
         journal.push(Event {
             at: *at,
             wall: 0,
-            who: Who { tunnel: "t".into(), connector: (*connector).into(), index: 0, pid: 1 },
+            who: Who { tunnel: "t".into(), connector: (*connector).into(), index: 0 },
             connection: (*connection).into(),
             edge: "127.0.0.1:1".parse().unwrap(),
             what: what.clone(),

@@ -71,7 +71,7 @@ pub(super) enum Fate {
 /// Who every connector is.
 pub(super) fn who() -> Who {
     let connector = uuid::Uuid::from_bytes(CONNECTOR).to_string();
-    Who { tunnel: TUNNEL.into(), connector, index: 0, pid: 0 }
+    Who { tunnel: TUNNEL.into(), connector, index: 0 }
 }
 
 /// Connects and registers, and says what came of it.
