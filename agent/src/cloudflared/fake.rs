@@ -41,6 +41,27 @@ impl Dir {
     }
 }
 
+/// What the real program printed: the lines of each log in `tests/recorded/`, by its path in there.
+pub(crate) fn recordings() -> Vec<(String, Vec<Vec<u8>>)> {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/recorded");
+    let (mut folders, mut logs) = (vec![home.clone()], vec![]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "log") {
+                let text = std::fs::read(&path).unwrap();
+                let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                let name = path.strip_prefix(&home).unwrap().to_str().unwrap().to_owned();
+                logs.push((name, lines.map(<[u8]>::to_vec).collect()));
+            }
+        }
+    }
+    logs.sort();
+    logs
+}
+
 /// The state letter of a process: `S`, `T`, `Z` …; none if there is no such process.
 pub(crate) fn state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;

@@ -45,6 +45,13 @@ impl Line {
         self.level.is_none()
     }
 
+    /// Whether it is what the program has to say for itself when something goes wrong: an error, or a plain line.
+    /// Everything below that may be about one connection of four, one client, or nothing.
+    pub fn is_words(&self) -> bool {
+        let visible = |text: &str| text.chars().any(|c| !c.is_control() && !c.is_whitespace());
+        self.level.map_or_else(|| visible(&self.message), |level| level == Level::ERROR)
+    }
+
     /// The connector's UUID, if this is the line that names it; `/ready` of the same process gives the same one.
     pub fn connector_id(&self) -> Option<Uuid> {
         self.message.strip_prefix("Generated Connector ID: ")?.trim().parse().ok()

@@ -3,8 +3,8 @@
 use super::complaints::Complaints;
 use super::seen::Shared;
 use super::split::Splitter;
-use crate::cloudflared::{LOG_TARGET, Line, Symptom, classify, redacted, shown};
-use cflared_verdict::{Complaint, RunId};
+use crate::cloudflared::{LOG_TARGET, Line, Transcript, redacted, shown};
+use cflared_verdict::RunId;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tracing::Level;
@@ -18,19 +18,27 @@ pub(super) async fn relay(
 ) {
     let mut splitter = Splitter::default();
     let mut bytes = vec![0; 4096];
-    let ended = |text: &[u8], discarded: u64| pass_on(run, text, discarded, &seen, &complaints);
+    let mut transcript = Transcript::default();
+    let mut ended = |text: &[u8], discarded: u64| pass_on(run, text, discarded, &mut transcript, &seen, &complaints);
     // An output that cannot be read any more has ended.
     while let Ok(length @ 1..) = output.read(&mut bytes).await {
-        splitter.push(&bytes[..length], ended);
+        splitter.push(&bytes[..length], &mut ended);
     }
     splitter.end(ended);
 }
 
-fn pass_on(run: RunId, text: &[u8], discarded: u64, seen: &Shared, complaints: &Complaints) {
+fn pass_on(
+    run: RunId,
+    text: &[u8],
+    discarded: u64,
+    transcript: &mut Transcript,
+    seen: &Shared,
+    complaints: &Complaints,
+) {
     let line = Line::parse(text);
-    let meaning = classify(&line);
+    let meaning = transcript.read(&line);
     seen.note(text, &line, meaning.symptom, discarded);
-    if let Some(complaint) = meaning.symptom.complaint().or_else(|| other(&line, meaning.symptom)) {
+    if let Some(complaint) = transcript.complaint(&line, meaning) {
         complaints.hear(complaint, || shown(&line));
     }
     // What a child says goes to people and shippers: keys stay here.
@@ -61,12 +69,6 @@ fn pass_on(run: RunId, text: &[u8], discarded: u64, seen: &Shared, complaints: &
         Level::INFO => event!(Level::INFO),
         _ => event!(Level::DEBUG),
     }
-}
-
-/// Words in no row, at a level that says that something is wrong.
-fn other(line: &Line, symptom: Symptom) -> Option<Complaint> {
-    let wrong = line.is_plain() || line.level == Some(Level::ERROR);
-    (symptom == Symptom::Unknown && wrong).then_some(Complaint::Other)
 }
 
 #[cfg(test)]

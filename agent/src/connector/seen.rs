@@ -16,8 +16,6 @@ const LINE: usize = 1024;
 /// A program that knows four connections may one day know more, but not without end.
 const CONNECTIONS: u64 = 16;
 
-/// How the last words of Go's runtime begin (`runtime/panic.go`), whatever follows.
-const CRASHES: [&str; 2] = ["panic: ", "fatal error: "];
 
 /// What is kept of the name of a place, in characters.
 const NAME: usize = 64;
@@ -128,7 +126,7 @@ impl Shared {
         if seen.last_lines.len() == LINES {
             seen.last_lines.pop_front();
         }
-        seen.crashed |= line.is_plain() && CRASHES.iter().any(|words| line.message.starts_with(words));
+        seen.crashed |= symptom == Symptom::Crashed;
         let kept = &text[..text.len().min(LINE)];
         seen.last_lines.push_back(String::from_utf8_lossy(kept).into_owned());
         if let (Some(child), Some(id)) = (&mut seen.child, line.connector_id()) {
