@@ -228,7 +228,7 @@ impl Agent {
             observer: Arc::new(Observer::new(settings.observe.timeout)?),
             ports: Ports::new(settings.connector.metrics),
             resolver: network.resolver.clone(),
-            prober: Prober::new(&network.resolver, Edges::of_arguments(&settings.connector.extra_args)),
+            prober: Prober::new(&network.resolver, Edges::default()),
             streams: Allowance::new(now),
             notices: NoticeReader::new(metadata.clone()),
             aws: Aws::new(&settings.aws, &metadata, network)?,

@@ -38,7 +38,7 @@ def network(host, patient):
         Fault("UDP blocked", lambda: edge("udp", {"conduct": "black-hole"}), lambda: edge("udp", {}),
               ("edge-udp", "egress UDP 7844 is blocked", "security group")),
         Fault("both blocked", lambda: host.standins.conduct("black-hole"), lambda: host.standins.conduct("accept"),
-              ("edge-tcp", "egress 7844 is blocked", "security group")),
+              ("edge-tcp", "refuses TCP 7844", "no security group")),
         Fault("origin down", patient.origin.close, patient.origin.open, ("origins", "127.0.0.1:3306")),
         # With names to look up, as on an instance.
         Fault("DNS broken", lambda: (host.configure(connector={"extra_args": []}), host.write("/etc/resolv.conf", "nameserver 127.0.0.9\n")),

@@ -3,10 +3,10 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::autoscaling::{Health, Membership};
-use crate::bundle::{self, Intake, Locked, Policy, Service, Taken, Writer};
+use crate::bundle::{self, Choices, Intake, Locked, Policy, Service, Taken, Writer};
 use crate::connector::{self, Manner, Restarted, respawn};
 use crate::identity::{self, Environment};
-use crate::probe::Streams;
+use crate::probe::{Edges, Streams};
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
 use cflared_verdict::{
@@ -270,13 +270,22 @@ impl Agent {
 
     /// Tries the edge by one transport. What has not answered by the end is silent.
     fn probe_edge(&mut self, id: OrderId, order: Order, transport: Transport) {
-        let prober = self.prober.clone();
+        let store = self.host.as_ref().map(|host| host.store.store().clone());
+        let (prober, arguments) = (self.prober.clone(), self.settings.connector.extra_args.clone());
         self.spawn(id, PROBE, order, async move {
+            let serving = move || {
+                let store = store?;
+                store.choices(store.serving().ok()??.generation).ok()
+            };
+            let read = tokio::time::timeout(RULES, tokio::task::spawn_blocking(serving)).await;
+            // Of a bundle that cannot be read, the arguments still say where the edge is.
+            let choices = read.ok().and_then(Result::ok).flatten().unwrap_or_default();
+            let prober = prober.towards(Edges::of(&arguments, &choices));
             let tried = async {
                 let addresses = prober.dns().await.addresses;
                 match transport {
-                    Transport::Quic => prober.udp(&addresses).await.reach,
-                    Transport::Http2 => prober.tcp(&addresses).await.reach,
+                    Transport::Quic => prober.udp(&addresses).await.probe.reach,
+                    Transport::Http2 => prober.tcp(&addresses).await.probe.reach,
                 }
             };
             let reach = tokio::time::timeout(PROBE_EDGE, tried).await.unwrap_or(Reach::Silent);
@@ -286,17 +295,21 @@ impl Agent {
 
     fn probe(&mut self, id: OrderId, generation: Generation) {
         let store = self.host.as_ref().map(|host| host.store.store().clone());
-        let prober = self.prober.clone();
+        let (prober, arguments) = (self.prober.clone(), self.settings.connector.extra_args.clone());
         let streams = if self.streams.take(self.clock.mono()) { Streams::Try } else { Streams::Spare };
         self.spawn(id, PROBE, Order::Probe { generation }, async move {
-            let read =
-                tokio::task::spawn_blocking(move || store.map_or(Ok(vec![]), |store| store.services(generation)));
-            let services = match tokio::time::timeout(RULES, read).await {
-                Ok(Ok(Ok(services))) => services,
-                Ok(Ok(Err(error))) => without_origins(&error),
-                Ok(Err(error)) => without_origins(&error),
-                Err(late) => without_origins(&late),
+            let read = tokio::task::spawn_blocking(move || {
+                let Some(store) = store else { return (Ok(vec![]), Choices::default()) };
+                // Of a bundle that is not whole, the arguments still say where the edge is.
+                (store.services(generation), store.choices(generation).unwrap_or_default())
+            });
+            let (services, choices) = match tokio::time::timeout(RULES, read).await {
+                Ok(Ok((Ok(services), choices))) => (services, choices),
+                Ok(Ok((Err(error), choices))) => (without_origins(&error), choices),
+                Ok(Err(error)) => (without_origins(&error), Choices::default()),
+                Err(late) => (without_origins(&late), Choices::default()),
             };
+            let prober = prober.towards(Edges::of(&arguments, &choices));
             Ok((Outcome::Probed(prober.probe(services, streams).await), News::None))
         });
     }

@@ -7,6 +7,7 @@
 //! thread.
 
 mod broken;
+mod choices;
 mod equivalence;
 mod error;
 mod files;
@@ -22,6 +23,7 @@ mod writer;
 mod yaml;
 
 pub use broken::RuleBroken;
+pub use choices::Choices;
 pub use error::{Error, Unusable};
 pub use install::{Made, Staged};
 pub use intake::{Intake, NotTaken, Taken};

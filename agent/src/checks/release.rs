@@ -11,10 +11,10 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// What is known of a cloudflared.
 #[derive(Debug, Clone)]
 pub struct Known {
-    /// Its version.
-    pub version: Version,
-    /// When it was built, and how that is known.
-    pub built: Option<(SystemTime, String)>,
+    /// Its version; none if it does not say one of the form of a release.
+    pub version: Option<Version>,
+    /// When it was built, and how that is known; none if it does not say.
+    pub built: Option<(SystemTime, &'static str)>,
     /// Who says so.
     pub told: String,
 }
@@ -22,28 +22,45 @@ pub struct Known {
 impl Known {
     /// What the program says of itself.
     pub fn told_by(binary: &Path, release: Release) -> Self {
-        let told = format!("{} says that it is {}", binary.display(), release.version);
-        let built = release.built.map(|built| (built, "by what it says".to_owned()));
-        Self { version: release.version, built, told }
+        let told = match release.version {
+            Some(version) => format!("{} says that it is {version}", binary.display()),
+            None => format!("{} does not say which release it is", binary.display()),
+        };
+        let built = release.built.map(|built| (built, "by what it says"));
+        Self { version: release.version, built: built.or_else(|| Self::by_month(release.version?)), told }
+    }
+
+    /// What an image says of the one in it.
+    pub fn told_by_image(version: Version) -> Self {
+        let told = format!("image.json says that it is {version}");
+        Self { version: Some(version), built: Self::by_month(version), told }
+    }
+
+    fn by_month(version: Version) -> Option<(SystemTime, &'static str)> {
+        Some((version.month()?, "by the month of its version"))
     }
 }
 
-/// At least `min`.
+/// At least `min`. One that does not say is nobody's fault: whoever builds his own knows which it is.
 pub fn new_enough(known: &Known, min: Version) -> Found {
     let told = &known.told;
-    if known.version < min {
-        Found::fail(format!("{told}; validate.min_cloudflared is {min}"))
-    } else {
-        Found::pass(format!("{told}, at least {min}"))
+    match known.version {
+        None => Found::warn(format!("{told}; validate.min_cloudflared is {min}")),
+        Some(version) if version < min => Found::fail(format!("{told}; validate.min_cloudflared is {min}")),
+        Some(_) => Found::pass(format!("{told}, at least {min}")),
     }
 }
 
 /// Less than a year old.
 pub fn young_enough(known: Option<&Known>, now: SystemTime) -> Found {
-    let Some((built, how)) = known.and_then(|known| known.built.as_ref()) else {
-        return Found::not_known("cloudflared does not say when it was built");
+    let Some(known) = known else { return Found::not_known("what cloudflared says of itself is not known") };
+    let Some((built, how)) = known.built else {
+        return Found::warn("cloudflared does not say when it was built");
     };
-    let age = now.duration_since(*built).unwrap_or_default();
+    let age = now.duration_since(built).unwrap_or_default();
     let told = format!("it is {} days old, {how}", age.as_secs() / 86_400);
     if age > YEAR { Found::fail(told) } else { Found::pass(told) }
 }
+
+#[cfg(test)]
+mod tests;

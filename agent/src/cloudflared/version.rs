@@ -21,8 +21,8 @@ pub struct Version {
 /// What the program says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Release {
-    /// Its version.
-    pub version: Version,
+    /// Its version; none if it does not say one of the form of a release, as builds of its source do not.
+    pub version: Option<Version>,
     /// When it was built, to the minute; none if it does not say.
     pub built: Option<SystemTime>,
 }
@@ -52,47 +52,68 @@ pub enum VersionError {
 /// Asks `binary` for its version.
 ///
 /// # Errors
-/// As [`release`].
+/// As [`release`], or it does not say a version.
 pub async fn version(binary: &Path) -> Result<Version, VersionError> {
-    Ok(release(binary).await?.version)
+    let (release, said) = ask(binary).await?;
+    release.version.ok_or_else(|| unreadable(binary, &said))
 }
 
 /// Asks `binary` for its version and the time of its build.
 ///
 /// # Errors
 /// It cannot be executed, does not answer within 5 s, or does not answer
-/// `cloudflared version 2026.8.2 (built 2026-08-14-1122 UTC)` (observed, 2026.8.2).
+/// `cloudflared version 2026.8.2 (built 2026-08-20-09:54 UTC)` (observed, 2026.8.2). When it was built may stand there in a
+/// form that is new.
 pub async fn release(binary: &Path) -> Result<Release, VersionError> {
+    ask(binary).await.map(|(release, _)| release)
+}
+
+/// What it says, read and as it came.
+async fn ask(binary: &Path) -> Result<(Release, String), VersionError> {
     let mut command = super::command(binary);
     command.arg("--version");
-    let unreadable = |said: &str| {
-        let first = said.lines().next().unwrap_or_default();
-        VersionError::Unreadable { path: binary.into(), said: first.chars().take(80).collect() }
-    };
     match once::run(command, LIMIT).await {
-        Ok(answer) => parse(&answer.stdout).ok_or_else(|| unreadable(&answer.stdout)),
+        Ok(answer) => match parse(&answer.stdout) {
+            Some(release) => Ok((release, answer.stdout)),
+            None => Err(unreadable(binary, &answer.stdout)),
+        },
         Err(NoAnswer::NotSpawned(error)) => Err(error.into()),
         Err(NoAnswer::TimedOut) => Err(VersionError::TimedOut { path: binary.into() }),
-        Err(NoAnswer::Unknown(error)) => Err(unreadable(&error.to_string())),
+        Err(NoAnswer::Unknown(error)) => Err(unreadable(binary, &error.to_string())),
     }
 }
 
-fn parse(output: &str) -> Option<Release> {
-    let mut words = output.split_whitespace();
-    let ("cloudflared", "version", version) = (words.next()?, words.next()?, words.next()?) else { return None };
-    let built = match (words.next(), words.next(), words.next()) {
-        (Some("(built"), Some(minute), Some("UTC)")) => built(minute),
-        _ => None,
-    };
-    Some(Release { version: version.parse().ok()?, built })
+fn unreadable(binary: &Path, said: &str) -> VersionError {
+    let first = said.lines().next().unwrap_or_default();
+    VersionError::Unreadable { path: binary.into(), said: first.chars().take(80).collect() }
 }
 
-/// The time that `2026-08-14-1122` names.
-fn built(minute: &str) -> Option<SystemTime> {
-    let (day, time) = minute.rsplit_once('-')?;
-    let (hour, minute) = time.split_at_checked(2)?;
+fn parse(output: &str) -> Option<Release> {
+    let (first, rest) = output.split_once("cloudflared version ").map(|(before, rest)| (before.trim(), rest))?;
+    let version = rest.split_whitespace().next()?;
+    let built = rest.lines().next().and_then(|line| line.split_once("(built ")).and_then(|(_, when)| built(when));
+    first.is_empty().then_some(Release { version: version.parse().ok(), built })
+}
+
+/// The minute that a text begins with, in UTC. Releases print `2026-08-20-09:54 UTC` since 2025-09 and printed
+/// `2026-08-14-1122 UTC` before; other builds print `2026-08-20T09:54 UTC`, with or without seconds, and more words behind
+/// it. What is none of these does not say when it was built.
+fn built(when: &str) -> Option<SystemTime> {
+    let (day, rest) = when.split_at_checked(DAY.len())?;
+    let time = rest.strip_prefix(['-', 'T', 't', ' ', '_'])?;
+    let digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (hour, rest) = time.split_at_checked(2).filter(|(hour, _)| digits(hour))?;
+    let (minute, rest) =
+        rest.strip_prefix(':').unwrap_or(rest).split_at_checked(2).filter(|(minute, _)| digits(minute))?;
+    let seconds = rest.strip_prefix(':').unwrap_or(rest);
+    let zone = seconds.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').trim_start();
+    let utc = ["UTC", "Z", "GMT", "+00:00", "+0000"].iter().find_map(|name| zone.strip_prefix(name));
+    utc.filter(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))?;
     humantime::parse_rfc3339(&format!("{day}T{hour}:{minute}:00Z")).ok()
 }
+
+/// The form of a day.
+const DAY: &str = "2026-08-20";
 
 impl Version {
     /// The beginning of the month that the version names: it was not released before.

@@ -16,7 +16,6 @@ const LINE: usize = 1024;
 /// A program that knows four connections may one day know more, but not without end.
 const CONNECTIONS: u64 = 16;
 
-
 /// What is kept of the name of a place, in characters.
 const NAME: usize = 64;
 

@@ -1,11 +1,11 @@
 //! The edge's names.
 
-use super::edges::{Edges, known_hosts, service};
+use super::edges::{Edges, Family, Place, known_hosts, service};
 use super::evidence::{Told, probe};
 use super::side_by_side;
 use crate::identity::{Cause, Resolver, UnknownName};
 use cflared_verdict::{Probe, Reach};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// The most names that are followed from an SRV record; there are two.
 const NAMES: usize = 4;
@@ -17,7 +17,7 @@ const OF_EACH: usize = 2;
 pub struct Looked {
     /// The result. [`Reach::Untried`] if the edge is given by address.
     pub probe: Probe,
-    /// What to try next: two addresses of each name, IPv4 if there is any.
+    /// What to try next: two addresses of each name and family that the connector uses.
     pub addresses: Vec<SocketAddr>,
 }
 
@@ -31,20 +31,21 @@ struct Failed {
 }
 
 pub async fn look_up(resolver: &Resolver, edges: &Edges) -> Looked {
-    match edges {
-        Edges::Discovered { region } => discover(resolver, region.as_deref()).await,
-        Edges::Named(names) => named(resolver, names).await,
+    match &edges.place {
+        Place::Discovered { region } => discover(resolver, region.as_deref(), edges.family).await,
+        Place::Named(names) => named(resolver, names, edges.family).await,
     }
 }
 
-async fn discover(resolver: &Resolver, region: Option<&str>) -> Looked {
+async fn discover(resolver: &Resolver, region: Option<&str>, family: Family) -> Looked {
     let service = service(region);
     let found = resolver.lookup_service(&service).await.map_err(Failed::from);
     let (record, hosts) = match &found {
         Ok(hosts) => (format!("{} SRV records", hosts.len()), hosts.iter().take(NAMES).cloned().collect()),
         Err(failed) => (failed.why.clone(), known_hosts(region)),
     };
-    let names = side_by_side(hosts.into_iter().map(|(host, port)| addresses(resolver.clone(), host, port))).await;
+    let names =
+        side_by_side(hosts.into_iter().map(|(host, port)| addresses(resolver.clone(), host, port, family))).await;
     let reach = match &found {
         Ok(_) => reached(&names),
         // Its connector would try a name server of Cloudflare's next (1.1.1.1, over TLS), which is no more than a hope.
@@ -53,7 +54,7 @@ async fn discover(resolver: &Resolver, region: Option<&str>) -> Looked {
     conclude(reach, Told::default().and(bare(&service), &record), names)
 }
 
-async fn named(resolver: &Resolver, edges: &[String]) -> Looked {
+async fn named(resolver: &Resolver, edges: &[String], family: Family) -> Looked {
     let literal: Option<Vec<SocketAddr>> = edges.iter().map(|edge| edge.parse().ok()).collect();
     if let Some(addresses) = literal {
         return Looked { probe: probe(Reach::Untried, "the edge is given by address: --edge"), addresses };
@@ -62,7 +63,7 @@ async fn named(resolver: &Resolver, edges: &[String]) -> Looked {
         let resolver = resolver.clone();
         async move {
             match edge.rsplit_once(':').map(|(host, port)| (host.to_owned(), port.parse())) {
-                Some((host, Ok(port))) => addresses(resolver, host, port).await,
+                Some((host, Ok(port))) => addresses(resolver, host, port, family).await,
                 _ => (edge, Err(Failed { reach: Reach::Failed, why: "is not HOST:PORT".into() })),
             }
         }
@@ -71,12 +72,25 @@ async fn named(resolver: &Resolver, edges: &[String]) -> Looked {
     conclude(reached(&names), Told::default(), names)
 }
 
-async fn addresses(resolver: Resolver, host: String, port: u16) -> Found {
+async fn addresses(resolver: Resolver, host: String, port: u16, family: Family) -> Found {
     // A literal IPv6 address has brackets before its port.
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
-    let found = resolver.lookup(bare).await;
-    let found = found.map(|found| found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
-    (host, found.map_err(Failed::from))
+    let found = resolver.lookup(bare).await.map_err(Failed::from);
+    let found = found.and_then(|found| {
+        let ours = found.into_iter().filter(|ip| family.has(*ip));
+        let ours: Vec<_> = ours.map(|ip| SocketAddr::new(ip, port)).collect();
+        if ours.is_empty() { Err(Failed { reach: Reach::Failed, why: none_of(family).into() }) } else { Ok(ours) }
+    });
+    (host, found)
+}
+
+/// What a name lacks whose addresses are all of the other family.
+const fn none_of(family: Family) -> &'static str {
+    match family {
+        Family::Both => "it has no address",
+        Family::V4 => "it has no IPv4 address, and the connector uses no other",
+        Family::V6 => "it has no IPv6 address, and the connector uses no other",
+    }
 }
 
 /// One name with an address is enough to go on with.
@@ -102,14 +116,10 @@ fn conclude(reach: Reach, mut told: Told, names: Vec<Found>) -> Looked {
     Looked { probe: probe(reach, &told.text()), addresses }
 }
 
-/// What a connector tries: IPv4, unless there is none (`--edge-ip-version` is 4 if it is not given).
-fn preferred(mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    found.sort_by_key(|address| matches!(address.ip(), IpAddr::V6(_)));
-    if found.first().is_some_and(SocketAddr::is_ipv4) {
-        found.retain(SocketAddr::is_ipv4);
-    }
-    found.truncate(OF_EACH);
-    found
+/// The first of each family, IPv4 first.
+fn preferred(found: Vec<SocketAddr>) -> impl Iterator<Item = SocketAddr> {
+    let (v4, v6): (Vec<_>, Vec<_>) = found.into_iter().partition(SocketAddr::is_ipv4);
+    v4.into_iter().take(OF_EACH).chain(v6.into_iter().take(OF_EACH))
 }
 
 /// A name as people write it.

@@ -19,11 +19,12 @@ mod tls;
 
 pub use allowance::Allowance;
 pub use dns::Looked;
-pub use edges::Edges;
+pub use edges::{Edges, Family, Place, Protocol};
+pub use evidence::{Obstacle, Tried};
 
 use crate::bundle::Service;
 use crate::identity::Resolver;
-use cflared_verdict::{OriginProbe, Probe, Probes};
+use cflared_verdict::{OriginProbe, Probes};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -58,6 +59,12 @@ impl Prober {
         Self { resolver: resolver.clone(), edges }
     }
 
+    /// The same for an edge that is reached otherwise.
+    #[must_use]
+    pub fn towards(&self, edges: Edges) -> Self {
+        Self { edges, ..self.clone() }
+    }
+
     /// Tries everything, within 7 s.
     pub async fn probe(&self, services: Vec<Service>, streams: Streams) -> Probes {
         let edge = async {
@@ -66,7 +73,7 @@ impl Prober {
             (probe, tcp, udp)
         };
         let ((dns, tcp, udp), origins) = tokio::join!(edge, self.origins(services, streams));
-        Probes { dns, tcp, udp, origins }
+        Probes { dns, tcp: tcp.probe, udp: udp.probe, origins }
     }
 
     /// Looks the edge up: its SRV record, then the addresses of the names in it, within 4 s. If there is no such record,
@@ -79,8 +86,9 @@ impl Prober {
     ///
     /// An answer proves that the address takes connections from here and that what listens there speaks TLS. It does
     /// not prove that this is Cloudflare: no certificate is looked at, and a middlebox that opens TLS answers too.
-    pub async fn tcp(&self, edges: &[SocketAddr]) -> Probe {
-        let tries = side_by_side(edges.iter().take(ADDRESSES).map(|edge| tls::hello(*edge))).await;
+    pub async fn tcp(&self, edges: &[SocketAddr]) -> Tried {
+        let source = self.edges.source;
+        let tries = side_by_side(edges.iter().take(ADDRESSES).map(|edge| tls::hello(*edge, source))).await;
         evidence::best(edges, tries)
     }
 
@@ -90,8 +98,9 @@ impl Prober {
     /// An answer proves that datagrams of QUIC's size pass both ways, and that what listens there speaks QUIC; it does
     /// not prove that a handshake would succeed. A server should answer and need not (RFC 9000 §6.1), and nothing tells
     /// a datagram that was lost from one that was ignored, so no answer proves nothing.
-    pub async fn udp(&self, edges: &[SocketAddr]) -> Probe {
-        let tries = side_by_side(edges.iter().take(ADDRESSES).map(|edge| quic::ask(*edge))).await;
+    pub async fn udp(&self, edges: &[SocketAddr]) -> Tried {
+        let source = self.edges.source;
+        let tries = side_by_side(edges.iter().take(ADDRESSES).map(|edge| quic::ask(*edge, source))).await;
         evidence::best(edges, tries)
     }
 

@@ -37,14 +37,13 @@ pub async fn all(resolver: &Resolver, mut services: Vec<Service>, streams: Strea
 
 async fn one(resolver: Resolver, service: Service, streams: Streams) -> OriginProbe {
     let name = printable(&service.to_string());
-    let untried = |why: &str| Try { reach: Reach::Untried, said: why.into() };
     let tried = match service {
         Service::Network(origin) if streams == Streams::Spare && speaks_first(&origin) => {
-            untried("tried a while ago, and not again yet: a MySQL server counts connections without a login")
+            Try::untried("tried a while ago, and not again yet: a MySQL server counts connections without a login")
         }
         Service::Network(origin) => network(resolver, origin).await,
         Service::Socket { path, .. } => socket(path).await,
-        Service::Answer(_) | Service::Proxy(_) => untried("it has no address of its own"),
+        Service::Answer(_) | Service::Proxy(_) => Try::untried("it has no address of its own"),
     };
     OriginProbe { service: name, probe: probe(tried.reach, &tried.said) }
 }

@@ -7,12 +7,14 @@ use super::CONNECTION;
 use super::evidence::Try;
 use rustls::crypto::{GetRandomFailed, ring};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::UdpSocket;
 
-/// The size of a first packet (RFC 9000 §14.1): the smallest that a server answers.
-const DATAGRAM: usize = 1200;
+/// The size of a first packet of cloudflared's, over IPv4 and IPv6 (its `supervisor/tunnel.go`): one that is smaller may
+/// pass where its own do not. A server answers from 1200 bytes on (RFC 9000 §14.1).
+const DATAGRAM: usize = 1232;
+const DATAGRAM_V6: usize = 1252;
 /// A version of the form 0x?a?a?a?a, reserved so that no server knows it (RFC 9000 §15).
 const RESERVED: u32 = 0x1a2a_3a4a;
 /// The length of a connection id here.
@@ -31,11 +33,11 @@ struct Ids {
     source: [u8; ID],
 }
 
-/// Asks the edge at that address, within [`CONNECTION`].
-pub async fn ask(edge: SocketAddr) -> Try {
+/// Asks the edge at that address, from `source` or whichever address the kernel takes, within [`CONNECTION`].
+pub async fn ask(edge: SocketAddr, source: Option<IpAddr>) -> Try {
     let Ok(ids) = Ids::random() else { return Try::failed("this host gave no random numbers") };
     let mut strangers = 0;
-    match tokio::time::timeout(CONNECTION, exchange(edge, ids, &mut strangers)).await {
+    match tokio::time::timeout(CONNECTION, exchange(edge, source, ids, &mut strangers)).await {
         Ok(Ok(tried)) => tried,
         Ok(Err(error)) => Try::error(&error),
         Err(_) if strangers > 0 => not_quic(),
@@ -48,12 +50,15 @@ fn not_quic() -> Try {
 }
 
 /// Sends the question until it is answered or refused.
-async fn exchange(edge: SocketAddr, ids: Ids, strangers: &mut usize) -> io::Result<Try> {
-    let any = if edge.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
+async fn exchange(edge: SocketAddr, source: Option<IpAddr>, ids: Ids, strangers: &mut usize) -> io::Result<Try> {
+    let (any, size) = match edge {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), DATAGRAM),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), DATAGRAM_V6),
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(source.unwrap_or(any), 0)).await?;
     // From now on the kernel takes datagrams of that address only, and tells when the port is refused.
     socket.connect(edge).await?;
-    let question = question(ids);
+    let question = question(ids, size);
     loop {
         socket.send(&question).await?;
         if let Ok(heard) = tokio::time::timeout(AGAIN, listen(&socket, ids, strangers)).await {
@@ -63,7 +68,7 @@ async fn exchange(edge: SocketAddr, ids: Ids, strangers: &mut usize) -> io::Resu
 }
 
 async fn listen(socket: &UdpSocket, ids: Ids, strangers: &mut usize) -> io::Result<Try> {
-    let mut datagram = [0; DATAGRAM];
+    let mut datagram = [0; DATAGRAM_V6];
     while *strangers < STRANGERS {
         let length = socket.recv(&mut datagram).await?;
         if let Some(versions) = versions(&datagram[..length], ids) {
@@ -75,7 +80,7 @@ async fn listen(socket: &UdpSocket, ids: Ids, strangers: &mut usize) -> io::Resu
 }
 
 /// A long header (RFC 9000 §17.2) of the reserved version, padded with zeros.
-fn question(Ids { destination, source }: Ids) -> Vec<u8> {
+fn question(Ids { destination, source }: Ids, size: usize) -> Vec<u8> {
     // Long form, fixed bit, the longest packet number: what an Initial packet of version 1 would begin with.
     let mut packet = vec![0xc3];
     packet.extend(RESERVED.to_be_bytes());
@@ -83,7 +88,7 @@ fn question(Ids { destination, source }: Ids) -> Vec<u8> {
         packet.push(ID as u8);
         packet.extend(id);
     }
-    packet.resize(DATAGRAM, 0);
+    packet.resize(size, 0);
     packet
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::bundle::{Rule, Service};
+use crate::bundle::{Choices, Rule, Service};
 use crate::testing::{Directory, Full, Refusing, ended};
 use cflared_verdict::Reach;
 use evidence::{LONGEST, Try, best, printable};
@@ -7,27 +7,110 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, UnixListener};
 
 fn edges(arguments: &[&str]) -> Edges {
-    Edges::of_arguments(&arguments.iter().copied().map(String::from).collect::<Vec<_>>())
+    edges_of(arguments, &Choices::default())
+}
+
+fn edges_of(arguments: &[&str], file: &Choices) -> Edges {
+    Edges::of(&arguments.iter().copied().map(String::from).collect::<Vec<_>>(), file)
 }
 
 #[test]
-fn edges_are_read_from_the_arguments_as_cloudflared_does() {
-    let named = |edges: &[&str]| Edges::Named(edges.iter().copied().map(String::from).collect());
-    let nowhere = Edges::Discovered { region: None };
+fn the_edges_place_is_read_from_the_arguments_as_cloudflared_does() {
+    let named = |edges: &[&str]| Place::Named(edges.iter().copied().map(String::from).collect());
+    let nowhere = Place::Discovered { region: None };
     for (arguments, expected) in [
         (&[][..], nowhere.clone()),
         (&["--protocol", "http2", "--edge-bind-address", "10.0.0.1"], nowhere.clone()),
         (&["--edge", "1.2.3.4:7844"], named(&["1.2.3.4:7844"])),
         (&["--edge=a:1,b:2", "--no-prechecks", "-edge", "c:3"], named(&["a:1", "b:2", "c:3"])),
-        (&["--region", "us", "--loglevel=debug"], Edges::Discovered { region: Some("us".into()) }),
+        (&["--region", "us", "--loglevel=debug"], Place::Discovered { region: Some("us".into()) }),
         (&["--region=us", "--edge", "a:1"], named(&["a:1"])),
         (&["--edge"], nowhere.clone()),
         (&["--edge", "", "--region="], nowhere),
     ] {
-        assert_eq!(edges(arguments), expected, "{arguments:?}");
+        assert_eq!(edges(arguments).place, expected, "{arguments:?}");
     }
     let many = "a:1,".repeat(1000);
-    assert!(matches!(edges(&["--edge", &many]), Edges::Named(edges) if edges.len() == 8));
+    assert!(matches!(edges(&["--edge", &many]).place, Place::Named(edges) if edges.len() == 8));
+}
+
+/// What a bundle says, of which only some keys are there.
+fn file(keys: &[(&str, &str)], endpoint: &str) -> Choices {
+    let yaml: Vec<_> = keys.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    Choices::read(&yaml.join("\n"), &format!(r#"{{"TunnelSecret":"x"{endpoint}}}"#))
+}
+
+#[test]
+fn config_credentials_and_arguments_choose_alike_and_the_arguments_win() {
+    let region = |edges: Edges| match edges.place {
+        Place::Discovered { region } => region,
+        Place::Named(_) => panic!("named"),
+    };
+    let us = file(&[("region", "us")], "");
+    let fed = file(&[], r#","Endpoint":"fed""#);
+    assert_eq!(region(edges_of(&[], &us)).as_deref(), Some("us"));
+    assert_eq!(region(edges_of(&[], &fed)).as_deref(), Some("fed"));
+    assert_eq!(region(edges_of(&["--region", "eu"], &us)).as_deref(), Some("eu"));
+    assert_eq!(region(edges_of(&[], &file(&[("region", "\"\"")], r#","endpoint":"fed""#))).as_deref(), Some("fed"));
+    assert_eq!(region(edges_of(&[], &file(&[], r#","Endpoint":"""#))), None);
+
+    let protocol = |arguments: &[&str], key: &str| edges_of(arguments, &file(&[("protocol", key)], "")).protocol;
+    assert_eq!(protocol(&[], "http2"), Protocol::Http2);
+    assert_eq!(protocol(&[], "quic"), Protocol::Quic);
+    assert_eq!(protocol(&["-p", "quic"], "http2"), Protocol::Quic);
+    assert_eq!(protocol(&["--protocol=auto"], "http2"), Protocol::Auto);
+    assert_eq!(protocol(&["--protocol", "http2"], "quic"), Protocol::Http2);
+    assert_eq!(edges(&[]).protocol, Protocol::Auto);
+
+    let edge = edges_of(&[], &file(&[("edge", "[\"1.2.3.4:7844\"]")], ""));
+    assert_eq!(edge.place, Place::Named(vec!["1.2.3.4:7844".into()]));
+
+    let family = |arguments: &[&str], keys: &[(&str, &str)]| {
+        let edges = edges_of(arguments, &file(keys, ""));
+        (edges.family, edges.source.map(|source| source.to_string()))
+    };
+    assert_eq!(family(&[], &[]), (Family::Both, None));
+    assert_eq!(family(&[], &[("edge-ip-version", "\"6\"")]), (Family::V6, None));
+    assert_eq!(family(&["--edge-ip-version", "4"], &[("edge-ip-version", "\"6\"")]), (Family::V4, None));
+    assert_eq!(family(&["--edge-ip-version", "auto"], &[("edge-ip-version", "\"6\"")]), (Family::Both, None));
+    // Its own address says which family, whatever the other flag says.
+    let v4 = ("edge-bind-address", "10.0.0.1");
+    assert_eq!(family(&["--edge-ip-version=6"], &[v4]), (Family::V4, Some("10.0.0.1".into())));
+    assert_eq!(family(&["--edge-bind-address", "fd00::1"], &[v4]), (Family::V6, Some("fd00::1".into())));
+    assert_eq!(family(&["--edge", "a:1", "--edge-ip-version", "6"], &[]), (Family::Both, None));
+}
+
+#[test]
+fn a_host_of_one_network_says_nothing_of_the_other() {
+    let edges: Vec<SocketAddr> = vec!["198.41.192.7:7844".parse().unwrap(), "[2606:4700:a0::1]:7844".parse().unwrap()];
+    let no_way = Try::error(&std::io::Error::from_raw_os_error(nix::libc::ENETUNREACH));
+    let of = |v4: &Try, v6: &Try| best(&edges, vec![v4.clone(), v6.clone()]);
+    let dropped = of(&Try::silent("no answer"), &no_way);
+    assert_eq!(dropped.probe.evidence, "198.41.192.7:7844: no answer");
+    assert_eq!((dropped.probe.reach, dropped.obstacle), (Reach::Silent, Some(Obstacle::Dropped)));
+    let answered = of(&no_way, &Try::answered("TLS answered"));
+    assert_eq!(answered.probe.evidence, "[2606:4700:a0::1]:7844: TLS answered");
+    let neither = of(&no_way, &no_way);
+    assert_eq!((neither.probe.reach, neither.obstacle), (Reach::Failed, Some(Obstacle::NoRoute)));
+    assert!(neither.probe.evidence.contains("198.41.192.7:7844, [2606:4700:a0::1]:7844: network is unreachable"));
+}
+
+#[test]
+fn what_is_in_the_way_is_told_by_what_comes_back() {
+    use nix::libc::{EACCES, EADDRNOTAVAIL, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH, EPERM, ETIMEDOUT};
+    for (errno, obstacle) in [
+        (ETIMEDOUT, Obstacle::Dropped),
+        (ECONNREFUSED, Obstacle::Refused),
+        (ECONNRESET, Obstacle::Refused),
+        (ENETUNREACH, Obstacle::NoRoute),
+        (EHOSTUNREACH, Obstacle::NoRoute),
+        (EPERM, Obstacle::Forbidden),
+        (EACCES, Obstacle::Forbidden),
+        (EADDRNOTAVAIL, Obstacle::ForeignSource),
+    ] {
+        let error = std::io::Error::from_raw_os_error(errno);
+        assert_eq!(Try::error(&error).obstacle, Some(obstacle), "{error}");
+    }
 }
 
 #[test]
@@ -46,11 +129,11 @@ fn the_best_of_many_tries_counts_and_is_told_first() {
     let tries = [Try::silent("s"), Try::failed("f"), Try::silent("s"), Try::answered("a")];
     let of = |tries: &[Try]| best(&edges, tries.to_vec());
     let all = of(&tries);
-    assert_eq!(all.reach, Reach::Answered);
-    assert_eq!(all.evidence, "127.0.0.4:7844: a; 127.0.0.2:7844: f; 127.0.0.1:7844, 127.0.0.3:7844: s");
-    assert_eq!(of(&tries[..3]).reach, Reach::Failed);
-    assert_eq!(of(&tries[..1]).reach, Reach::Silent);
-    assert_eq!(of(&[]).reach, Reach::Untried);
+    assert_eq!((all.probe.reach, all.obstacle), (Reach::Answered, None));
+    assert_eq!(all.probe.evidence, "127.0.0.4:7844: a; 127.0.0.2:7844: f; 127.0.0.1:7844, 127.0.0.3:7844: s");
+    assert_eq!(of(&tries[..3]).probe.reach, Reach::Failed);
+    assert_eq!(of(&tries[..1]).probe.reach, Reach::Silent);
+    assert_eq!(of(&[]).probe.reach, Reach::Untried);
 }
 
 /// What a server does with each client, after it has said something.

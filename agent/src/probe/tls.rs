@@ -5,24 +5,26 @@ use super::evidence::{Try, words};
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-/// The server name that cloudflared asks for on an http2 connection, which has no ALPN (its `connection/protocol.go`).
-const SERVER_NAME: &str = "h2.cftunnel.com";
+/// The server name that cloudflared's own checks of its way to the edge ask for, without ALPN as over http2 (its
+/// `connection/protocol.go`): the edge knows by it that no connector comes.
+const SERVER_NAME: &str = "probe.cftunnel.com";
 /// As much of the answer as is looked at: a record's header (RFC 8446 §5.1) and the first two bytes in it.
 const ANSWER: usize = 7;
 /// The longest record, in bytes (RFC 5246 §6.2.3; 1.3 allows less).
 const LONGEST_RECORD: usize = (1 << 14) + 2048;
 
-/// Says hello to the edge at that address, within [`CONNECTION`].
-pub async fn hello(edge: SocketAddr) -> Try {
+/// Says hello to the edge at that address, from `source` or whichever address the kernel takes, within [`CONNECTION`].
+pub async fn hello(edge: SocketAddr, source: Option<IpAddr>) -> Try {
     let Ok(hello) = client_hello() else { return Try::failed("this host gave no random numbers") };
     let mut connected = false;
     let tried = async {
-        let stream = match TcpStream::connect(edge).await {
+        let stream = match connect(edge, source).await {
             Ok(stream) => stream,
             Err(error) => return Try::error(&error),
         };
@@ -31,9 +33,17 @@ pub async fn hello(edge: SocketAddr) -> Try {
     };
     match tokio::time::timeout(CONNECTION, tried).await {
         Ok(tried) => tried,
-        Err(_) if connected => Try::silent("connected, and no TLS answer"),
+        Err(_) if connected => Try::mute("connected, and no TLS answer"),
         Err(_) => Try::silent("no answer"),
     }
+}
+
+async fn connect(edge: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if edge.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    socket.connect(edge).await
 }
 
 async fn exchange(mut stream: TcpStream, hello: &[u8]) -> Try {

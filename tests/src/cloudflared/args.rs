@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// What `--version` prints after the program's name.
 pub const VERSION: &str = "2026.8.2";
 /// When the version that is stood in for was built.
-pub const BUILT: &str = "2026-08-14-1122 UTC";
+pub const BUILT: &str = "2026-08-20-09:54 UTC";
 
 /// Stands in for cloudflared 2026.8.2: same commands, logs, pages, signals and exits, with an edge of its own kind.
 #[derive(Parser)]

@@ -242,6 +242,32 @@ async fn files_that_others_may_read_are_named() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What releases and other builds print of themselves, and what a new one may.
+#[tokio::test]
+async fn whatever_cloudflared_says_of_its_build_a_host_that_is_well_is_fine() -> anyhow::Result<()> {
+    let (mut patient, _agent) = Patient::with_agent().await?;
+    for (said, version, age) in [
+        ("2026.8.2 (built 2026-08-20-09:54 UTC)", "pass", "pass"),
+        ("2026.8.2 (built 2026-08-14-1122 UTC)", "pass", "pass"),
+        ("2026.8.2 (built 2026-08-20T09:54 UTC)", "pass", "pass"),
+        ("2026.8.2 (built 2026-08-20-09:54 UTC with FIPS)", "pass", "pass"),
+        ("2026.8.2 (built unknown)", "pass", "pass"),
+        ("2026.8.2 (built in a form that is new)", "pass", "pass"),
+        ("2026.8.2", "pass", "pass"),
+        ("DEV (built 2026-08-20T09:54 UTC)", "warn", "pass"),
+        ("DEV (built unknown)", "warn", "warn"),
+    ] {
+        patient.host.script(&format!(
+            "case \"$*\" in --version) echo 'cloudflared version {said}'; exit;; esac; exec \"$STANDIN\" \"$@\""
+        ))?;
+        let report = patient.report().await?;
+        let found = (outcome(&report, "cloudflared-version"), outcome(&report, "cloudflared-age"));
+        assert_eq!(found, (version, age), "{said}");
+        assert_eq!(report["verdict"], "fine", "{said}: {report:#}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_cloudflared_that_is_old_or_missing_is_named() -> anyhow::Result<()> {
     let (mut patient, _agent) = Patient::with_agent().await?;
@@ -268,9 +294,11 @@ async fn an_edge_that_does_not_answer_is_named_by_transport() -> anyhow::Result<
     edge.set(Conduct::BlackHole).await?;
     edge.drop_connections(&Scope::default());
     agent.wait_status("the outage", |status| status["connectors"][0]["state"] == "unregistered").await?;
-    let blocked = ["checks: edge-tcp, edge-udp, ready", "egress 7844 is blocked, TCP and UDP"];
+    // Connections are taken, so no security group is in their way.
+    let blocked = ["checks: edge-tcp, edge-udp, ready", "the edge, or what stands in its place, refuses TCP 7844"];
     let told = patient.fails("edge-tcp", &blocked).await?;
     told.has("FAIL ready");
+    told.has("egress UDP 7844 is blocked");
     Ok(())
 }
 

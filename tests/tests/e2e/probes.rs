@@ -1,7 +1,7 @@
 //! What the agent's probes find, against the stand-ins and an independent QUIC server.
 
 use crate::support::registered_pid;
-use cflared_agent::bundle::Service;
+use cflared_agent::bundle::{Choices, Service};
 use cflared_agent::identity::Resolver;
 use cflared_agent::probe::{Edges, Prober, Streams};
 use cflared_tests::dns::{Dns, EDGE_SERVICE, Trouble};
@@ -45,7 +45,7 @@ impl Network {
 
     fn prober_with(&self, arguments: &[String]) -> Prober {
         let resolver = Resolver::with_name_servers(vec![self.dns.address()]);
-        Prober::new(&resolver, Edges::of_arguments(arguments))
+        Prober::new(&resolver, Edges::of(arguments, &Choices::default()))
     }
 
     async fn probe(&self) -> Probes {
@@ -158,16 +158,57 @@ async fn what_dns_said_before_is_not_believed_now() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_region_has_names_of_its_own() -> anyhow::Result<()> {
+async fn a_region_has_names_of_its_own_wherever_it_is_named() -> anyhow::Result<()> {
+    let arguments = ["--region".to_owned(), "us".into()];
+    for (arguments, config, credentials, prefix) in [
+        (&arguments[..], "", "{}", "us"),
+        (&[], "region: us", "{}", "us"),
+        (&[], "", r#"{"Endpoint":"fed"}"#, "fed"),
+        (&arguments, "region: eu", "{}", "us"),
+    ] {
+        let network = Network::new().await?;
+        let edges = Edges::of(arguments, &Choices::read(config, credentials));
+        let looked = network.prober().towards(edges).dns().await;
+        assert_eq!(looked.probe.reach, Reach::Failed);
+        let mut asked: Vec<_> = network.dns.asked().into_iter().map(|(name, _)| name).collect();
+        asked.sort();
+        asked.dedup();
+        let expected = [
+            format!("_{prefix}-v2-origintunneld._tcp.argotunnel.com."),
+            format!("{prefix}-region1.v2.argotunnel.com."),
+            format!("{prefix}-region2.v2.argotunnel.com."),
+        ];
+        assert_eq!(asked, expected);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_addresses_that_are_tried_are_those_that_the_connector_tries() -> anyhow::Result<()> {
     let network = Network::new().await?;
-    let looked = network.prober_with(&["--region".into(), "us".into()]).dns().await;
-    assert_eq!(looked.probe.reach, Reach::Failed);
-    let mut asked: Vec<_> = network.dns.asked().into_iter().map(|(name, _)| name).collect();
-    asked.sort();
-    asked.dedup();
-    let expected =
-        ["_us-v2-origintunneld._tcp.argotunnel.com.", "us-region1.v2.argotunnel.com.", "us-region2.v2.argotunnel.com."];
-    assert_eq!(asked, expected);
+    // Addresses of documentation (RFC 3849) beside the edge's own.
+    let six = ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().expect("an address"));
+    for (region, six) in REGIONS.iter().zip(six) {
+        network.dns.host(region, &[network.edge.addresses()[0].ip(), six]);
+    }
+    let tried = async |version: &str| {
+        let edges = Edges::of(&["--edge-ip-version".into(), version.into()], &Choices::default());
+        let looked = network.prober().towards(edges).dns().await;
+        let four = looked.addresses.iter().filter(|address| address.is_ipv4()).count();
+        (looked.probe.reach, four, looked.addresses.len() - four)
+    };
+    assert_eq!(tried("4").await, (Reach::Answered, 2, 0));
+    assert_eq!(tried("6").await, (Reach::Answered, 0, 2));
+    assert_eq!(tried("auto").await, (Reach::Answered, 2, 2));
+    // Names that have no address of the wanted version are no way to the edge: cloudflared ends at once.
+    for region in REGIONS {
+        network.dns.host(region, &[network.edge.addresses()[0].ip()]);
+    }
+    let edges = Edges::of(&[], &Choices::read("edge-ip-version: \"6\"", "{}"));
+    let probes = network.prober().towards(edges).probe(vec![], Streams::Try).await;
+    assert_eq!(reaches(&probes), [Reach::Failed, Reach::Untried, Reach::Untried], "{probes:#?}");
+    assert!(probes.dns.evidence.contains("it has no IPv6 address"), "{probes:#?}");
+    assert_eq!(probes.edge_reachable(), Some(false));
     Ok(())
 }
 
@@ -297,7 +338,7 @@ async fn a_quic_server_that_is_no_stand_in_answers_the_probe() -> anyhow::Result
     let network = Network::new().await?;
     let address = network.block.address(70, 7844);
     quic_server(address).await?;
-    let probe = network.prober().udp(&[address]).await;
+    let probe = network.prober().udp(&[address]).await.probe;
     assert_eq!(probe.reach, Reach::Answered, "{probe:?}");
     assert!(probe.evidence.starts_with(&format!("{address}: QUIC answered, with ")), "{probe:?}");
     Ok(())

@@ -93,7 +93,7 @@ catalogue! {
         "the security group and the subnet need TCP and UDP 7844 out", [DNS];
     EDGE_UDP = "edge-udp", "the edge answers over UDP 7844",
         "cloudflared can use QUIC, which it prefers",
-        "the security group and the subnet need TCP and UDP 7844 out, and 1200-byte datagrams must pass", [DNS];
+        "the security group and the subnet need TCP and UDP 7844 out, and 1252-byte datagrams must pass", [DNS];
     ORIGINS = "origins", "the origins of the rules take connections from here",
         "what comes through the tunnel can be served",
         "see that the origin runs, and that its security group lets this instance in (3306 for MySQL)",

@@ -1,7 +1,7 @@
 //! What is installed in the config directory, and whether it is what should be.
 
 use super::Facts;
-use crate::bundle::{Meta, Service, Store, Unusable};
+use crate::bundle::{Choices, Meta, Service, Store, Unusable};
 use crate::checks::catalogue::{self, Check, host as checks};
 use crate::checks::{Found, Report};
 use std::fs;
@@ -26,6 +26,8 @@ pub struct Installed {
     pub wrong_links: Vec<String>,
     /// What its rules send traffic to.
     pub services: Result<Vec<Service>, String>,
+    /// What it says of the way to the edge.
+    pub choices: Choices,
     /// Its config.
     pub config: Option<PathBuf>,
 }
@@ -39,6 +41,7 @@ impl Installed {
             serving: Ok(None),
             wrong_links: vec![],
             services: Ok(vec![]),
+            choices: Choices::default(),
             config: None,
         };
         let store = match Store::open(dir) {
@@ -53,6 +56,8 @@ impl Installed {
             wrong_links: meta.map(|meta| store.wrong_links(meta)).unwrap_or_default(),
             services: meta
                 .map_or(Ok(vec![]), |meta| store.services(meta.generation).map_err(|error| error.to_string())),
+            // Of a bundle that is not whole, the arguments still say where the edge is.
+            choices: meta.and_then(|meta| store.choices(meta.generation).ok()).unwrap_or_default(),
             config: meta.map(|meta| store.config_path(meta.generation)),
             serving,
         }

@@ -202,7 +202,7 @@ fn secret(facts: &Facts) -> Result<&Result<Current, secret::Error>, Found> {
     }
 }
 
-/// Something that is AWS answered.
+/// Something that is AWS answered, whatever it said.
 pub fn aws(facts: &Facts, report: &Report) -> Found {
     let unreachable = |found: Found| {
         // The name that does not resolve explains it.
@@ -214,9 +214,8 @@ pub fn aws(facts: &Facts, report: &Report) -> Found {
     };
     match secret(facts) {
         Ok(Err(error)) if error.kind() == FailureKind::Unreachable => unreachable(Found::fail(error.to_string())),
-        Ok(Err(error)) if matches!(error.kind(), FailureKind::Throttled | FailureKind::Host) => {
-            Found::fail(error.to_string())
-        }
+        Ok(Err(error)) if error.kind() == FailureKind::Host => Found::fail(error.to_string()),
+        // Whatever it says: that it is too busy, or has a fault of its own, is an answer.
         Ok(_) => Found::pass("it answers"),
         Err(found) => unreachable(found),
     }
@@ -248,6 +247,8 @@ pub fn secret_readable(facts: &Facts) -> Found {
         Ok(Err(error)) if error.kind() == FailureKind::Invalid && !matches!(error, secret::Error::NotRead(_)) => {
             Found::pass("it was read")
         }
+        // It answered "later": what this host may is not known by that.
+        Ok(Err(error)) if error.kind() == FailureKind::Throttled => Found::not_known(error.to_string()),
         Ok(Err(error)) => Found::fail(error.to_string()),
         Err(found) => found,
     }
@@ -256,6 +257,8 @@ pub fn secret_readable(facts: &Facts) -> Found {
 /// What it holds can be installed.
 pub fn secret_valid(facts: &Facts) -> Found {
     match secret(facts) {
+        // A rule that only cloudflared knows, or what the edge said of its credentials: the agent has tried.
+        Ok(Ok(Current { version, rules: Ok(()) })) if let Some(why) = facts.refused(version) => Found::fail(why),
         Ok(Ok(Current { version, rules: Ok(()) })) => Found::pass(format!("version {version} keeps every rule")),
         Ok(Ok(Current { version, rules: Err(rule) })) => Found::fail(format!("version {version}: {rule}")),
         Ok(Err(error)) => Found::fail(error.to_string()),

@@ -110,7 +110,7 @@ fn version(facts: &Facts) -> Found {
     let Ok(Some(Ok(known))) = &facts.release else { return Found::needs(&catalogue::CLOUDFLARED_PRESENT) };
     let found = new_enough(known, Version::from(facts.settings.validate.min_cloudflared));
     let connectors = facts.live_status().into_iter().flat_map(|status| &status.connectors);
-    let installed = known.version.to_string();
+    let Some(installed) = known.version.map(|version| version.to_string()) else { return found };
     let other = connectors.filter_map(|one| one.version.as_ref()).find(|runs| **runs != installed);
     match other {
         Some(runs) if found.outcome == Outcome::Pass => Found::warn(format!(

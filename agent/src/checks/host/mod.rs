@@ -23,13 +23,14 @@ use super::{Found, catalogue};
 use crate::act::hold;
 use crate::act::state::boot_id;
 use crate::act::status::Status;
+use crate::bundle::Choices;
 use crate::cloudflared::{self, ValidateError};
 use crate::identity::Resolver;
 use crate::observe::Observer;
 use crate::probe::{Edges, Looked, Prober, Streams};
 use crate::settings::Settings;
 use bundle::Installed;
-use cflared_verdict::{Hold, Mono, OriginProbe};
+use cflared_verdict::{Hold, Mono, OriginProbe, VersionId};
 use early::Access;
 use network::{Connector, EDGE, Edge, ORIGINS};
 use seen::{DISK, Seen, aside, within};
@@ -80,6 +81,8 @@ pub struct Facts {
     release: Seen<Option<Result<Known, String>>>,
     connectors: Vec<Connector>,
     processes: Seen<Vec<process::Process>>,
+    /// How the connector reaches the edge, and so how it was tried.
+    edges: Edges,
     edge: Seen<Edge>,
     name_servers: Seen<Vec<String>>,
     machine: machine::Machine,
@@ -90,15 +93,14 @@ impl Facts {
     pub async fn gather(subject: Subject, early: Early) -> Self {
         let Subject { settings, settings_file, settings_found, version, clock, mono } = subject;
         let resolver = Resolver::system();
-        let prober = Prober::new(&resolver, Edges::of_arguments(&settings.connector.extra_args));
+        let prober = Prober::new(&resolver, Edges::default());
         let wanted = early::wanted(&settings, &settings_file);
         let paths = vec![settings.paths.config_dir.clone(), settings.paths.runtime_dir.clone(), "/var/log".into()];
         let pids = pids(&early);
         let (
             cloud,
-            (installed, origins, ingress),
+            Stored { installed, origins, ingress, edges, edge },
             connectors,
-            edge,
             release,
             access,
             processes,
@@ -109,7 +111,6 @@ impl Facts {
             cloud::Cloud::look(&settings, &resolver, clock),
             stored(&settings, &prober),
             connectors(&settings, &early),
-            within("the edge", EDGE, edge(&prober)),
             release(&settings.connector.binary),
             aside("what the agent needs", DISK, move || early::access(&wanted)),
             aside("the processes", DISK, move || process::look(&pids)),
@@ -133,6 +134,7 @@ impl Facts {
             release,
             connectors,
             processes,
+            edges,
             edge,
             name_servers,
             machine,
@@ -186,6 +188,12 @@ impl Facts {
         Some(&*units.agent.user).filter(|user| !user.is_empty() && units.agent.load != "not-found")
     }
 
+    /// Why the agent refuses that version of the secret for good, if it does.
+    fn refused(&self, version: &VersionId) -> Option<&str> {
+        let status = self.status().filter(|status| status.refusing.as_deref() == Some(&*version.0))?;
+        status.trouble.as_deref().filter(|trouble| trouble.contains("was refused: "))
+    }
+
     /// The secret's current version.
     fn current_version(&self) -> Option<&str> {
         let secret = self.cloud.as_ref().ok()?.secret.as_ref()?.as_ref().ok()?;
@@ -225,16 +233,23 @@ fn pids(early: &Early) -> Vec<u32> {
 }
 
 /// What is installed, and what follows from it.
-async fn stored(
-    settings: &Settings,
-    prober: &Prober,
-) -> (Seen<Installed>, Seen<Vec<OriginProbe>>, Option<Seen<Result<(), ValidateError>>>) {
+struct Stored {
+    installed: Seen<Installed>,
+    origins: Seen<Vec<OriginProbe>>,
+    ingress: Option<Seen<Result<(), ValidateError>>>,
+    edges: Edges,
+    edge: Seen<Edge>,
+}
+
+async fn stored(settings: &Settings, prober: &Prober) -> Stored {
     let dir = settings.paths.config_dir.clone();
     let installed = aside("the config directory", DISK, move || Installed::look(&dir)).await;
-    let (services, config) = match &installed {
-        Ok(installed) => (installed.services.clone(), installed.config.clone()),
-        Err(why) => (Err(why.clone()), None),
+    let (services, choices, config) = match &installed {
+        Ok(installed) => (installed.services.clone(), installed.choices.clone(), installed.config.clone()),
+        Err(why) => (Err(why.clone()), Choices::default(), None),
     };
+    let edges = Edges::of(&settings.connector.extra_args, &choices);
+    let towards = prober.towards(edges.clone());
     let origins = async { within("the origins", ORIGINS, prober.origins(services?, Streams::Try)).await };
     let ingress = async {
         let config = config?;
@@ -244,8 +259,8 @@ async fn stored(
             Err(why) => Some(Err(why)),
         }
     };
-    let (origins, ingress) = tokio::join!(origins, ingress);
-    (installed, origins, ingress)
+    let (origins, ingress, edge) = tokio::join!(origins, ingress, within("the edge", EDGE, edge(&towards)));
+    Stored { installed, origins, ingress, edges, edge }
 }
 
 /// Executing a program waits for the disk, with all else that is under way: it is asked first, aside.

@@ -4,9 +4,10 @@ use super::Facts;
 use crate::checks::Found;
 use crate::connector::sockets::{Listener, Sockets};
 use crate::observe::{Observer, Page};
+use crate::probe::{Obstacle, Protocol, Tried};
 use cflared_verdict::{OriginProbe, Probe, Reach, Ready};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// How long the edge is tried: names in two steps, then addresses. See the probe's own limits.
@@ -20,9 +21,9 @@ pub struct Edge {
     /// Its names.
     pub dns: Probe,
     /// TCP 7844.
-    pub tcp: Probe,
+    pub tcp: Tried,
     /// UDP 7844.
-    pub udp: Probe,
+    pub udp: Tried,
 }
 
 /// A connector that the status names, and what it answered just now.
@@ -53,32 +54,6 @@ pub async fn connector(observer: Observer, metrics: SocketAddr, pid: Option<u32>
     Connector { metrics, ready: observation.ready, page: page.ok() }
 }
 
-/// What the settings let cloudflared use (`--protocol` of `connector.extra_args`; `auto` begins with QUIC).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Auto,
-    Http2,
-    Quic,
-}
-
-fn protocol(arguments: &[String]) -> Protocol {
-    let mut words = arguments.iter().map(String::as_str);
-    let mut chosen = Protocol::Auto;
-    while let Some(word) = words.next() {
-        let value = match word.trim_start_matches('-').split_once('=') {
-            Some(("protocol" | "p", value)) => value,
-            None if matches!(word, "--protocol" | "-protocol" | "-p" | "--p") => words.next().unwrap_or_default(),
-            _ => continue,
-        };
-        chosen = match value {
-            "http2" => Protocol::Http2,
-            "quic" => Protocol::Quic,
-            _ => Protocol::Auto,
-        };
-    }
-    chosen
-}
-
 /// Names resolve: the edge's, and that of AWS.
 pub fn dns(facts: &Facts) -> Found {
     let edge = match &facts.edge {
@@ -104,25 +79,49 @@ pub fn dns(facts: &Facts) -> Found {
 }
 
 /// One transport of the edge. `unused` is the choice that makes it unneeded.
-fn transport(facts: &Facts, of: fn(&Edge) -> (&Probe, &Probe), name: &str, unused: Protocol) -> Found {
+fn transport(facts: &Facts, of: fn(&Edge) -> (&Tried, &Tried), name: &str, unused: Protocol) -> Found {
     let edge = match &facts.edge {
         Ok(edge) => edge,
         Err(why) => return Found::fail(why),
     };
     let (this, other) = of(edge);
-    let blocked = matches!(other.reach, Reach::Failed | Reach::Silent);
-    match this.reach {
-        Reach::Answered => Found::pass(this.evidence.clone()),
-        Reach::Untried => Found::not_known(this.evidence.clone()),
-        _ if protocol(&facts.settings.connector.extra_args) == unused && !blocked => {
-            Found::pass(format!("not needed, by --protocol in connector.extra_args; {}", this.evidence))
+    let evidence = this.probe.evidence.clone();
+    let fails = |tried: &Tried| matches!(tried.probe.reach, Reach::Failed | Reach::Silent);
+    match this.probe.reach {
+        Reach::Answered => Found::pass(evidence),
+        Reach::Untried => Found::not_known(evidence),
+        Reach::Failed | Reach::Silent if facts.edges.protocol == unused && !fails(other) => {
+            Found::pass(format!("not needed: the connector's protocol is {}; {evidence}", unused.name()))
         }
-        _ if blocked => {
-            Found::fail("egress 7844 is blocked, TCP and UDP: the security group needs TCP and UDP 7844 out")
-                .and(this.evidence.clone())
+        Reach::Failed | Reach::Silent => {
+            let both = fails(other) && other.obstacle == this.obstacle;
+            Found::fail(in_the_way(this.obstacle, name, both, facts.edges.source)).and(evidence)
         }
-        _ => Found::fail(format!("egress {name} 7844 is blocked: the security group needs TCP and UDP 7844 out"))
-            .and(this.evidence.clone()),
+    }
+}
+
+/// What keeps a transport, or both for the same reason, from the edge, and who can change that.
+fn in_the_way(obstacle: Option<Obstacle>, name: &str, both: bool, source: Option<IpAddr>) -> String {
+    let (one, two) = if both { ("", ", TCP and UDP") } else { (name, "") };
+    let port = format!("{one} 7844").trim_start().to_owned();
+    match obstacle {
+        None | Some(Obstacle::Dropped) => {
+            format!("egress {port} is blocked{two}: the security group needs TCP and UDP 7844 out")
+        }
+        Some(Obstacle::Refused) => format!(
+            "the edge, or what stands in its place, refuses {port}{two}: packets pass, so it is no security group; see \
+             what answers there"
+        ),
+        Some(Obstacle::NoRoute) => {
+            format!("no route leads to the edge's {port}{two}: the subnet needs a way out, by NAT or a gateway")
+        }
+        Some(Obstacle::Forbidden) => {
+            format!("this host itself forbids {port}{two}: see its own firewall (`nft list ruleset`)")
+        }
+        Some(Obstacle::ForeignSource) => {
+            let source = source.map(|source| source.to_string()).unwrap_or_default();
+            format!("edge-bind-address {source} is no address of this host: the connector cannot start from it")
+        }
     }
 }
 

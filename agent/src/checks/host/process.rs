@@ -48,6 +48,12 @@ impl Process {
         (state != "Z").then(|| Self { pid, parent, name: name.into(), secrets: vec![] })
     }
 
+    /// Whether its program is cloudflared, by the name of a package or of a downloaded release (`cloudflared-linux-amd64`,
+    /// of which the kernel keeps the beginning).
+    fn is_cloudflared(&self) -> bool {
+        self.name == "cloudflared" || self.name.starts_with("cloudflared-lin")
+    }
+
     /// With what its command line holds.
     fn searched(mut self) -> Self {
         let mut line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
@@ -71,7 +77,7 @@ pub fn look(known: &[u32]) -> Vec<Process> {
     let own = std::process::id();
     let ours = |process: &Process| {
         process.parent != own
-            && (process.name == "cloudflared" || known.contains(&process.pid) || known.contains(&process.parent))
+            && (process.is_cloudflared() || known.contains(&process.pid) || known.contains(&process.parent))
     };
     pids().into_iter().filter_map(Process::read).filter(ours).map(Process::searched).collect()
 }
@@ -149,7 +155,7 @@ pub fn tree(facts: &Facts) -> Found {
     let agent = facts.live_status().map(|status| status.agent.pid);
     let ours = connectors(facts);
     let child = |process: &&Process| agent == Some(process.parent);
-    let strangers = processes.iter().filter(|one| one.name == "cloudflared" && !child(one) && !ours.contains(&one.pid));
+    let strangers = processes.iter().filter(|one| one.is_cloudflared() && !child(one) && !ours.contains(&one.pid));
     let mut wrong: Vec<String> = strangers
         .map(|one| {
             format!("process {} is a cloudflared that the agent did not start (its parent is {})", one.pid, one.parent)

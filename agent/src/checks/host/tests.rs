@@ -12,6 +12,7 @@ use crate::checks::catalogue::Check;
 use crate::checks::{Outcome, Report, Skipped, Style, Verdict};
 use crate::identity::{Environment, Error, ImageId, Instance, InstanceId, Region, Zone};
 use crate::observe::Page;
+use crate::probe::{Obstacle, Protocol, Tried};
 use crate::secret;
 use cflared_verdict::{Failure, FailureKind, Generation, OriginProbe, Probe, Reach, Ready, VersionId};
 use nix::errno::Errno;
@@ -31,6 +32,10 @@ fn ago(seconds: u64) -> crate::act::Timestamp {
 
 fn reach(reach: Reach, evidence: &str) -> Probe {
     Probe { reach, evidence: evidence.into() }
+}
+
+fn tried(reached: Reach, evidence: &str, obstacle: Option<Obstacle>) -> Tried {
+    Tried { probe: reach(reached, evidence), obstacle }
 }
 
 fn instance() -> Instance {
@@ -161,6 +166,7 @@ fn well() -> Facts {
             serving: Ok(Some(meta())),
             wrong_links: vec![],
             services: Ok(vec![]),
+            choices: crate::bundle::Choices::default(),
             config: None,
         }),
         ingress: Some(Ok(Ok(()))),
@@ -169,8 +175,8 @@ fn well() -> Facts {
             probe: reach(Reach::Answered, "10.0.0.9:3306: connected; MySQL 8.0.39"),
         }]),
         release: Ok(Some(Ok(Known {
-            version: "2026.8.2".parse().unwrap(),
-            built: Some((now() - Duration::from_secs(86_400), "by what it says".into())),
+            version: Some("2026.8.2".parse().unwrap()),
+            built: Some((now() - Duration::from_secs(86_400), "by what it says")),
             told: "/usr/bin/cloudflared says that it is 2026.8.2".into(),
         }))),
         connectors: vec![Connector {
@@ -181,9 +187,10 @@ fn well() -> Facts {
         processes: Ok(vec![process(PID, 1, "cflared-agent"), process(CHILD, PID, "cloudflared")]),
         edge: Ok(Edge {
             dns: reach(Reach::Answered, "_v2-origintunneld._tcp.argotunnel.com: 2 SRV records"),
-            tcp: reach(Reach::Answered, "198.41.192.7:7844: TLS answered"),
-            udp: reach(Reach::Answered, "198.41.192.7:7844: QUIC answered, with 2 versions"),
+            tcp: tried(Reach::Answered, "198.41.192.7:7844: TLS answered", None),
+            udp: tried(Reach::Answered, "198.41.192.7:7844: QUIC answered, with 2 versions", None),
         }),
+        edges: Edges::default(),
         name_servers: Ok(vec!["10.0.0.2".into()]),
         machine: Machine {
             disks: Ok(vec![Room { path: "/etc/cloudflared".into(), free: 4 << 30, inodes: Some(100_000) }]),
@@ -223,6 +230,18 @@ fn unit(facts: &mut Facts) -> &mut Unit {
 
 fn edge(facts: &mut Facts) -> &mut Edge {
     facts.edge.as_mut().unwrap()
+}
+
+/// A transport that does not answer, for that reason.
+fn blocked(obstacle: Obstacle) -> Tried {
+    let reach = if obstacle == Obstacle::Dropped { Reach::Silent } else { Reach::Failed };
+    tried(reach, "198.41.192.7:7844: what came back", Some(obstacle))
+}
+
+/// The agent has tried the secret's current version, and refuses it for good.
+fn refuse_in_use(facts: &mut Facts) {
+    status(facts).refusing = Some("v3".into());
+    status(facts).trouble = Some("secret version v3 was refused: cloudflared refuses config.yml: Rule #1".into());
 }
 
 /// AWS refused in those words.
@@ -367,7 +386,7 @@ static FAULTS: &[Fault] = &[
         |facts| {
             let edge = edge(facts);
             edge.dns = reach(Reach::Silent, "_v2-origintunneld._tcp.argotunnel.com: no name server answered in time");
-            (edge.tcp, edge.udp) = (Probe::default(), Probe::default());
+            (edge.tcp, edge.udp) = (Tried::default(), Tried::default());
             cloud(facts).name = Some(Err("failed to resolve secretsmanager.eu-west-1.amazonaws.com.".into()));
             refused(facts, FailureKind::Unreachable, "failed to resolve");
             cloud(facts).clocks = None;
@@ -433,7 +452,8 @@ static FAULTS: &[Fault] = &[
     (
         "cloudflared too old",
         |facts| {
-            facts.release.as_mut().unwrap().as_mut().unwrap().as_mut().unwrap().version = "2024.2.1".parse().unwrap()
+            facts.release.as_mut().unwrap().as_mut().unwrap().as_mut().unwrap().version =
+                Some("2024.2.1".parse().unwrap())
         },
         &["cloudflared-version"],
         "validate.min_cloudflared is 2025.1.0",
@@ -528,8 +548,7 @@ static FAULTS: &[Fault] = &[
     (
         "both transports blocked",
         |facts| {
-            edge(facts).tcp = reach(Reach::Silent, "198.41.192.7:7844: no answer");
-            edge(facts).udp = reach(Reach::Silent, "198.41.192.7:7844: no answer");
+            (edge(facts).tcp, edge(facts).udp) = (blocked(Obstacle::Dropped), blocked(Obstacle::Dropped));
             facts.connectors[0].ready = Ready::No;
         },
         &["edge-tcp", "edge-udp", "ready"],
@@ -538,10 +557,72 @@ static FAULTS: &[Fault] = &[
     ),
     (
         "UDP blocked",
-        |facts| edge(facts).udp = reach(Reach::Silent, "198.41.192.7:7844: no answer"),
+        |facts| edge(facts).udp = blocked(Obstacle::Dropped),
         &["edge-udp"],
         "egress UDP 7844 is blocked: the security group needs TCP and UDP 7844 out",
         "",
+    ),
+    (
+        "both refused",
+        |facts| (edge(facts).tcp, edge(facts).udp) = (blocked(Obstacle::Refused), blocked(Obstacle::Refused)),
+        &["edge-tcp", "edge-udp"],
+        "the edge, or what stands in its place, refuses 7844, TCP and UDP: packets pass",
+        "",
+    ),
+    (
+        "TCP closed by a proxy, UDP dropped",
+        |facts| (edge(facts).tcp, edge(facts).udp) = (blocked(Obstacle::Refused), blocked(Obstacle::Dropped)),
+        &["edge-tcp", "edge-udp"],
+        "the edge, or what stands in its place, refuses TCP 7844: packets pass, so it is no security group",
+        "",
+    ),
+    (
+        "no route",
+        |facts| (edge(facts).tcp, edge(facts).udp) = (blocked(Obstacle::NoRoute), blocked(Obstacle::NoRoute)),
+        &["edge-tcp", "edge-udp"],
+        "no route leads to the edge's 7844, TCP and UDP",
+        "",
+    ),
+    (
+        "a firewall of this host",
+        |facts| edge(facts).udp = blocked(Obstacle::Forbidden),
+        &["edge-udp"],
+        "this host itself forbids UDP 7844: see its own firewall",
+        "",
+    ),
+    (
+        "another host's bind address",
+        |facts| {
+            facts.edges.source = Some("10.9.9.9".parse().unwrap());
+            (edge(facts).tcp, edge(facts).udp) = (blocked(Obstacle::ForeignSource), blocked(Obstacle::ForeignSource));
+        },
+        &["edge-tcp", "edge-udp"],
+        "edge-bind-address 10.9.9.9 is no address of this host",
+        "",
+    ),
+    (
+        "a rule that only cloudflared knows, and nothing is installed",
+        |facts| {
+            facts.installed.as_mut().unwrap().serving = Ok(None);
+            facts.ingress = None;
+            refuse_in_use(facts);
+        },
+        &["secret-valid"],
+        "secret version v3 was refused: cloudflared refuses",
+        "bundle-installed",
+    ),
+    (
+        "a rule that only cloudflared knows, and an older bundle runs",
+        |facts| {
+            if let Ok(Some(meta)) = &mut facts.installed.as_mut().unwrap().serving {
+                meta.version = VersionId("v2".into());
+            }
+            status(facts).connectors[0].secret_version = "v2".into();
+            refuse_in_use(facts);
+        },
+        &["secret-valid"],
+        "secret version v3 was refused: cloudflared refuses",
+        "versions",
     ),
     (
         "origin down",
@@ -648,7 +729,7 @@ static DOUBTS: &[Doubt] = &[
         "no build date",
         |facts| facts.release.as_mut().unwrap().as_mut().unwrap().as_mut().unwrap().built = None,
         "cloudflared-age",
-        NOT_KNOWN,
+        Outcome::Warn,
         "does not say",
     ),
     ("no systemd", |facts| facts.early.units = Ok(None), "unit-active", NOT_APPLICABLE, "systemd does not run here"),
@@ -717,22 +798,22 @@ static DOUBTS: &[Doubt] = &[
     (
         "UDP is not used",
         |facts| {
-            facts.settings.connector.extra_args = vec!["--protocol".into(), "http2".into()];
-            edge(facts).udp = reach(Reach::Silent, "no answer");
+            facts.edges.protocol = Protocol::Http2;
+            edge(facts).udp = blocked(Obstacle::Dropped);
         },
         "edge-udp",
         Outcome::Pass,
-        "not needed, by --protocol",
+        "not needed: the connector's protocol is ",
     ),
     (
         "TCP is not used",
         |facts| {
-            facts.settings.connector.extra_args = vec!["--protocol=quic".into()];
-            edge(facts).tcp = reach(Reach::Failed, "connection refused");
+            facts.edges.protocol = Protocol::Quic;
+            edge(facts).tcp = blocked(Obstacle::Refused);
         },
         "edge-tcp",
         Outcome::Pass,
-        "not needed, by --protocol",
+        "not needed: the connector's protocol is ",
     ),
     (
         "MySQL refuses this host",

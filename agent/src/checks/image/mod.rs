@@ -10,6 +10,7 @@ mod journal;
 mod layout;
 pub(super) mod pattern;
 mod root;
+mod schedule;
 mod units;
 
 pub use root::{Root, Unseen};
@@ -63,12 +64,12 @@ impl Image<'_> {
         report.look(&catalogue::AGENT_USER, || layout::agent_user(root));
         report.look(&catalogue::DIRECTORIES, || layout::directories(root, config_dir));
         report.look(&catalogue::FILES, || layout::files(root, cloudflared, &settings.paths.image_file));
-        let installed = connector.filter(|_| root.is_host).map(|known| known.version.to_string());
+        let installed = connector.filter(|_| root.is_host).and_then(|known| Some(known.version?.to_string()));
         report.look(&catalogue::IMAGE_FILE, || {
             facts.map_or_else(|found| found, |facts| facts.check(self.now, agent.as_deref(), installed.as_deref()))
         });
         look_for_credentials(root, config_dir, report);
-        report.look(&catalogue::NO_AUTO_UPDATE, || units::no_auto_update(root));
+        report.look(&catalogue::NO_AUTO_UPDATE, || schedule::no_auto_update(root));
         report.look(&catalogue::NO_OTHER_CONNECTOR, || units::no_other_connector(root));
         report.look(&catalogue::SSM_AGENT, || units::ssm_agent(root));
         report.look(&catalogue::TIME_SYNC, || units::time_sync(root));
@@ -184,6 +185,5 @@ async fn connector_of(root: &Root, binary: &Path, facts: Option<&Facts>) -> Resu
     let version: Version = facts.cloudflared_version.parse().map_err(|error| {
         Found::fail(format!("image.json says that cloudflared is `{}`: {error}", facts.cloudflared_version))
     })?;
-    let built = version.month().map(|month| (month, "by the month of its version".to_owned()));
-    Ok(Known { version, built, told: format!("image.json says that it is {version}") })
+    Ok(Known::told_by_image(version))
 }

@@ -3,6 +3,7 @@
 use super::PROGRAM;
 use super::root::{Kind, Root, Unseen};
 use crate::checks::{Found, program};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,7 +12,7 @@ const AGENT: &str = "cflared-agent.service";
 /// All that the package installs.
 const UNITS: [&str; 3] = [AGENT, "cflared-tunnel-online.target", "cflared-tunnel-wait.service"];
 /// Where units are, first found first (systemd.unit(5)).
-const PLACES: [&str; 5] = [
+pub const PLACES: [&str; 5] = [
     "/etc/systemd/system",
     "/run/systemd/system",
     "/usr/local/lib/systemd/system",
@@ -20,9 +21,7 @@ const PLACES: [&str; 5] = [
 ];
 /// The unit that cloudflared's own installer writes, and what it updates itself with (observed, 2026.8.2).
 const CONNECTORS: [&str; 1] = ["cloudflared.service"];
-const UPDATERS: [&str; 2] = ["cloudflared-update.timer", "cloudflared-update.service"];
-const CRON: [&str; 5] =
-    ["/etc/crontab", "/etc/cron.d", "/etc/cron.daily", "/etc/cron.weekly", "/var/spool/cron/crontabs"];
+pub const UPDATERS: [&str; 2] = ["cloudflared-update.timer", "cloudflared-update.service"];
 
 /// Where the unit is, if it is.
 fn find(root: &Root, unit: &str) -> Result<Option<PathBuf>, Unseen> {
@@ -133,7 +132,7 @@ pub fn verified(root: &Root) -> Found {
 }
 
 /// Whether any target or timer wants the unit.
-fn is_enabled(root: &Root, unit: &str) -> Result<Option<PathBuf>, Unseen> {
+pub fn is_enabled(root: &Root, unit: &str) -> Result<Option<PathBuf>, Unseen> {
     for place in PLACES {
         for name in root.names(place)? {
             let folder = Path::new(place).join(&name);
@@ -147,7 +146,13 @@ fn is_enabled(root: &Root, unit: &str) -> Result<Option<PathBuf>, Unseen> {
     Ok(None)
 }
 
-fn none_enabled(root: &Root, units: &[&str], wrong: &mut Vec<String>, there: &mut Vec<String>) -> Result<(), Unseen> {
+/// Of these units none is enabled; one that is there all the same is named.
+pub fn none_enabled(
+    root: &Root,
+    units: &[&str],
+    wrong: &mut Vec<String>,
+    there: &mut Vec<String>,
+) -> Result<(), Unseen> {
     for unit in units {
         if let Some(link) = is_enabled(root, unit)? {
             wrong.push(format!("{} enables {unit}", link.display()));
@@ -160,50 +165,87 @@ fn none_enabled(root: &Root, units: &[&str], wrong: &mut Vec<String>, there: &mu
     Ok(())
 }
 
-/// No other unit runs cloudflared.
+/// No other unit runs cloudflared, whatever its name is.
 pub fn no_other_connector(root: &Root) -> Found {
     known(|| {
         let (mut wrong, mut there) = (vec![], vec![]);
         none_enabled(root, &CONNECTORS, &mut wrong, &mut there)?;
+        let places = PLACES.map(PathBuf::from);
+        for unit in wanted(root, &places)?.into_iter().filter(|unit| !CONNECTORS.contains(&&**unit)) {
+            let text = text(root, &places, &unit)?.unwrap_or_default();
+            if commands(&text).lines().any(runs_a_tunnel) {
+                wrong.push(format!("{unit} is enabled, and runs a cloudflared of its own"));
+            }
+        }
         Ok(match there.pop() {
             Some(told) if wrong.is_empty() => Found::warn(told),
-            _ => Found::from_wrongs(wrong, vec![], "no cloudflared.service"),
+            _ => Found::from_wrongs(wrong, vec![], "no unit but the agent's runs cloudflared"),
         })
     })
 }
 
-/// Neither a timer, nor a cron job, nor unattended upgrades replace cloudflared.
-pub fn no_auto_update(root: &Root) -> Found {
-    known(|| {
-        let (mut wrong, mut there) = (vec![], vec![]);
-        none_enabled(root, &UPDATERS, &mut wrong, &mut there)?;
-        for place in CRON.map(Path::new) {
-            let folder = root.names(place)?;
-            let files = folder.iter().map(|name| place.join(name)).chain([place.to_owned()]);
-            for path in files {
-                let text = root.text(&path)?.unwrap_or_default();
-                if lines(&text, '#').any(|line| line.contains("cloudflared") && line.contains("update")) {
-                    wrong.push(format!("{} updates cloudflared", path.display()));
+/// Whether a command executes cloudflared, or a container of it, for a tunnel.
+fn runs_a_tunnel(command: &str) -> bool {
+    let mut words = command.split(|c: char| c.is_whitespace() || ";&|(){}\"'`=:@".contains(c));
+    let is_it = |word: &str| {
+        let name = word.rsplit('/').next().unwrap_or_default();
+        name == "cloudflared" || name.starts_with("cloudflared-linux")
+    };
+    words.any(is_it) && words.any(|word| word == "tunnel")
+}
+
+/// The units that a target or a timer wants, by their links in these places.
+pub fn wanted(root: &Root, places: &[PathBuf]) -> Result<BTreeSet<String>, Unseen> {
+    let mut wanted = BTreeSet::new();
+    for place in places {
+        for name in root.names(place)? {
+            let folder = place.join(&name);
+            let end = folder.extension().and_then(|end| end.to_str()).unwrap_or_default();
+            if ["wants", "requires", "upholds"].contains(&end) {
+                wanted.extend(root.names(&folder)?.into_iter().filter_map(|name| name.into_string().ok()));
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+/// What a unit says, with its drop-ins; `None`: it is not there, or masked. An instance is its template.
+pub fn text(root: &Root, places: &[PathBuf], unit: &str) -> Result<Option<String>, Unseen> {
+    let template = unit.split_once('@').and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
+    for name in [Some(unit.to_owned()), template].into_iter().flatten() {
+        for place in places {
+            let Some(mut text) = root.text(place.join(&name))? else { continue };
+            for place in places {
+                let folder = place.join(format!("{name}.d"));
+                for drop_in in root.names(&folder)? {
+                    text.push('\n');
+                    text.push_str(&root.text(folder.join(drop_in))?.unwrap_or_default());
                 }
             }
+            return Ok(Some(text).filter(|text| !text.trim().is_empty()));
         }
-        let apt = Path::new("/etc/apt/apt.conf.d");
-        for name in root.names(apt)? {
-            let text = root.text(apt.join(&name))?.unwrap_or_default();
-            if lines(&text, '/').any(|line| line.contains("cloudflare") || line.contains("origin=*")) {
-                there.push(format!("{} lets unattended upgrades replace cloudflared", apt.join(&name).display()));
-            }
-        }
-        Ok(match there.pop() {
-            Some(told) if wrong.is_empty() => Found::warn(told),
-            _ => Found::from_wrongs(wrong, vec![], "no timer, no cron job, no unattended upgrade"),
-        })
-    })
+    }
+    Ok(None)
+}
+
+/// What a service executes, a command a line.
+pub fn commands(text: &str) -> String {
+    let whole = text.replace("\\\n", " ");
+    let command = |line: &str| {
+        let (key, command) = line.trim().split_once('=')?;
+        key.trim_end().starts_with("Exec").then(|| command.trim().to_owned())
+    };
+    whole.lines().filter_map(command).collect::<Vec<_>>().join("\n")
 }
 
 /// The lines that are not comments, in lower case.
-fn lines(text: &str, comment: char) -> impl Iterator<Item = String> {
+pub fn lines(text: &str, comment: char) -> impl Iterator<Item = String> {
     text.lines().map(str::trim).filter(move |line| !line.starts_with(comment)).map(str::to_lowercase)
+}
+
+/// The lines of a script or a crontab that are not comments.
+pub fn lines_as_written(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.starts_with('#'))
 }
 
 /// Units that keep the clock, by the names that Debian, Ubuntu and Amazon Linux give them.

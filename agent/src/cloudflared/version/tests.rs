@@ -22,17 +22,49 @@ async fn a_program_is_asked() {
 }
 
 #[test]
-fn the_time_of_the_build_is_told_to_the_minute() {
+fn the_time_of_the_build_is_read_in_every_form() {
     let at = |text: &str| humantime::parse_rfc3339(text).unwrap();
-    let release = parse("cloudflared version 2026.8.2 (built 2026-08-14-1122 UTC)\n").unwrap();
-    assert_eq!(release.built, Some(at("2026-08-14T11:22:00Z")));
-    assert_eq!(release.version.month(), Some(at("2026-08-01T00:00:00Z")));
-    for other in
-        ["", " (built unknown)", " (built 2026-08-14 UTC)", " (built 2026-13-14-1122 UTC)", " (built é-1é UTC)"]
-    {
-        let release = parse(&format!("cloudflared version 2026.8.2{other}")).unwrap();
-        assert_eq!(release.built, None, "{other}");
+    let built = |form: &str| parse(&format!("cloudflared version 2026.8.2{form}\n")).unwrap().built;
+    for form in [
+        // Releases since 2025-09, before, other builds, and builds that add what they are.
+        " (built 2026-08-20-09:54 UTC)",
+        " (built 2026-08-20-0954 UTC)",
+        " (built 2026-08-20T09:54 UTC)",
+        " (built 2026-08-20-09:54 UTC with FIPS)",
+        " (built 2026-08-20-0954 UTC with FIPS, unstable)",
+        " (built 2026-08-20T09:54 UTC with MSI)",
+        " (built 2026-08-20T09:54:31Z)",
+        " (built 2026-08-20 09:54:31 UTC)",
+        " (built 2026-08-20T09:54:31.123+00:00)",
+        " (built 2026-08-20-09:54 UTC; go1.26.6)",
+        " (built 2026-08-20-09:54 UTC)\r",
+    ] {
+        assert_eq!(built(form), Some(at("2026-08-20T09:54:00Z")), "{form}");
     }
+    for form in [
+        "",
+        " (built unknown)",
+        " (built )",
+        " (built 2026-08-14 UTC)",
+        " (built 2026-13-14-1122 UTC)",
+        " (built 2026-08-14-25:61 UTC)",
+        " (built 2026-08-14-11:22 CEST)",
+        " (built 2026-08-14-11:22 UTCX)",
+        " (built 2026-08-14-11:2é UTC)",
+        " (built é-1é UTC)",
+        " (built Thu Aug 20 09:54:00 UTC 2026)",
+        " (built 1787219640)",
+        " built in a form that is new",
+    ] {
+        assert_eq!(built(form), None, "{form}");
+    }
+    let release = parse("cloudflared version 2026.8.2 (built 2026-08-20-09:54 UTC)\n").unwrap();
+    assert_eq!(release.version.unwrap().month(), Some(at("2026-08-01T00:00:00Z")));
+    // Whoever builds it from its source gets neither, unless he sets them.
+    let dev = |built: &str| parse(&format!("cloudflared version DEV (built {built})\n")).unwrap();
+    assert_eq!(dev("unknown"), Release { version: None, built: None });
+    assert_eq!(dev("2026-08-20T09:54 UTC").built, Some(at("2026-08-20T09:54:00Z")));
+    assert_eq!(parse("x cloudflared version 2026.8.2 (built 2026-08-20-09:54 UTC)\n"), None);
 }
 
 #[tokio::test]

@@ -79,15 +79,16 @@ async fn hostile_servers_are_survived_and_told_apart() {
         stream.set_zero_linger().unwrap();
     });
     let (in_pieces, huge, drip, reset) = tokio::join!(in_pieces, huge, drip, reset);
-    let (in_pieces, huge, drip, reset) = tokio::join!(hello(in_pieces), hello(huge), hello(drip), hello(reset));
+    let (in_pieces, huge, drip, reset) =
+        tokio::join!(hello(in_pieces, None), hello(huge, None), hello(drip, None), hello(reset, None));
     assert_eq!(in_pieces, Try::answered("TLS answered"));
     assert_eq!(huge, Try::failed("connected, and the answer is not TLS"));
-    assert_eq!(drip, Try::silent("connected, and no TLS answer"));
+    assert_eq!(drip, Try::mute("connected, and no TLS answer"));
     assert_eq!(reset.reach, Reach::Failed, "{reset:?}");
 }
 
 #[tokio::test]
 async fn an_address_that_takes_no_connection_is_silent() {
     let full = crate::testing::Full::new().await;
-    assert_eq!(hello(full.address).await, Try::silent("no answer"));
+    assert_eq!(hello(full.address, None).await, Try::silent("no answer"));
 }
