@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The first build takes minutes, and shows that it goes on; later ones are quiet.
 BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace --bins
 
-.PHONY: help demo test check dist image bench sim faults vm-test vm-shell clean
+.PHONY: help demo test real check dist image bench sim faults vm-test vm-shell clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s  %s\n", $$1, $$2 }'
@@ -17,6 +17,10 @@ demo: ## The main job on stand-ins, told step by step, in half a minute
 test: ## Every test
 	@tests/setup.sh test
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test --workspace  # most of them wait for something, not for a core
+
+real: ## CLOUDFLARED=PATH: what drives cloudflared, with the real one, where only loopback is; writes docs/cloudflared.md
+	@tests/setup.sh real
+	@tests/real.sh $(PART)
 
 check: ## Formatting, lints, docs, licences, bans and sources
 	@tests/setup.sh check

@@ -1,5 +1,5 @@
 #!/bin/sh
-# tests/setup.sh demo|test|check|dist|image|bench|vm-test
+# tests/setup.sh demo|test|real|check|dist|image|bench|vm-test
 # Installs what that make target needs, or names what it cannot install. Says and does nothing when all of it is there.
 set -eu
 
@@ -144,6 +144,15 @@ test)
     finish
     need_venv venv "$root/tests/requirements.txt"
     ;;
+real)
+    need_rust
+    need unshare util-linux
+    need ip iproute2
+    need_python
+    install_packages
+    finish
+    need_venv venv "$root/tests/requirements.txt"
+    ;;
 check)
     need_rust
     need systemd-analyze systemd
@@ -213,7 +222,7 @@ vm-test)
     need_tool cargo-auditable "$auditable"
     ;;
 *)
-    say "usage: tests/setup.sh demo|test|check|dist|image|bench|vm-test"
+    say "usage: tests/setup.sh demo|test|real|check|dist|image|bench|vm-test"
     exit 64
     ;;
 esac

@@ -27,3 +27,5 @@ pub mod world;
 pub mod documents;
 
 pub mod demo;
+
+pub mod real;

@@ -1,24 +1,13 @@
 //! The world of the demo: one instance, in times that a person can follow.
 
-use crate::world::{Agent, GROUP, Host, World, beside};
+use crate::world::{Agent, Cloudflared, GROUP, Host, World, beside};
 use anyhow::{Context, ensure};
-use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// How long anything is waited for before it counts as missing. Nothing takes half of it, on a machine that is not busy.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// How long the group takes to replace an instance, in milliseconds: long enough to show how a mark is taken back.
 const REPLACE_AFTER_MS: u64 = 3_600_000;
-/// The programs that the demo starts, which are built along with it.
-const PROGRAMS: [&str; 2] = ["cflared-agent", "cloudflared-standin"];
-
-/// A tenth, for cloudflared's own times as well.
-fn scale_cloudflared(extra_args: &mut Value) -> anyhow::Result<()> {
-    let args = extra_args.as_array_mut().context("no extra_args")?;
-    let name = args.iter().position(|arg| arg == "--standin-scale").context("no --standin-scale")?;
-    args[name + 1] = "0.1".into();
-    Ok(())
-}
 
 /// The instance and all around it.
 pub struct Scene {
@@ -36,13 +25,12 @@ impl Scene {
     /// # Errors
     /// A program is missing, no address is free, or no directory can be made.
     pub async fn set() -> anyhow::Result<Self> {
-        for program in PROGRAMS {
-            let path = beside(program);
-            ensure!(path.is_file(), "{} is missing; build it: make demo", path.display());
+        for path in [beside("cflared-agent"), Cloudflared::chosen().path()] {
+            ensure!(path.is_file(), "{} is missing; `make demo` builds what is of this project", path.display());
         }
         let (world, mut host) = World::with_host().await?;
         world.aws.edit_group(GROUP, |group| group.replace_after_ms = REPLACE_AFTER_MS);
-        scale_cloudflared(&mut host.settings["connector"]["extra_args"])?;
+        host.scale_cloudflared(0.1);
         for (key, value) in [
             // A tenth of the defaults, but for the interval of the looks.
             ("verdict.recheck_secret_after", "3s"),

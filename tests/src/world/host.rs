@@ -1,7 +1,8 @@
 //! One instance.
 
 use super::agent::Agent;
-use super::programs::{agent_binary, beside};
+use super::cloudflared::Cloudflared;
+use super::programs::agent_binary;
 use super::road::Road;
 use super::{ENVIRONMENT, GROUP};
 use crate::aws::{Aws, Group};
@@ -101,6 +102,15 @@ impl Host {
         self.settings[section][key] = value.into();
     }
 
+    /// Multiplies the times of its cloudflared, as far as that can be done, by `factor`. They begin with a twentieth.
+    pub fn scale_cloudflared(&mut self, factor: f64) {
+        let given = self.settings["connector"]["extra_args"].as_array().cloned().unwrap_or_default();
+        let scaled = given.iter().position(|argument| argument == "--standin-scale").unwrap_or(given.len());
+        let mut arguments = given[..scaled].to_vec();
+        arguments.extend(Cloudflared::chosen().scaled(factor).into_iter().map(Value::from));
+        self.set("connector.extra_args", arguments);
+    }
+
     /// The agent's program with this instance's environment and settings, and nothing else of ours.
     ///
     /// # Errors
@@ -142,7 +152,7 @@ impl Host {
         self.environment.push(("AWS_ENDPOINT_URL".into(), format!("http://{}", road.address())));
     }
 
-    /// Has its agents execute a shell script for cloudflared, which finds the stand-in as `$STANDIN` and this instance's
+    /// Has its agents execute a shell script for cloudflared, which finds the chosen program as `$CLOUDFLARED` and this instance's
     /// directory as `$DIR`, and accepts every configuration.
     ///
     /// # Errors
@@ -157,8 +167,8 @@ impl Host {
     /// It cannot be written.
     pub fn whole_script(&mut self, body: &str) -> anyhow::Result<PathBuf> {
         let path = self.directory.path().join("cloudflared");
-        let (standin, directory) = (beside("cloudflared-standin"), self.directory.path());
-        let text = format!("#!/bin/sh\nSTANDIN={}\nDIR={}\n{body}\n", standin.display(), directory.display());
+        let (program, directory) = (Cloudflared::chosen().path(), self.directory.path());
+        let text = format!("#!/bin/sh\nCLOUDFLARED={}\nDIR={}\n{body}\n", program.display(), directory.display());
         // By another process: a copy of our descriptor, in a child that another thread spawns meanwhile, would make the
         // file busy.
         let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
@@ -200,7 +210,9 @@ impl Host {
 /// The times of the design, divided by about 20, so that a test sees a whole outage in seconds.
 fn scaled_down(directory: &Path, metrics: [SocketAddr; 2], edge: &Edge) -> Value {
     let mut extra_args = edge.arguments();
-    extra_args.extend(["--protocol", "http2", "--no-prechecks", "--standin-scale", "0.05"].map(String::from));
+    let program = Cloudflared::chosen();
+    extra_args.extend(["--protocol", "http2", "--no-prechecks"].map(String::from));
+    extra_args.extend(program.scaled(0.05));
     json!({
         "paths": {
             "config_dir": directory.join("etc"),
@@ -208,7 +220,7 @@ fn scaled_down(directory: &Path, metrics: [SocketAddr; 2], edge: &Edge) -> Value
             "image_file": directory.join("image.json"),
         },
         "connector": {
-            "binary": beside("cloudflared-standin"),
+            "binary": program.path(),
             "metrics": metrics,
             "grace_period": "2s",
             "extra_args": extra_args,

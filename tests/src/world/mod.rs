@@ -5,6 +5,7 @@
 
 mod agent;
 mod clock;
+mod cloudflared;
 mod host;
 mod payload;
 mod programs;
@@ -12,6 +13,7 @@ mod road;
 
 pub use agent::{Agent, Line, Notice};
 pub use clock::Clock;
+pub use cloudflared::{Cloudflared, SWITCH, left_out};
 pub use host::Host;
 pub use payload::{Payload, TUNNEL, tunnel_secret};
 pub use programs::{agent_binary, beside, venv};

@@ -44,7 +44,7 @@ async fn a_program_that_is_missing_or_no_program_is_named_and_taken_up_when_it_i
 #[tokio::test]
 async fn a_child_that_exits_at_once_is_started_ever_more_slowly() -> anyhow::Result<()> {
     let (world, mut host) = World::with_host().await?;
-    host.script("[ -e $DIR/mended ] && exec $STANDIN \"$@\"; echo no >&2; exit 3")?;
+    host.script("[ -e $DIR/mended ] && exec $CLOUDFLARED \"$@\"; echo no >&2; exit 3")?;
     let mut agent = host.start()?;
     agent.wait_status("exits", |status| status["connectors"][0]["restarts"] == 2).await?;
     let status = agent.status();
@@ -322,7 +322,7 @@ async fn unauthorized_after_a_rotation_brings_the_new_secret_at_the_recheck() ->
 async fn signals_that_a_child_does_not_obey_end_in_a_kill() -> anyhow::Result<()> {
     let (_world, mut host) = World::with_host().await?;
     // The group is asked too: what it forked must not stay either.
-    host.script("trap '' TERM; $STANDIN \"$@\" & while :; do sleep 0.2; done")?;
+    host.script("trap '' TERM; $CLOUDFLARED \"$@\" & while :; do sleep 0.2; done")?;
     let mut agent = host.start()?;
     agent.wait_health("registered").await?;
     let began = std::time::Instant::now();

@@ -5,7 +5,7 @@ use crate::support::registered_pid;
 use cflared_tests::aws::Credentials;
 use cflared_tests::edge::{Edge, Event, Order, Scope, What};
 use cflared_tests::http::faults::Trouble;
-use cflared_tests::world::{Agent, Host, Road, Traffic, World, eventually};
+use cflared_tests::world::{Agent, Cloudflared, Host, Road, Traffic, World, eventually};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,7 +34,8 @@ impl Side {
         host.imds.edit(|instance| instance.credentials = keys);
         let all = world.edge.addresses();
         let edges = [all[2 * half], all[2 * half + 1]];
-        let mut args = vec!["--protocol".to_owned(), "http2".into(), "--standin-scale".into(), "0.05".into()];
+        let mut args = vec!["--protocol".to_owned(), "http2".into()];
+        args.extend(Cloudflared::chosen().scaled(0.05));
         args.extend(edges.iter().flat_map(|edge| ["--edge".to_owned(), edge.to_string()]));
         args.extend(world.edge.arguments().into_iter().skip_while(|argument| argument != "--cacert"));
         host.set("connector.extra_args", args);

@@ -119,7 +119,7 @@ impl Stage {
         // Each is held for as long as a file of that name is there, and says so by another.
         host.whole_script(
             "held() { [ ! -e $DIR/hold-$1 ] || touch $DIR/$1; while [ -e $DIR/hold-$1 ]; do sleep 0.05; done; }\n\
-             case \"$*\" in *' validate') held checking;; *' run') held starting;; esac\nexec $STANDIN \"$@\"",
+             case \"$*\" in *' validate') held checking;; *' run') held starting;; esac\nexec $CLOUDFLARED \"$@\"",
         )?;
         let origin = Origin::start(world.block.address(200, 3306)).await?;
         world.aws.put_secret(SECRET, &payload(1, &origin).text());

@@ -296,7 +296,7 @@ async fn a_child_that_prints_without_end_costs_lines_and_bounded_memory() -> any
     let (_world, mut host) = World::with_host().await?;
     watched(&mut host);
     // As many different lines as a core makes.
-    host.script("seq -f '{\"level\":\"error\",\"message\":\"line %.0f of a flood\",\"connIndex\":1}' inf >&2 & exec \"$STANDIN\" \"$@\"")?;
+    host.script("seq -f '{\"level\":\"error\",\"message\":\"line %.0f of a flood\",\"connIndex\":1}' inf >&2 & exec \"$CLOUDFLARED\" \"$@\"")?;
     let mut agent = host.start()?;
     agent.wait_health("registered").await?;
     let (began, from) = (Instant::now(), Moment::now(&agent));

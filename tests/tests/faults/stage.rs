@@ -23,7 +23,7 @@ const SCRIPT: &str = r#"
 [ -e $DIR/frozen ] && exec sleep 1000
 [ -e $DIR/config_refused ] && { echo "error parsing YAML in config file at /etc/cloudflared/config.yml: yaml: line 2" >&2; exit 1; }
 while [ -e $DIR/port_awaited ]; do sleep 0.05; done
-exec $STANDIN "$@""#;
+exec $CLOUDFLARED "$@""#;
 
 /// Everything that a scenario is played with.
 pub struct Stage {

@@ -1,6 +1,6 @@
 //! What cloudflared accepts, we accept: thousands of configs, held against `ingress validate` of the real program.
 //!
-//! Its answers are recorded in `agent/tests/recorded/ingress_validate.txt`, one digit a config. With `CLOUDFLARED` naming a real
+//! Its answers are recorded in `ingress_validate.txt` beside this file, one digit a config. With `CLOUDFLARED` naming a real
 //! one (`make real`), it is asked again, and must answer as recorded; `RECORD=write` writes the file anew.
 
 use super::{SECRET, TUNNEL, credentials, payload};
@@ -144,7 +144,7 @@ fn corpus() -> Vec<String> {
 }
 
 fn recording() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded/ingress_validate.txt")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bundle/tests/ingress_validate.txt")
 }
 
 /// Whether each config is accepted, by what was recorded: the lines after the version, one digit a config.

@@ -5,7 +5,7 @@ use super::{Programs, megabytes, runs, setting};
 use anyhow::ensure;
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::http::requests::{Request, depth};
-use cflared_tests::world::{Host, TUNNEL, World, beside};
+use cflared_tests::world::{Cloudflared, Host, TUNNEL, World};
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub async fn measure(programs: &Programs, rounds: usize, table: &mut Table) -> a
     setting::without_validation(&mut host);
     let plain = run(programs, &world, &host, 0, rounds).await?;
     let plain_slow = run(programs, &world, &host, LATENCY, rounds).await?;
-    host.settings["connector"]["binary"] = beside("cloudflared-standin").display().to_string().into();
+    host.settings["connector"]["binary"] = Cloudflared::chosen().path().display().to_string().into();
     setting::over_tls(&world, &mut host).await?;
     let whole = run(programs, &world, &host, 0, rounds).await?;
     let whole_slow = run(programs, &world, &host, LATENCY, rounds).await?;

@@ -3,7 +3,7 @@
 use super::setting;
 use super::table::{Table, short};
 use anyhow::{Context, ensure};
-use cflared_tests::world::{Agent, PATIENCE, World, beside};
+use cflared_tests::world::{Agent, Cloudflared, PATIENCE, World};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,7 +21,7 @@ const AGENTS: usize = 10;
 /// A connector did not come back.
 pub async fn measure(agent: &Path, kills: usize, table: &mut Table) -> anyhow::Result<()> {
     let mut world = World::new().await?;
-    let program = beside("cloudflared-standin");
+    let program = Cloudflared::chosen().path();
     let mut hosts = Vec::new();
     let mut agents = Vec::new();
     for _ in 0..AGENTS.min(kills) {

@@ -18,11 +18,7 @@ pub fn with_defaults(host: &mut Host, agent: &Path) {
         settings.retain(|section, _| matches!(section.as_str(), "paths" | "connector" | "log"));
     }
     host.set("connector.grace_period", "30s");
-    if let Some(args) = host.settings["connector"]["extra_args"].as_array_mut()
-        && let Some(scale) = args.iter().position(|arg| arg == "--standin-scale")
-    {
-        args.drain(scale..scale + 2);
-    }
+    host.scale_cloudflared(1.0);
 }
 
 /// The program that checks the config in a bootstrap: `/bin/true`, for its time is not the bootstrap's.

@@ -1,0 +1,135 @@
+//! `docs/cloudflared.md`, and what must hold of it.
+
+use super::case::{Case, Start};
+use super::play::Played;
+use crate::edge::Transport;
+use anyhow::ensure;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+/// A case, with the real program and with the stand-in.
+pub type Row = (Case, Played, Played);
+
+const HEAD: &str = "\
+# cloudflared and the agent, conduct by conduct
+
+Written by `make real CLOUDFLARED=…`; edits are lost. Each row was played with the real program and with the stand-in, in a
+network namespace that has only `lo`, with the agent's default times, in a group of two whose other instance reports itself
+registered with the same version of the secret: the world in which a wrong judgement replaces an instance. The edge behaves as
+the row says for 330 s, and then accepts.
+
+- *cloudflared*: whether it exits by itself, and the [events](events.md) of the lines that it printed at warning level and above
+  in the agent's log.
+- *stand-in*: `same`, or what it did otherwise.
+- *the agent*: each judgement with the seconds since the conduct began; restarts that it ordered; whether the instance was marked.
+- *back*: seconds from the edge's return until the connector was registered.
+";
+
+/// The whole page.
+pub fn render(version: &str, rows: &[Row]) -> String {
+    let mut page = format!("{HEAD}\nThe real program: `{version}`.\n");
+    for (transport, title) in [(Transport::Quic, "QUIC"), (Transport::Http2, "HTTP/2")] {
+        for (start, when) in [(Start::FromTheStart, "from the start"), (Start::Later, "after a registration")] {
+            let of_these = rows.iter().filter(|(case, ..)| case.transport == transport && case.start == start);
+            let table: String = of_these.map(line).collect();
+            if !table.is_empty() {
+                let columns = "| conduct | cloudflared | stand-in | the agent | back |\n|---|---|---|---|---|\n";
+                // Writing to a String cannot fail.
+                let _ = write!(page, "\n## Over {title}, {when}\n\n{columns}{table}");
+            }
+        }
+    }
+    page
+}
+
+/// Fails if something came out that must not, whatever the page says.
+///
+/// # Errors
+/// A line has no meaning, or an instance was marked though a replacement would be refused as well.
+pub fn judge(rows: &[Row]) -> anyhow::Result<()> {
+    for (case, real, standin) in rows {
+        for played in [real, standin] {
+            ensure!(played.other.is_empty(), "{case}: lines without a meaning: {:#?}", played.other);
+            ensure!(
+                played.marked.is_none() || !case.is_refusal(),
+                "{case}: the instance was marked: {:#?}",
+                played.story
+            );
+            ensure!(played.back.is_some(), "{case}: it did not come back: {:#?}", played.story);
+        }
+    }
+    Ok(())
+}
+
+fn line((case, real, standin): &Row) -> String {
+    let back = |played: &Played| played.back.map_or("never".to_owned(), |back| format!("{:.1}", back.as_secs_f64()));
+    format!(
+        "| {} | {} | {} | {} | {} (stand-in {}) |\n",
+        case.conduct_name(),
+        behaviour(real),
+        difference(real, standin),
+        judgement(real),
+        back(real),
+        back(standin),
+    )
+}
+
+fn behaviour(played: &Played) -> String {
+    let exits = match played.exits.as_slice() {
+        [] => "stays".to_owned(),
+        [first, ..] => format!("exits {} times, first: {first}", played.exits.len()),
+    };
+    let said: Vec<&str> = played.complaints().into_iter().collect();
+    format!("{exits}; {}", if said.is_empty() { "says nothing of it".into() } else { said.join(", ") })
+}
+
+fn difference(real: &Played, standin: &Played) -> String {
+    let mut differences = vec![];
+    if real.exits.is_empty() != standin.exits.is_empty() {
+        differences.push(if standin.exits.is_empty() { "stays".to_owned() } else { "exits".to_owned() });
+    }
+    let (these, those) = (real.complaints(), standin.complaints());
+    let more: Vec<&str> = those.difference(&these).copied().collect();
+    let fewer: Vec<&str> = these.difference(&those).copied().collect();
+    if !more.is_empty() {
+        differences.push(format!("also {}", more.join(", ")));
+    }
+    if !fewer.is_empty() {
+        differences.push(format!("never {}", fewer.join(", ")));
+    }
+    let (one, other) = (real.last_blame(), standin.last_blame());
+    if one != other {
+        differences.push(format!("blame {other}"));
+    }
+    if differences.is_empty() { "same".into() } else { differences.join("; ") }
+}
+
+fn judgement(played: &Played) -> String {
+    let mut story: Vec<String> = vec![];
+    let mut before = None;
+    for (at, health, blame) in &played.story {
+        let now = if blame == "-" { health.clone() } else { format!("{health}, {blame}") };
+        if before.as_ref() != Some(&now) {
+            story.push(format!("{:.0} s {now}", at.as_secs_f64()));
+        }
+        before = Some(now);
+    }
+    let restarts = match played.restarts {
+        0 => "no restart".to_owned(),
+        1 => "1 restart".to_owned(),
+        more => format!("{more} restarts"),
+    };
+    let marked = played.marked.map_or("not marked".into(), |at| format!("**marked after {:.0} s**", at.as_secs_f64()));
+    format!("{}; {restarts}; {marked}", story.join(" → "))
+}
+
+impl Played {
+    /// The events that tell of trouble; repeats of a calm life are left out.
+    fn complaints(&self) -> BTreeSet<&str> {
+        self.complained.iter().map(String::as_str).collect()
+    }
+
+    fn last_blame(&self) -> &str {
+        self.story.iter().rev().map(|(_, _, blame)| blame.as_str()).find(|blame| *blame != "-").unwrap_or("-")
+    }
+}
