@@ -298,7 +298,7 @@ async fn an_edge_that_does_not_answer_is_named_by_transport() -> anyhow::Result<
     let blocked = ["checks: edge-tcp, edge-udp, ready", "the edge, or what stands in its place, refuses TCP 7844"];
     let told = patient.fails("edge-tcp", &blocked).await?;
     told.has("FAIL ready");
-    told.has("egress UDP 7844 is blocked");
+    told.has("FAIL edge-udp: egress UDP 7844 is blocked");
     Ok(())
 }
 
