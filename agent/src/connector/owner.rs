@@ -127,7 +127,7 @@ impl Owner {
         let (given, pinned) = found.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let Given { address, taken } = given;
         for Taken { address: port, by } in &taken {
-            warn!(%run, %port, by, instead = %address, event = "metrics_port_taken", "metrics port taken: another is used");
+            warn!(%run, %port, by, instead = %address, event = "metrics_port_moved", "metrics port taken: another is used");
         }
         self.seen.taken(taken);
         Ok((address, pinned))
