@@ -161,7 +161,11 @@ impl Agent {
                 Read::New(payload) => payload,
             };
             let version = payload.version.clone();
-            let (read, payload) = compared(store, installed, payload).await;
+            let (read, payload) = match known {
+                None => compared(store, installed, payload).await,
+                // Another version than the one that was to be left alone, be it the one in use.
+                Some(_) => (SecretRead::New(version.clone()), Some(payload)),
+            };
             Ok((Outcome::Secret(read), News::Read(environment, Some(version), payload)))
         });
     }

@@ -235,7 +235,8 @@ impl Owner {
         };
         let ending = if by_itself && !self.seen.crashed() { Ending::Status } else { Ending::Crash };
         let respawn_in = self.respawn_in(after);
-        warn!(%run, how, ?ending, ?after, ?respawn_in, event = "connector_exited", "connector exited");
+        let pause = respawn_in.map(tracing::field::debug);
+        warn!(%run, how, ?ending, ?after, respawn_in = pause, event = "connector_exited", "connector exited");
         self.tell(RunFact::Exited { how, ending, after, respawn_in });
         Next::Spawn { after: respawn_in }
     }

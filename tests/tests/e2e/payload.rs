@@ -82,10 +82,10 @@ fn bad_payloads() -> Vec<Bad> {
         ),
         credentials("a short secret", ["decodes to 3 bytes", "store the whole file"], "TunnelSecret", "AAAA"),
         credentials(
-            "an id in upper case",
+            "an id that is none",
             ["TunnelID in credentials_json is not a UUID", unchanged],
             "TunnelID",
-            &TUNNEL.to_uppercase(),
+            &TUNNEL[1..],
         ),
     ]
 }

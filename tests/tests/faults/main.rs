@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use std::{env, thread};
 
 /// What `make test` runs: each blame, each act, each kind of no, and the ways back.
-const PART: [&str; 25] = [
+const PART: [&str; 24] = [
     "network-refused",
     "network-100s",
     "network-back-after-the-mark",
@@ -35,7 +35,6 @@ const PART: [&str; 25] = [
     "edge-single",
     "process-frozen",
     "process-crash-loop",
-    "process-port-taken",
     "credentials-rotated",
     "credentials-lost",
     "config-refused",
