@@ -53,7 +53,10 @@ pub async fn serve(shared: &Arc<Shared>, mut line: Line, third_unauthorized: boo
         }
     };
     line.local = stream.get_ref().0.local_addr().ok().map(|address| address.ip());
-    let handshake = timeout(shared.time_out(PREFACE_TIMEOUT), h2::server::handshake(stream)).await;
+    // The real one lets the edge open as many streams as it likes.
+    let mut server = h2::server::Builder::new();
+    server.max_concurrent_streams(u32::MAX);
+    let handshake = timeout(shared.time_out(PREFACE_TIMEOUT), server.handshake(stream)).await;
     let control = match handshake {
         Ok(Ok(connection)) => accept(shared, &line, connection).await,
         Ok(Err(_)) | Err(_) => None,

@@ -97,12 +97,16 @@ fn sendable(shared: &Shared, edge: SocketAddr) -> Result<(), String> {
     connected.map_err(|error| format!("write udp [::]:0->{edge}: sendto: {}", go_error(&error)))
 }
 
+/// How many streams the edge may have open. The real one sets no bound worth the name (2^60); quinn keeps a place for each.
+const MOST_STREAMS: VarInt = VarInt::from_u32(10_000);
+
 fn client_config(shared: &Shared, edge: SocketAddr) -> Result<ClientConfig, String> {
     let idle = shared.scaled(IDLE_TIMEOUT).max(LEAST_IDLE_TIMEOUT);
     let tls = shared.roots.over_udp().map_err(|error| error.to_string())?;
     let mut transport = TransportConfig::default();
     transport
         .initial_mtu(if edge.is_ipv4() { FIRST_PACKETS_V4 } else { FIRST_PACKETS_V6 })
+        .max_concurrent_bidi_streams(MOST_STREAMS)
         .max_idle_timeout(Some(idle.try_into().map_err(|_| "the idle time-out is too long")?))
         .keep_alive_interval(Some(shared.scaled(PING_PERIOD).max(idle / 5)));
     let mut config = ClientConfig::new(tls);
