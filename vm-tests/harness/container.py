@@ -93,8 +93,11 @@ class Container(Host):
         """Writes a file of the container; before the boot, too."""
         target = self.root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-        target.chmod(mode)
+        # Who reads it meanwhile reads the old one or the new one, and never an empty one.
+        new = target.with_name(f"{target.name}.new")
+        new.write_text(text)
+        new.chmod(mode)
+        new.replace(target)
 
     def link(self, target, path):
         """Makes a symbolic link in the container; before the boot, too."""

@@ -45,8 +45,9 @@ class Machine(Host):
         """They are on the disk already, so that the first power-on is like any other."""
 
     def write(self, path, text, mode=0o644):
-        """Writes a file of the running guest."""
-        self.sh(f"mkdir -p $(dirname {path}) && cat >{path} <<'END-OF-FILE'\n{text.rstrip()}\nEND-OF-FILE\nchmod {mode:o} {path}")
+        """Writes a file of the running guest, which reads the old one or the new one and never an empty one."""
+        self.sh(f"mkdir -p $(dirname {path}) && cat >{path}.new <<'END-OF-FILE'\n{text.rstrip()}\nEND-OF-FILE\n"
+                f"chmod {mode:o} {path}.new && mv {path}.new {path}")
 
     def boot(self, seconds=PATIENCE):
         """Powers on, and waits until multi-user.target is reached."""
