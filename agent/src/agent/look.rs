@@ -21,6 +21,17 @@ const STIRRED: Duration = Duration::from_secs(1);
 /// How long a last look before a child is stopped may take.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
+/// How a child is stopped, by what a last look at it finds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manners {
+    /// It holds a connection.
+    pub registered: Manner,
+    /// It holds none.
+    pub unregistered: Manner,
+    /// It does not answer.
+    pub silent: Manner,
+}
+
 /// A connector and the looks at it.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -129,16 +140,16 @@ impl Watched {
         })
     }
 
-    /// A last look before the child is stopped. What holds no connection has nothing to finish, and is killed; what holds some
-    /// is treated as `registered`; and what does not answer as `silent`.
-    pub fn last_look(&self, observer: Arc<Observer>, registered: Manner, silent: Manner) -> Deciding {
+    /// A last look before the child is stopped.
+    pub fn last_look(&self, observer: Arc<Observer>, manners: Manners) -> Deciding {
+        let Manners { registered, unregistered, silent } = manners;
         let (child, proven) = (self.handle.child(), self.proven);
         Box::pin(async move {
             let Some(child) = child else { return silent };
             let look = async { observe(&observer, child, &mut (proven == Some(child.pid))).await.ready };
             match tokio::time::timeout(LAST_LOOK, look).await {
                 Ok(Ready::Yes { .. }) => registered,
-                Ok(Ready::No) => Manner::Kill,
+                Ok(Ready::No) => unregistered,
                 Ok(Ready::Foreign { .. } | Ready::Unanswered { .. }) | Err(_) => silent,
             }
         })

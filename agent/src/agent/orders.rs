@@ -2,6 +2,7 @@
 
 use super::Agent;
 use super::host::Host;
+use super::look::Manners;
 use crate::act::autoscaling::{Health, Membership};
 use crate::bundle::{self, Choices, Intake, Locked, Policy, Service, Taken, Writer};
 use crate::connector::{self, Manner, Restarted, respawn};
@@ -24,6 +25,9 @@ const READ: Duration = Duration::from_secs(20);
 const DISK: Duration = Duration::from_secs(30);
 /// How long a connector may take beyond its grace period.
 const STOP: Duration = Duration::from_secs(15);
+
+/// How a child is stopped for good.
+const DRAINED: Manners = Manners { registered: Manner::Ask, unregistered: Manner::Hurry, silent: Manner::Ask };
 
 /// How long a probe may take: the rules, then the tries, which are over within 7 s.
 const PROBE: Duration = Duration::from_secs(10);
@@ -75,9 +79,10 @@ impl Agent {
             }
             Order::Restart { run, stop, reason } => self.restart(id, kind, run, stop, reason),
             Order::Drain { run } => {
-                let drained = self.connectors.get(&run).map(|connector| {
-                    connector.handle.drain(connector.last_look(self.observer.clone(), Manner::Ask, Manner::Ask))
-                });
+                let drained = self
+                    .connectors
+                    .get(&run)
+                    .map(|connector| connector.handle.drain(connector.last_look(self.observer.clone(), DRAINED)));
                 let grace = self.settings.connector.grace_period;
                 self.spawn(id, grace + STOP, kind, async move {
                     if let Some(drained) = drained {
@@ -201,11 +206,11 @@ impl Agent {
             Reason::Transport => connector.handle.hasten_fallback(),
             Reason::Unregistered | Reason::EdgeBack | Reason::Blip => {}
         }
-        let (registered, silent) = match stop {
-            Stop::Graceful => (Manner::Ask, Manner::Ask),
-            Stop::AtOnce => (Manner::Spare, Manner::Kill),
+        let manners = match stop {
+            Stop::Graceful => Manners { unregistered: Manner::Kill, ..DRAINED },
+            Stop::AtOnce => Manners { registered: Manner::Spare, unregistered: Manner::Kill, silent: Manner::Kill },
         };
-        let restarted = connector.handle.restart(connector.last_look(self.observer.clone(), registered, silent));
+        let restarted = connector.handle.restart(connector.last_look(self.observer.clone(), manners));
         self.spawn(id, STOP, order, async move {
             match restarted.await {
                 Ok(Restarted::NewChild) => Ok((Outcome::Done, News::Restarted)),

@@ -63,8 +63,11 @@ pub struct Spec {
 pub enum Manner {
     /// SIGTERM, time to finish, SIGKILL.
     Ask,
-    /// SIGKILL: it has nothing to finish. In a back-off the program ignores SIGTERM until its grace period ends (observed,
-    /// 2026.8.2).
+    /// SIGTERM, a second, SIGKILL: it held no connection at the last look, but may have got one since. If it were killed then,
+    /// the edge would send requests to it for some seconds more, for nothing else closes a connection over QUIC. In a
+    /// back-off the program ignores SIGTERM until its grace period ends (observed, 2026.8.2), which is not waited for.
+    Hurry,
+    /// SIGKILL: it has nothing to finish, and its successor is not to wait.
     Kill,
     /// Not at all, if it was to be restarted: it is registered. Who is drained is asked.
     Spare,

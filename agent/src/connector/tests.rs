@@ -263,15 +263,29 @@ async fn a_frozen_child_is_drained_too() {
 
 #[tokio::test]
 async fn what_has_nothing_to_finish_is_killed_and_not_asked() {
-    let mut run = run_with(DEAF, |spec| spec.grace = Duration::from_secs(3600));
+    let mut run = run_with(POLITE, |spec| spec.grace = Duration::from_secs(3600));
     let first = run.spawned().await;
     run.under_way(1).await;
     assert_eq!(run.handle.restart(by(Manner::Kill)).await, Ok(Restarted::NewChild));
     assert_eq!(state(first), None);
     let second = run.spawned().await;
+    run.under_way(2).await;
     run.handle.drain(by(Manner::Kill)).await;
     assert_eq!(state(second), None);
+    assert!(!run.dir.join("told").exists(), "nothing was asked");
     run.no_more_facts();
+}
+
+#[tokio::test]
+async fn what_may_have_registered_since_the_last_look_is_asked_and_not_waited_for() {
+    for (body, told) in [(POLITE, true), (DEAF, false)] {
+        let mut run = run_with(body, |spec| spec.grace = Duration::from_secs(3600));
+        let pid = run.spawned().await;
+        run.under_way(1).await;
+        ended(run.handle.drain(by(Manner::Hurry))).await;
+        assert_eq!((state(pid), run.dir.join("told").exists()), (None, told));
+        run.no_more_facts();
+    }
 }
 
 #[tokio::test]
