@@ -38,7 +38,7 @@ pub struct Played {
     pub restarts: u64,
     /// When the instance was marked unhealthy.
     pub marked: Option<Duration>,
-    /// How long after the edge's return the connector was registered again; none: not within [`RETURN`].
+    /// How long after the edge's return the connector was registered again; none: not in the time for which that was watched.
     pub back: Option<Duration>,
 }
 

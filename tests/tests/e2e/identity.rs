@@ -5,7 +5,7 @@ use cflared_agent::bundle::Found;
 use cflared_tests::aws::Credentials;
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::imds::Instance;
-use cflared_tests::world::{ENVIRONMENT, Host, Payload, SECRET, TUNNEL, World};
+use cflared_tests::world::{ENVIRONMENT, Host, Payload, SECRET, TUNNEL, World, eventually};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
@@ -138,10 +138,12 @@ async fn bootstrap_goes_on_while_the_metadata_service_comes_up() -> anyhow::Resu
 #[tokio::test]
 async fn a_metadata_service_that_fails_ten_times_and_then_refuses_is_asked_again() -> anyhow::Result<()> {
     let (_world, host) = world().await?;
-    host.imds.plant(Trouble::Status(500).on("/latest/").times(10));
-    host.imds.plant(Trouble::Denied.on("/latest/"));
+    host.imds.plant(Trouble::Status(500).on("/latest/"));
     let mut agent = host.start()?;
     wait_told(&mut agent, &["HTTP 500", "is asked again"]).await?;
+    eventually("ten tries", async || (host.imds.requests().all().len() >= 10).then_some(())).await?;
+    host.imds.clear_faults();
+    host.imds.plant(Trouble::Denied.on("/latest/"));
     wait_told(&mut agent, &["HTTP 403", "set HttpEndpoint=enabled"]).await?;
     assert_ended(&bootstrap(&host, "300ms").await?, 75, &["HTTP 403", "set HttpEndpoint=enabled"]);
     host.imds.clear_faults();

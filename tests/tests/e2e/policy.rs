@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// What a life comes to, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Stage {
     /// The secret is read, and the tunnel registered.
     Registered,
@@ -82,7 +82,10 @@ fn lacked(agent: &Agent) -> Option<String> {
 
 /// Waits until a stage is reached, or the agent says what it lacks for it.
 async fn reach(agent: &Agent, stage: Stage, reached: impl Fn() -> bool) -> anyhow::Result<Result<(), Ended>> {
-    let wait = async || if reached() { Some(Ok(())) } else { lacked(agent).map(|lacks| Err(Ended { stage, lacks })) };
+    // What it lacks for a later stage it may find out before this one is reached.
+    let is_for_later = |lacks: &String| NEEDED.iter().any(|(action, needed)| action == lacks && *needed > stage);
+    let ended = || lacked(agent).filter(|lacks| !is_for_later(lacks)).map(|lacks| Err(Ended { stage, lacks }));
+    let wait = async || if reached() { Some(Ok(())) } else { ended() };
     eventually(&format!("{stage:?}"), wait).await
 }
 
