@@ -62,10 +62,11 @@ impl Case {
 }
 
 impl Case {
-    /// Whether the edge says no, or falls silent only to this connector's registrations: a new instance would meet the same.
+    /// Whether the edge says no: a new instance would be told the same. A duplicate is none: it is said of a connection of this
+    /// connector, and a new one is another.
     pub fn is_refusal(self) -> bool {
         match self.conduct {
-            Conduct::Unauthorized | Conduct::Deleted | Conduct::Permanent | Conduct::Retry | Conduct::Duplicate => true,
+            Conduct::Unauthorized | Conduct::Deleted | Conduct::Permanent | Conduct::Retry => true,
             Conduct::Accept
             | Conduct::Refuse
             | Conduct::Eof
@@ -73,6 +74,7 @@ impl Case {
             | Conduct::BlackHole
             | Conduct::Garbage
             | Conduct::Drop
+            | Conduct::Duplicate
             | Conduct::Hang
             | Conduct::Slow
             | Conduct::SilentAfter => false,

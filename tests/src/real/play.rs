@@ -137,7 +137,7 @@ fn listen(played: &mut Played, agent: &Agent) {
                 played.complained.insert(event.to_owned());
             }
             if event == "other" {
-                played.other.push(line.json.to_string());
+                played.other.push(format!("{} {}", line.json["message"], fields["error"]));
             }
         } else if event == "connector_exited" {
             let [how, after] = ["how", "after"].map(|name| fields[name].as_str().unwrap_or_default().to_owned());
