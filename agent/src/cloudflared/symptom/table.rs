@@ -220,6 +220,7 @@ pub const TABLE: &[Row] = &[
     row("icmp", S::Chatter, Level::DEBUG, Message("that is not within ping_group_range"), Recorded("logs/connected.log")),
     row("icmp", S::Chatter, Level::DEBUG, Message("Failed to determine the IPv"), Recorded("starts/logdir_file.log")),
     row("icmp", S::Chatter, Level::DEBUG, Message("icmp router terminated"), Printed("2026.8.2")),
+    row("configuration_not_told", S::Chatter, Level::DEBUG, Message("unable to send local configuration"), Printed("2026.8.2")),
     row("local_resolver_failed", S::Chatter, Level::DEBUG, Message(" DNS local resolver"), Recorded("logs/connected.log")),
     row("curves", S::Chatter, Level::DEBUG, Message("Tunnel connection curve preferences: "), Recorded("logs/connected.log")),
     row("curves", S::Chatter, Level::DEBUG, Message(" as curve preferences"), Printed("2025.4.0")),
