@@ -211,7 +211,8 @@ impl Host {
 fn scaled_down(directory: &Path, metrics: [SocketAddr; 2], edge: &Edge) -> Value {
     let mut extra_args = edge.arguments();
     let program = Cloudflared::chosen();
-    extra_args.extend(["--protocol", "http2", "--no-prechecks"].map(String::from));
+    let transport = std::env::var("TRANSPORT").unwrap_or_else(|_| "http2".into());
+    extra_args.extend(["--protocol", &transport, "--no-prechecks"].map(String::from));
     extra_args.extend(program.scaled(0.05));
     json!({
         "paths": {
