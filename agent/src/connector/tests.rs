@@ -319,7 +319,12 @@ async fn a_child_that_ends_during_the_last_look_is_not_waited_for() {
     let mut run = run(POLITE);
     let first = run.spawned().await;
     run.under_way(1).await;
-    let restarted = run.handle.restart(Box::pin(std::future::pending()));
+    let (looking, looks) = oneshot::channel();
+    let restarted = run.handle.restart(Box::pin(async {
+        looking.send(()).unwrap();
+        std::future::pending().await
+    }));
+    ended(looks).await.unwrap();
     kill(Pid::from_raw(first.cast_signed()), Signal::SIGKILL).unwrap();
     assert_eq!(restarted.await, Ok(Restarted::NewChild));
     run.spawned().await;
