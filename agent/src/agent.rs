@@ -344,7 +344,7 @@ impl Agent {
                 self.connectors.remove(&run);
             }
         }
-        self.tell(Event::Done(report.id, report.result));
+        self.tell(Event::Done(report.id, report.report));
     }
 
     /// Connections have come or gone.

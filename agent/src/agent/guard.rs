@@ -5,7 +5,7 @@ use super::orders::{News, not_booted};
 use crate::act::autoscaling::{Health, Membership};
 use crate::act::cloudwatch::{Dimensions, PeerReader};
 use crate::act::hold;
-use cflared_verdict::{Failure, FailureKind, Order, OrderId, Outcome, VersionId};
+use cflared_verdict::{Failure, FailureKind, Order, OrderId, Report, VersionId};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,27 +17,27 @@ const MARK: Duration = Duration::from_secs(45);
 impl Agent {
     pub(super) fn read_group(&mut self, id: OrderId) {
         let Some(host) = &self.host else {
-            return self.spawn(id, READ, Order::ReadGroup, async { Err(not_booted()) });
+            return self.spawn(id, READ, Order::ReadGroup, Report::ReadGroup, async { Err(not_booted()) });
         };
         let (group, wall) = (host.autoscaling.clone(), self.clock.wall());
-        self.spawn(id, READ, Order::ReadGroup, async move {
+        self.spawn(id, READ, Order::ReadGroup, Report::ReadGroup, async move {
             let group = group.ok_or_else(|| disabled("autoscaling", "the group is not read"))?;
             let group = group.group(wall).await.map_err(Failure::from)?;
             let news = group.myself().map_or(News::None, |me| {
                 let (group, lifecycle) = (group.name.clone(), me.lifecycle.clone());
                 News::Membership(Membership { group, lifecycle, healthy: me.healthy })
             });
-            Ok((Outcome::Group(group), news))
+            Ok((group, news))
         });
     }
 
     pub(super) fn read_peers(&mut self, id: OrderId, since: Duration, version: Option<VersionId>, zones: Vec<String>) {
         let reader = self.peer_reader("the peers are not known");
         let order = Order::ReadPeers { since, version: version.clone(), zones: zones.clone() };
-        self.spawn(id, READ, order, async move {
+        self.spawn(id, READ, order, Report::ReadPeers, async move {
             let (peers, of, wall) = reader?;
             let read = peers.read(&of, since, version.as_ref(), &zones, wall);
-            Ok((Outcome::Peers(read.await?), News::None))
+            Ok((read.await?, News::None))
         });
     }
 
@@ -52,21 +52,27 @@ impl Agent {
 
     pub(super) fn read_hold_tag(&mut self, id: OrderId) {
         let (metadata, key) = (self.metadata.clone(), self.settings.identity.hold_tag.clone());
-        self.spawn(id, READ, Order::ReadHoldTag, async move {
+        self.spawn(id, READ, Order::ReadHoldTag, Report::ReadHoldTag, async move {
             let value = metadata.tag(&key).await.map_err(Failure::from)?;
-            Ok((Outcome::HoldTag(value.map(|value| hold::printable(&value))), News::None))
+            Ok((value.map(|value| hold::printable(&value)), News::None))
         });
     }
 
-    pub(super) fn mark(&mut self, id: OrderId, order: Order, health: Health) {
+    pub(super) fn mark(
+        &mut self,
+        id: OrderId,
+        order: Order,
+        report: fn(Result<bool, Failure>) -> Report,
+        health: Health,
+    ) {
         let saved = self.save();
         let group = self.host.as_ref().and_then(|host| host.autoscaling.clone());
-        self.spawn(id, MARK, order, async move {
+        self.spawn(id, MARK, order, report, async move {
             let group = group.ok_or_else(|| disabled("autoscaling", "the instance is not marked"))?;
             // It must be known after a crash that a mark of ours may stand.
             saved.await.map_err(|error| Failure::new(FailureKind::Host, error.to_string()))?;
             let marked = group.mark(health).await.map_err(Failure::from)?;
-            Ok((Outcome::Marked { shown: marked.shown }, News::Membership(marked.membership)))
+            Ok((marked.shown, News::Membership(marked.membership)))
         });
     }
 }

@@ -4,7 +4,7 @@ use super::Agent;
 use super::orders::{News, not_booted};
 use crate::bundle::Store;
 use crate::observe::memory;
-use cflared_verdict::{Failure, FailureKind, Generation, Order, OrderId, Outcome, RunId};
+use cflared_verdict::{Failure, FailureKind, Generation, Order, OrderId, Report, RunId};
 use std::time::Duration;
 
 /// How long the origins may take: the rules from the disk, then the tries, which are over within 5 s.
@@ -15,23 +15,24 @@ const MEASURE: Duration = Duration::from_secs(5);
 impl Agent {
     pub(super) fn compare_origins(&mut self, id: OrderId, old: Generation, new: Generation) {
         let order = Order::CompareOrigins { old, new };
+        let report = move |result| Report::CompareOrigins(new, result);
         let Some(store) = self.host.as_ref().map(|host| host.store.store().clone()) else {
-            return self.spawn(id, COMPARE, order, async { Err(not_booted()) });
+            return self.spawn(id, COMPARE, order, report, async { Err(not_booted()) });
         };
         // A new version is compared once, so that this is never what uses the allowance up; it counts against it all the same.
         let _ = self.streams.take(self.clock.mono());
         let prober = self.prober.clone();
-        self.spawn(id, COMPARE, order, async move {
+        self.spawn(id, COMPARE, order, report, async move {
             let rules = move |store: &Store| Ok::<_, Failure>((store.rules(old)?, store.rules(new)?));
             let (old, new) = blocking(move || rules(&store)).await?;
-            Ok((Outcome::OriginsLost(prober.lost(&old, &new).await), News::None))
+            Ok((prober.lost(&old, &new).await, News::None))
         });
     }
 
     pub(super) fn measure_memory(&mut self, id: OrderId, like: RunId) {
         let view = self.verdict.view(self.clock.mono());
         let pid = view.runs.iter().find(|(run, _)| *run == like).and_then(|(_, run)| run.pid);
-        self.spawn(id, MEASURE, Order::MeasureMemory { like }, async move {
+        self.spawn(id, MEASURE, Order::MeasureMemory { like }, Report::MeasureMemory, async move {
             let pid = pid.ok_or_else(|| {
                 Failure::new(
                     FailureKind::Missing,
@@ -39,7 +40,7 @@ impl Agent {
                 )
             })?;
             let measured = blocking(move || memory::measure(&memory::Kernel::default(), pid).map_err(Failure::from));
-            Ok((Outcome::Memory(measured.await?), News::None))
+            Ok((measured.await?, News::None))
         });
     }
 }

@@ -5,7 +5,7 @@ use super::ending::{FLUSH, LAST_WRITES};
 use super::guard::disabled;
 use super::orders::{News, done, not_booted};
 use crate::act::autoscaling::Lifecycle;
-use cflared_verdict::{Failure, Hook, HookResult, Order, OrderId, Outcome};
+use cflared_verdict::{Failure, Hook, HookResult, Order, OrderId, Report};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
@@ -18,24 +18,24 @@ const HOOK: Duration = Duration::from_secs(45);
 impl Agent {
     pub(super) fn read_notices(&mut self, id: OrderId) {
         let notices = self.notices.clone();
-        self.spawn(id, READ, Order::ReadNotices, async move {
-            Ok((Outcome::Notices(notices.read().await.map_err(Failure::from)?), News::None))
+        self.spawn(id, READ, Order::ReadNotices, Report::ReadNotices, async move {
+            Ok((notices.read().await.map_err(Failure::from)?, News::None))
         });
     }
 
     pub(super) fn read_place(&mut self, id: OrderId) {
         let lifecycle = self.lifecycle();
-        self.spawn(id, READ, Order::ReadPlace, async move {
+        self.spawn(id, READ, Order::ReadPlace, Report::ReadPlace, async move {
             let (place, membership) = lifecycle?.place().await.map_err(Failure::from)?;
-            Ok((Outcome::Place(place), News::Membership(membership)))
+            Ok((place, News::Membership(membership)))
         });
     }
 
     pub(super) fn read_refusals(&mut self, id: OrderId) {
         let reader = self.peer_reader("it is not known what others refuse");
-        self.spawn(id, READ, Order::ReadRefusals, async move {
+        self.spawn(id, READ, Order::ReadRefusals, Report::ReadRefusals, async move {
             let (peers, of, wall) = reader?;
-            Ok((Outcome::Refusals(peers.refusals(&of, wall).await?), News::None))
+            Ok((peers.refusals(&of, wall).await?, News::None))
         });
     }
 
@@ -51,7 +51,8 @@ impl Agent {
         let ends = abandoned || hook == Hook::Terminate;
         let flushed = if ends { self.flush(true) } else { None };
         let (saved, lifecycle) = (self.save(), self.lifecycle());
-        self.spawn(id, HOOK, order, async move {
+        let report = move |done| Report::CompleteHook(hook, done);
+        self.spawn(id, HOOK, order, report, async move {
             let lifecycle = lifecycle?;
             if let Some(flushed) = flushed
                 && tokio::time::timeout(FLUSH, flushed).await.is_err()
@@ -67,7 +68,8 @@ impl Agent {
 
     pub(super) fn heartbeat(&mut self, id: OrderId, hook: Hook) {
         let lifecycle = self.lifecycle();
-        self.spawn(id, READ, Order::Heartbeat { hook }, async move {
+        let report = move |done| Report::Heartbeat(hook, done);
+        self.spawn(id, READ, Order::Heartbeat { hook }, report, async move {
             lifecycle?.heartbeat(hook).await.map(done).map_err(Failure::from)
         });
     }

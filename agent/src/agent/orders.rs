@@ -11,8 +11,8 @@ use crate::probe::{Edges, Streams};
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
 use cflared_verdict::{
-    Failure, FailureKind, Generation, Installed, Order, OrderId, Outcome, Purpose, Reach, Reason, RunId, SecretRead,
-    Stop, Transport, VersionId,
+    self as verdict, Failure, FailureKind, Generation, Installed, Order, OrderId, Purpose, Reach, Reason, RunId,
+    SecretRead, Stop, Transport, VersionId,
 };
 use std::future::Future;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ const RULES: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Report {
     pub id: OrderId,
-    pub result: Result<Outcome, Failure>,
+    pub report: verdict::Report,
     pub news: News,
 }
 
@@ -58,7 +58,7 @@ pub(super) enum News {
     Drained(RunId),
 }
 
-pub(super) type Ended = Result<(Outcome, News), Failure>;
+pub(super) type Ended<A> = Result<(A, News), Failure>;
 
 impl Agent {
     /// Carries out `order`. Its [`Report`] comes through the set of reports.
@@ -69,13 +69,13 @@ impl Agent {
             Order::Install { version } => self.install(id, version),
             Order::Start { run, generation, slot, purpose } => {
                 let result = self.start(run, generation, slot, purpose);
-                self.spawn(id, DISK, kind, async { result });
+                self.spawn(id, DISK, kind, move |result| verdict::Report::Start(run, result), async { result });
             }
             Order::Adopt { run } => {
                 if let Some(connector) = self.connectors.get(&run) {
                     connector.handle.adopt();
                 }
-                self.spawn(id, STOP, kind, async { Ok(done(())) });
+                self.spawn(id, STOP, kind, verdict::Report::Adopt, async { Ok(done(())) });
             }
             Order::Restart { run, stop, reason } => self.restart(id, kind, run, stop, reason),
             Order::Drain { run } => {
@@ -84,19 +84,20 @@ impl Agent {
                     .get(&run)
                     .map(|connector| connector.handle.drain(connector.last_look(self.observer.clone(), DRAINED)));
                 let grace = self.settings.connector.grace_period;
-                self.spawn(id, grace + STOP, kind, async move {
+                let report = move |result| verdict::Report::Drain(run, result);
+                self.spawn(id, grace + STOP, kind, report, async move {
                     if let Some(drained) = drained {
                         drained.await;
                     }
-                    Ok((Outcome::Done, News::Drained(run)))
+                    Ok(((), News::Drained(run)))
                 });
             }
             Order::Commit { generation } => self.commit(id, generation),
             Order::Discard { generation } => {
-                self.on_disk(id, kind, move |store| store.discard(generation));
+                self.on_disk(id, kind, verdict::Report::Discard, move |store| store.discard(generation));
             }
-            Order::MarkUnhealthy => self.mark(id, kind, Health::Unhealthy),
-            Order::MarkHealthy => self.mark(id, kind, Health::Healthy),
+            Order::MarkUnhealthy => self.mark(id, kind, verdict::Report::MarkUnhealthy, Health::Unhealthy),
+            Order::MarkHealthy => self.mark(id, kind, verdict::Report::MarkHealthy, Health::Healthy),
             Order::Probe { generation } => self.probe(id, generation),
             Order::ProbeEdge { transport, .. } => self.probe_edge(id, kind, transport),
             Order::ReadGroup => self.read_group(id),
@@ -111,19 +112,20 @@ impl Agent {
             Order::MeasureMemory { like } => self.measure_memory(id, like),
             Order::Answer { request, answer } => {
                 self.requests.answer(request, answer);
-                self.spawn(id, STOP, kind, async { Ok(done(())) });
+                self.spawn(id, STOP, kind, verdict::Report::Answer, async { Ok(done(())) });
             }
             Order::Exit => self.exiting = true,
         }
     }
 
-    /// Runs `work` beside the loop, for `limit` at most.
-    pub(super) fn spawn(
+    /// Runs `work` beside the loop, for `limit` at most; `report` makes its report.
+    pub(super) fn spawn<A: Send + 'static>(
         &mut self,
         id: OrderId,
         limit: Duration,
         order: Order,
-        work: impl Future<Output = Ended> + Send + 'static,
+        report: impl FnOnce(Result<A, Failure>) -> verdict::Report + Send + 'static,
+        work: impl Future<Output = Ended<A>> + Send + 'static,
     ) {
         self.reports.spawn(async move {
             let late = || {
@@ -134,26 +136,27 @@ impl Agent {
                 Failure::new(FailureKind::Unreachable, text)
             };
             let ended = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late()));
-            match (ended, order) {
-                (Ok((outcome, news)), _) => Report { id, result: Ok(outcome), news },
+            let (answer, news) = match (ended, order) {
+                (Ok((answer, news)), _) => (Ok(answer), news),
                 // What does not end in time is killed by letting go of it.
-                (Err(failure), Order::Drain { run }) => Report { id, result: Err(failure), news: News::Drained(run) },
-                (Err(failure), _) => Report { id, result: Err(failure), news: News::None },
-            }
+                (Err(failure), Order::Drain { run }) => (Err(failure), News::Drained(run)),
+                (Err(failure), _) => (Err(failure), News::None),
+            };
+            Report { id, report: report(answer), news }
         });
     }
 
     fn read_secret(&mut self, id: OrderId, known: Option<VersionId>) {
         let order = Order::ReadSecret { known: known.clone() };
         let Some(host) = &mut self.host else {
-            return self.spawn(id, READ, order, async { Err(not_booted()) });
+            return self.spawn(id, READ, order, verdict::Report::ReadSecret, async { Err(not_booted()) });
         };
         // The boot has just read the tag; later it is read each time, for it can be changed live.
         let (fresh, client) = (host.fresh_environment.take(), host.secrets.clone());
         let store = host.store.clone();
         let installed = self.verdict.view(self.clock.mono()).installed;
         let (metadata, settings) = (self.metadata.clone(), self.settings.clone());
-        self.spawn(id, READ, order, async move {
+        self.spawn(id, READ, order, verdict::Report::ReadSecret, async move {
             let environment = match fresh {
                 Some(environment) => environment,
                 None => identity::environment(&metadata, &settings.identity).await.map_err(Failure::from)?,
@@ -161,7 +164,7 @@ impl Agent {
             let name = settings.secret.name_for(environment.as_str());
             let payload = match secret::read(&client, &name, known.as_ref()).await.map_err(Failure::from)? {
                 Read::Unchanged => {
-                    return Ok((Outcome::Secret(SecretRead::Unchanged), News::Read(environment, known, None)));
+                    return Ok((SecretRead::Unchanged, News::Read(environment, known, None)));
                 }
                 Read::New(payload) => payload,
             };
@@ -171,16 +174,18 @@ impl Agent {
                 // Another version than the one that was to be left alone, be it the one in use.
                 Some(_) => (SecretRead::New(version.clone()), Some(payload)),
             };
-            Ok((Outcome::Secret(read), News::Read(environment, Some(version), payload)))
+            Ok((read, News::Read(environment, Some(version), payload)))
         });
     }
 
     fn install(&mut self, id: OrderId, version: VersionId) {
         let order = Order::Install { version: version.clone() };
+        let about = version.clone();
+        let report = move |result| verdict::Report::Install(about, result);
         let payload = self.payload.take().filter(|payload| payload.version == version);
         let (Some(payload), Some(Host { environment: Some(environment), instance, store, .. })) = (payload, &self.host)
         else {
-            return self.spawn(id, DISK, order, async { Err(not_booted()) });
+            return self.spawn(id, DISK, order, report, async { Err(not_booted()) });
         };
         let intake = Intake {
             store: store.clone(),
@@ -191,16 +196,16 @@ impl Agent {
             policy: Policy::of(&self.settings),
             resolver: self.resolver.clone(),
         };
-        self.spawn(id, DISK, order, async move {
+        self.spawn(id, DISK, order, report, async move {
             let Taken { installed, equivalent } = intake.take(payload).await.map_err(Failure::from)?;
-            let outcome = if equivalent { Outcome::Equivalent(installed) } else { Outcome::Installed(installed) };
-            Ok((outcome, News::None))
+            let taken = if equivalent { verdict::Taken::Equivalent(installed) } else { verdict::Taken::New(installed) };
+            Ok((taken, News::None))
         });
     }
 
     fn restart(&mut self, id: OrderId, order: Order, run: RunId, stop: Stop, reason: Reason) {
         let Some(connector) = self.connectors.get(&run) else {
-            return self.spawn(id, STOP, order, async { Ok(done(())) });
+            return self.spawn(id, STOP, order, verdict::Report::Restart, async { Ok(done(())) });
         };
         match reason {
             Reason::Transport => connector.handle.hasten_fallback(),
@@ -211,16 +216,16 @@ impl Agent {
             Stop::AtOnce => Manners { registered: Manner::Spare, unregistered: Manner::Kill, silent: Manner::Kill },
         };
         let restarted = connector.handle.restart(connector.last_look(self.observer.clone(), manners));
-        self.spawn(id, STOP, order, async move {
+        self.spawn(id, STOP, order, verdict::Report::Restart, async move {
             match restarted.await {
-                Ok(Restarted::NewChild) => Ok((Outcome::Done, News::Restarted)),
-                Ok(Restarted::Spared) => Ok((Outcome::Spared, News::None)),
+                Ok(Restarted::NewChild) => Ok(((), News::Restarted)),
+                Ok(Restarted::Spared) => Ok(((), News::None)),
                 Err(error) => Err(Failure::new(FailureKind::Host, error.to_string())),
             }
         });
     }
 
-    fn start(&mut self, run: RunId, generation: Generation, slot: usize, purpose: Purpose) -> Ended {
+    fn start(&mut self, run: RunId, generation: Generation, slot: usize, purpose: Purpose) -> Ended<()> {
         let view = self.verdict.view(self.clock.mono());
         let tunnel = view.runs.iter().find(|(id, _)| *id == run).map(|(_, run)| run.installed.tunnel.as_str());
         let (Some(tunnel), Some(host)) = (tunnel, &self.host) else { return Err(not_booted()) };
@@ -249,7 +254,8 @@ impl Agent {
         let previous = self.verdict.view(self.clock.mono()).previous.map(|installed| installed.generation);
         let running = self.connectors.values().map(|connector| connector.generation);
         let needed: Vec<Generation> = running.chain(previous).collect();
-        self.on_disk(id, Order::Commit { generation }, move |store| {
+        let report = move |result| verdict::Report::Commit(generation, result);
+        self.on_disk(id, Order::Commit { generation }, report, move |store| {
             store.commit(generation)?;
             // What could not be removed now is removed after the next commit.
             if let Err(error) = store.prune(&needed) {
@@ -263,12 +269,13 @@ impl Agent {
         &mut self,
         id: OrderId,
         order: Order,
+        report: impl FnOnce(Result<(), Failure>) -> verdict::Report + Send + 'static,
         work: impl FnOnce(&mut Locked) -> Result<(), bundle::Error> + Send + 'static,
     ) {
         let Some(store) = self.host.as_ref().map(|host| host.store.clone()) else {
-            return self.spawn(id, DISK, order, async { Err(not_booted()) });
+            return self.spawn(id, DISK, order, report, async { Err(not_booted()) });
         };
-        self.spawn(id, DISK, order, async move {
+        self.spawn(id, DISK, order, report, async move {
             let worked = tokio::task::spawn_blocking(move || store.with(work)).await;
             match worked {
                 Ok(result) => result.map(done).map_err(Failure::from),
@@ -281,7 +288,8 @@ impl Agent {
     fn probe_edge(&mut self, id: OrderId, order: Order, transport: Transport) {
         let store = self.host.as_ref().map(|host| host.store.store().clone());
         let (prober, arguments) = (self.prober.clone(), self.settings.connector.extra_args.clone());
-        self.spawn(id, PROBE, order, async move {
+        let report = move |result| verdict::Report::ProbeEdge(transport, result);
+        self.spawn(id, PROBE, order, report, async move {
             let serving = move || {
                 let store = store?;
                 store.choices(store.serving().ok()??.generation).ok()
@@ -298,7 +306,7 @@ impl Agent {
                 }
             };
             let reach = tokio::time::timeout(PROBE_EDGE, tried).await.unwrap_or(Reach::Silent);
-            Ok((Outcome::Edge(reach), News::None))
+            Ok((reach, News::None))
         });
     }
 
@@ -306,7 +314,7 @@ impl Agent {
         let store = self.host.as_ref().map(|host| host.store.store().clone());
         let (prober, arguments) = (self.prober.clone(), self.settings.connector.extra_args.clone());
         let streams = if self.streams.take(self.clock.mono()) { Streams::Try } else { Streams::Spare };
-        self.spawn(id, PROBE, Order::Probe { generation }, async move {
+        self.spawn(id, PROBE, Order::Probe { generation }, verdict::Report::Probe, async move {
             let read = tokio::task::spawn_blocking(move || {
                 let Some(store) = store else { return (Ok(vec![]), Choices::default()) };
                 // Of a bundle that is not whole, the arguments still say where the edge is.
@@ -319,7 +327,7 @@ impl Agent {
                 Err(late) => (without_origins(&late), Choices::default()),
             };
             let prober = prober.towards(Edges::of(&arguments, &choices));
-            Ok((Outcome::Probed(prober.probe(services, streams).await), News::None))
+            Ok((prober.probe(services, streams).await, News::None))
         });
     }
 }
@@ -350,8 +358,8 @@ fn without_origins(error: &dyn std::fmt::Display) -> Vec<Service> {
     vec![]
 }
 
-pub(super) fn done((): ()) -> (Outcome, News) {
-    (Outcome::Done, News::None)
+pub(super) fn done((): ()) -> ((), News) {
+    ((), News::None)
 }
 
 pub(super) fn not_booted() -> Failure {

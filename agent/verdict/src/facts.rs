@@ -1,6 +1,6 @@
 //! What the verdict is told.
 
-use crate::{Complaint, Group, Hold, Holder, Memory, Notices, OrderId, Peers, Place, Probes, Reach};
+use crate::{Complaint, Hold, Holder, Notices, OrderId, Report};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -75,7 +75,7 @@ pub enum Event {
         version: String,
     },
     /// An order was carried out, or was not. Every order gets exactly one.
-    Done(OrderId, Result<Outcome, Failure>),
+    Done(OrderId, Report),
     /// The moment that [`Verdict::wake_at`](crate::Verdict::wake_at) named has come.
     Wake,
 }
@@ -218,48 +218,6 @@ pub enum Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// What came of an order.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// It was done; there is nothing to tell.
-    Done,
-    /// The secret was read.
-    Secret(SecretRead),
-    /// A bundle was checked and installed; `current` does not name it yet.
-    Installed(Installed),
-    /// Likewise, and to a connector it means the same as the one that `current` names: only comments, the order of keys or the
-    /// form of values differ.
-    Equivalent(Installed),
-    /// The hostnames that the old bundle serves and whose origin the new one would lose, each with what was tried; none: nothing
-    /// is lost.
-    OriginsLost(Vec<String>),
-    /// How much memory there is.
-    Memory(Memory),
-    /// The edge was tried by one transport.
-    Edge(Reach),
-    /// It was not restarted: a last look found it registered.
-    Spared,
-    /// What the metadata service says of this instance's future.
-    Notices(Notices),
-    /// Where the group has this instance.
-    Place(Place),
-    /// How many other instances reported lately that they refuse a version of the secret.
-    Refusals(u32),
-    /// The instance's health was set.
-    Marked {
-        /// Whether the group shows the mark. During its grace period the call succeeds and does nothing.
-        shown: bool,
-    },
-    /// What was tried from this host.
-    Probed(Probes),
-    /// The Auto Scaling group.
-    Group(Group),
-    /// What the other connectors of the tunnel reported.
-    Peers(Peers),
-    /// The value of the hold tag; `None`: the instance has no such tag.
-    HoldTag(Option<String>),
-}
-
 /// What a read of the secret found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretRead {
@@ -270,6 +228,16 @@ pub enum SecretRead {
     /// The version in use, but what is installed is not what the secret holds. Found only by a read without a known version; the
     /// agent keeps its payload until the order to install it.
     Altered(VersionId),
+}
+
+/// A bundle that was checked and installed; `current` does not name it yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// It is new to a connector.
+    New(Installed),
+    /// To a connector it means the same as the one that `current` names: only comments, the order of keys or the form of values
+    /// differ.
+    Equivalent(Installed),
 }
 
 /// Why an order was not carried out.

@@ -29,6 +29,7 @@ mod orders;
 mod outage;
 mod probation;
 mod reload;
+mod reports;
 mod runs;
 mod supply;
 mod time;
@@ -42,8 +43,8 @@ pub use carried::Carried;
 pub use config::{Config, Mode};
 pub use evidence::{Complaint, OriginProbe, Probe, Probes, Reach};
 pub use facts::{
-    Ending, Event, Failure, FailureKind, Generation, Installed, Observation, Outcome, Ready, Request, RequestId,
-    RunFact, RunId, SecretRead, Transport, Tries, VersionId,
+    Ending, Event, Failure, FailureKind, Generation, Installed, Observation, Ready, Request, RequestId, RunFact, RunId,
+    SecretRead, Taken, Transport, Tries, VersionId,
 };
 pub use fleet::{Group, Launch, Member, Memory, Notices, PeerGrain, Peers, Place, Target};
 pub use health::Health;
@@ -51,6 +52,7 @@ pub use hold::{Hold, Holder, tag_holds};
 pub use journal::{Decision, DecisionKind};
 pub use ladder::{Lift, Mark};
 pub use orders::{Answer, Ended, Hook, HookResult, Order, OrderId, Purpose, Reason, Stop};
+pub use reports::Report;
 pub use runs::{Role, Run};
 pub use time::Mono;
 pub use verdict::Verdict;

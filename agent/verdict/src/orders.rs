@@ -2,7 +2,6 @@
 
 use crate::{Generation, RequestId, RunId, Transport, VersionId};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// The number of one order; never used twice in an agent's life.
@@ -12,13 +11,13 @@ pub struct OrderId(pub u64);
 /// Something to be done by the agent, which reports it as exactly one [`Event::Done`](crate::Event::Done).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// Read the secret. Answer: [`Outcome::Secret`](crate::Outcome::Secret).
+    /// Read the secret.
     ReadSecret {
         /// The version that needs no payload: it is installed, or was refused. `None`: all is wanted; if the version in use is
         /// read, it is compared with what is installed, byte by byte.
         known: Option<VersionId>,
     },
-    /// Check and install the payload that was read last. Answer: [`Outcome::Installed`](crate::Outcome::Installed).
+    /// Check and install the payload that was read last.
     Install {
         /// Its version.
         version: VersionId,
@@ -39,8 +38,7 @@ pub enum Order {
         /// Which.
         run: RunId,
     },
-    /// Stop the connector's living child, and start another. Answer: [`Outcome::Done`](crate::Outcome::Done), or
-    /// [`Outcome::Spared`](crate::Outcome::Spared).
+    /// Stop the connector's living child, and start another.
     Restart {
         /// Which.
         run: RunId,
@@ -64,30 +62,27 @@ pub enum Order {
         /// The bundle.
         generation: Generation,
     },
-    /// Tell the Auto Scaling group that this instance is unhealthy, and read it back. Answer:
-    /// [`Outcome::Marked`](crate::Outcome::Marked).
+    /// Tell the Auto Scaling group that this instance is unhealthy, and read it back. During the group's grace period the call succeeds and does
+    /// nothing.
     MarkUnhealthy,
-    /// Take our own mark back. Answer: [`Outcome::Marked`](crate::Outcome::Marked), where `shown` means healthy again.
+    /// Take our own mark back, and read it back.
     MarkHealthy,
-    /// Try DNS, the edge and the origins from this host, in parallel, within 10 s. Answer:
-    /// [`Outcome::Probed`](crate::Outcome::Probed).
+    /// Try DNS, the edge and the origins from this host, in parallel, within 10 s.
     Probe {
         /// The bundle whose origins are tried.
         generation: Generation,
     },
     /// Try the edge by one transport alone, within 1 s: a TLS greeting over TCP, or a QUIC version negotiation with datagrams of the
-    /// size that cloudflared sends. Answer: [`Outcome::Edge`](crate::Outcome::Edge).
+    /// size that cloudflared sends.
     ProbeEdge {
         /// The connector whose edge is tried.
         run: RunId,
         /// How.
         transport: Transport,
     },
-    /// Read this instance's Auto Scaling group: its members, suspended processes, refresh and replacements. Answer:
-    /// [`Outcome::Group`](crate::Outcome::Group).
+    /// Read this instance's Auto Scaling group: its members, suspended processes, refresh and replacements.
     ReadGroup,
-    /// Read what the other connectors of the tunnel reported lately. Answer:
-    /// [`Outcome::Peers`](crate::Outcome::Peers).
+    /// Read what the other connectors of the tunnel reported lately.
     ReadPeers {
         /// How far back; never more than [`Config::flapping_window`](crate::Config).
         since: Duration,
@@ -96,26 +91,25 @@ pub enum Order {
         /// The availability zones whose reports are wanted by themselves.
         zones: Vec<String>,
     },
-    /// Read the instance's hold tag. Answer: [`Outcome::HoldTag`](crate::Outcome::HoldTag).
+    /// Read the instance's hold tag.
     ReadHoldTag,
-    /// Try, in parallel and within 10 s, the origins of the hostnames whose service differs between two bundles. Answer:
-    /// [`Outcome::OriginsLost`](crate::Outcome::OriginsLost).
+    /// Try, in parallel and within 10 s, the origins of the hostnames whose service differs between two bundles.
     CompareOrigins {
         /// The one that serves.
         old: Generation,
         /// The one that is to.
         new: Generation,
     },
-    /// See whether a second connector finds room. Answer: [`Outcome::Memory`](crate::Outcome::Memory).
+    /// See whether a second connector finds room.
     MeasureMemory {
         /// The connector that the second one will be as large as.
         like: RunId,
     },
-    /// Ask the metadata service whether this instance is told to go. Answer: [`Outcome::Notices`](crate::Outcome::Notices).
+    /// Ask the metadata service whether this instance is told to go.
     ReadNotices,
-    /// Read where the group has this instance. Answer: [`Outcome::Place`](crate::Outcome::Place).
+    /// Read where the group has this instance.
     ReadPlace,
-    /// Read whether others refuse a version of the secret. Answer: [`Outcome::Refusals`](crate::Outcome::Refusals).
+    /// Read whether others refuse a version of the secret.
     ReadRefusals,
     /// Let the group go on with this instance, or not. What is to be flushed is flushed before a departure is let go on.
     CompleteHook {
@@ -213,33 +207,4 @@ pub enum Purpose {
     Serve,
     /// To say why the one that serves is refused: with `--protocol http2`, and never respawned. It is drained by an order.
     Opinion,
-}
-
-/// The orders that were given and not reported yet.
-#[derive(Debug, Default)]
-pub(crate) struct Book {
-    last: u64,
-    queue: VecDeque<(OrderId, Order)>,
-    open: BTreeMap<OrderId, Order>,
-}
-
-impl Book {
-    pub fn give(&mut self, order: Order) {
-        self.last += 1;
-        self.open.insert(OrderId(self.last), order.clone());
-        self.queue.push_back((OrderId(self.last), order));
-    }
-
-    pub fn poll(&mut self) -> Option<(OrderId, Order)> {
-        self.queue.pop_front()
-    }
-
-    /// The order that was reported; `None` if it was reported before or never given.
-    pub fn close(&mut self, id: OrderId) -> Option<Order> {
-        self.open.remove(&id)
-    }
-
-    pub fn is_open(&self, of_kind: impl Fn(&Order) -> bool) -> bool {
-        self.open.values().any(of_kind)
-    }
 }

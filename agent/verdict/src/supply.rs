@@ -6,7 +6,7 @@ use crate::runs::Role;
 use crate::time::doubled;
 use crate::turn::Change;
 use crate::{
-    Blame, DecisionKind, Ended, Failure, FailureKind, Installed, Mode, Mono, Order, Purpose, RunId, SecretRead,
+    Blame, DecisionKind, Ended, Failure, FailureKind, Installed, Mode, Mono, Order, Purpose, RunId, SecretRead, Taken,
     Verdict, VersionId,
 };
 use serde::{Deserialize, Serialize};
@@ -265,13 +265,13 @@ impl Verdict {
     }
 
     /// A bundle was checked and installed, and may mean the same as the one in use; or it was not.
-    pub(crate) fn installed(&mut self, now: Mono, version: VersionId, taken: Result<(Installed, bool), Failure>) {
+    pub(crate) fn installed(&mut self, now: Mono, version: VersionId, taken: Result<Taken, Failure>) {
         match taken {
-            Ok((installed, false)) => {
+            Ok(Taken::New(installed)) => {
                 let why = if self.reloads.is_active() { Why::Asked } else { Why::Version };
                 self.hand_over(now, installed, why);
             }
-            Ok((installed, true)) => self.take_equivalent(now, installed),
+            Ok(Taken::Equivalent(installed)) => self.take_equivalent(now, installed),
             Err(failure) if failure.kind == FailureKind::Invalid => self.refuse_version(now, version, failure.text),
             Err(failure) => self.supply_failed(now, "the bundle was not installed", failure),
         }

@@ -11,17 +11,14 @@ use crate::journal::{Decision, DecisionKind, Journal};
 use crate::ladder::Ladder;
 use crate::lifecycle::Lifecycle;
 use crate::opinion::Opinion;
-use crate::orders::Book;
 use crate::outage::Outage;
 use crate::probation::Probation;
 use crate::reload::Reloads;
+use crate::reports::PendingOrders;
 use crate::runs::{Role, Runs};
 use crate::supply::Supply;
 use crate::turn::Turn;
-use crate::{
-    Carried, Complaint, Config, Event, Failure, FailureKind, Finding, Mono, Order, OrderId, Outcome, Request, RunFact,
-    VersionId,
-};
+use crate::{Carried, Complaint, Config, Event, Finding, Mono, Order, OrderId, Report, Request, RunFact, VersionId};
 
 /// Decides what is done about the tunnel of one instance.
 #[derive(Debug)]
@@ -32,7 +29,7 @@ pub struct Verdict {
     /// When this agent started.
     pub(crate) begun: Mono,
     pub(crate) jitter: Jitter,
-    pub(crate) book: Book,
+    pub(crate) book: PendingOrders,
     pub(crate) supply: Supply,
     pub(crate) runs: Runs,
     pub(crate) turn: Option<Turn>,
@@ -60,17 +57,6 @@ pub struct Verdict {
     pub(crate) life: Life,
 }
 
-/// Takes the one outcome that an order may have; any other is a failure to carry it out.
-macro_rules! expect {
-    ($result:expr, $($variant:pat => $found:expr),+) => {
-        $result.and_then(|outcome| match outcome {
-            $($variant => Ok($found),)+
-            #[allow(clippy::wildcard_enum_match_arm, reason = "whatever else it is, it is no answer to this order")]
-            other => Err(Failure::new(FailureKind::Host, format!("the answer does not fit the order: {other:?}"))),
-        })
-    };
-}
-
 /// How far the agent's own life has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Life {
@@ -93,7 +79,7 @@ impl Verdict {
             started: carried.started.unwrap_or(now).min(now),
             begun: now,
             jitter: Jitter::new(seed),
-            book: Book::default(),
+            book: PendingOrders::default(),
             supply: Supply::carried(carried.refused),
             runs: Runs::default(),
             turn: None,
@@ -143,9 +129,9 @@ impl Verdict {
             Event::Operator(Request::Reload(request)) => self.reload(now, request),
             Event::Noticed(notices) => self.noticed(now, notices),
             Event::NewBinary { version } => self.new_binary(now, version),
-            Event::Done(id, result) => {
-                if let Some(order) = self.book.close(id) {
-                    self.done(now, order, result);
+            Event::Done(id, report) => {
+                if self.book.close(id, &report) {
+                    self.reported(now, report);
                 }
             }
             Event::Hold { by, hold } => self.held(now, by, hold),
@@ -221,69 +207,41 @@ impl Verdict {
         self.journal.note(Decision { at: now, kind, what: what.into(), blame, evidence: evidence.into() });
     }
 
-    /// Hands the answer to whoever gave the order. Every order has its one kind of answer.
-    fn done(&mut self, now: Mono, order: Order, result: Result<Outcome, Failure>) {
-        use Outcome as O;
-        match order {
-            Order::ReadSecret { .. } => match expect!(result, O::Secret(read) => read) {
-                Ok(read) => self.secret_read(now, read),
-                Err(failure) => self.supply_failed(now, "the secret was not read", failure),
-            },
-            Order::Install { version } => {
-                let taken = expect!(result, O::Installed(installed) => (installed, false), O::Equivalent(installed) => (installed, true));
-                self.installed(now, version, taken);
-            }
-            Order::Start { run, .. } => {
-                if let Err(failure) = expect!(result, O::Done => ()) {
-                    self.not_started(now, run, failure);
-                }
-            }
-            Order::Restart { run: _, .. } => {
-                // A child that was not replaced is looked at again, and its time comes again.
-                let _: Result<(), Failure> = expect!(result, O::Done => (), O::Spared => ());
-            }
-            Order::Drain { run } => {
-                // Whatever went wrong, the agent has let go of it.
-                let _: Result<(), Failure> = expect!(result, O::Done => ());
-                self.drained(now, run);
-            }
-            Order::Commit { generation } => match expect!(result, O::Done => ()) {
-                Ok(()) => self.committed(now, generation),
-                Err(failure) => self.not_committed(now, generation, failure),
-            },
-            Order::CompareOrigins { new, .. } => {
-                self.origins_compared(now, new, expect!(result, O::OriginsLost(lost) => lost));
-            }
-            Order::MeasureMemory { .. } => self.memory_measured(now, expect!(result, O::Memory(memory) => memory)),
-            Order::ReadPlace => self.place_read(now, expect!(result, O::Place(place) => place)),
-            Order::ReadRefusals => self.refusals_read(now, expect!(result, O::Refusals(others) => others)),
-            Order::ReadNotices => {
-                // What the service does not say now, it says a minute later.
-                if let Ok(notices) = expect!(result, O::Notices(notices) => notices) {
-                    self.noticed(now, notices);
-                }
-            }
-            Order::CompleteHook { hook, .. } => self.hook_completed(now, hook, expect!(result, O::Done => ())),
-            Order::Heartbeat { hook } => self.hook_beaten(now, hook, expect!(result, O::Done => ())),
-            Order::MarkUnhealthy => self.marked(now, expect!(result, O::Marked { shown } => shown)),
-            Order::MarkHealthy => {
-                // One that was not lifted is asked for again.
-                if expect!(result, O::Marked { shown } => shown).is_ok_and(|healthy| healthy) {
-                    self.lifted(now);
-                }
-            }
-            Order::Probe { .. } => self.probed(now, expect!(result, O::Probed(probes) => probes)),
-            Order::ProbeEdge { transport, .. } => {
-                self.edge_tried(now, transport, expect!(result, O::Edge(reach) => reach));
-            }
-            Order::ReadGroup => self.group_read(now, expect!(result, O::Group(group) => group)),
-            Order::ReadPeers { .. } => self.peers_read(now, expect!(result, O::Peers(peers) => peers)),
-            Order::ReadHoldTag => self.hold_tag_read(now, expect!(result, O::HoldTag(value) => value)),
-            // A bundle that was not discarded is pruned later, who asked may be gone, and the respawning of a connector that was
-            // adopted is the agent's own.
-            Order::Discard { .. } | Order::Adopt { .. } | Order::Answer { .. } | Order::Exit => {
-                let _: Result<(), Failure> = expect!(result, O::Done => ());
-            }
+    /// Hands the answer to whoever gave the order.
+    fn reported(&mut self, now: Mono, report: Report) {
+        match report {
+            Report::ReadSecret(Ok(read)) => self.secret_read(now, read),
+            Report::ReadSecret(Err(failure)) => self.supply_failed(now, "the secret was not read", failure),
+            Report::Install(version, taken) => self.installed(now, version, taken),
+            Report::Start(run, Err(failure)) => self.not_started(now, run, failure),
+            // Whatever went wrong, the agent has let go of it.
+            Report::Drain(run, _) => self.drained(now, run),
+            Report::Commit(generation, Ok(())) => self.committed(now, generation),
+            Report::Commit(generation, Err(failure)) => self.not_committed(now, generation, failure),
+            Report::CompareOrigins(new, lost) => self.origins_compared(now, new, lost),
+            Report::MeasureMemory(memory) => self.memory_measured(now, memory),
+            Report::ReadPlace(place) => self.place_read(now, place),
+            Report::ReadRefusals(others) => self.refusals_read(now, others),
+            Report::ReadNotices(Ok(notices)) => self.noticed(now, notices),
+            Report::CompleteHook(hook, result) => self.hook_completed(now, hook, result),
+            Report::Heartbeat(hook, result) => self.hook_beaten(now, hook, result),
+            Report::MarkUnhealthy(shown) => self.marked(now, shown),
+            Report::MarkHealthy(Ok(true)) => self.lifted(now),
+            Report::Probe(probes) => self.probed(now, probes),
+            Report::ProbeEdge(transport, reach) => self.edge_tried(now, transport, reach),
+            Report::ReadGroup(group) => self.group_read(now, group),
+            Report::ReadPeers(peers) => self.peers_read(now, peers),
+            Report::ReadHoldTag(value) => self.hold_tag_read(now, value),
+            // A child that was not replaced is looked at again, a mark that was not lifted is lifted again, notices are read a
+            // minute later, and a bundle that was not discarded is pruned.
+            Report::Start(_, Ok(()))
+            | Report::ReadNotices(Err(_))
+            | Report::MarkHealthy(Ok(false) | Err(_))
+            | Report::Restart(_)
+            | Report::Discard(_)
+            | Report::Adopt(_)
+            | Report::Answer(_)
+            | Report::Exit(_) => {}
         }
     }
 

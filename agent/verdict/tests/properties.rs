@@ -4,9 +4,9 @@
 
 use cflared_verdict::{
     Carried, Complaint, Condemns, Config, DecisionKind, Ending, Event, Failure, FailureKind, Generation, Group, Health,
-    Hold, Holder, Hook, Installed, Member, Memory, Mono, Notices, Observation, Order, OrderId, Outcome, PeerGrain,
-    Peers, Place, Probe, Probes, Reach, Ready, Request, RequestId, Role, RunFact, RunId, SecretRead, Target, Transport,
-    Tries, Verdict, VersionId,
+    Hold, Holder, Hook, Installed, Member, Memory, Mono, Notices, Observation, Order, OrderId, PeerGrain, Peers, Place,
+    Probe, Probes, Reach, Ready, Report, Request, RequestId, Role, RunFact, RunId, SecretRead, Taken, Target,
+    Transport, Tries, Verdict, VersionId,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -269,14 +269,14 @@ impl Life {
                 if order == Order::ReadGroup {
                     self.group = failure.is_none().then(|| self.answers.group.clone());
                 }
-                let result = match failure {
-                    Some(kind) => Err(Failure::new(kind, "why")),
-                    None => Ok(self.outcome(order)),
+                let report = match failure {
+                    Some(kind) => order.failed(Failure::new(kind, "why")),
+                    None => self.report(order),
                 };
-                Event::Done(id, result)
+                Event::Done(id, report)
             }
             Step::Stale(id) if self.open.iter().any(|(open, _)| open.0 == id) => Event::Wake,
-            Step::Stale(id) => Event::Done(OrderId(id), Ok(Outcome::Marked { shown: true })),
+            Step::Stale(id) => Event::Done(OrderId(id), Report::MarkUnhealthy(Ok(true))),
             Step::Stop => Event::Operator(Request::Stop),
             Step::Reload => {
                 self.requests += 1;
@@ -297,33 +297,36 @@ impl Life {
         self.verdict.handle(self.now, event);
     }
 
-    fn outcome(&mut self, order: Order) -> Outcome {
+    fn report(&mut self, order: Order) -> Report {
         match order {
             Order::ReadSecret { .. } => {
                 self.versions += 1;
-                Outcome::Secret(SecretRead::New(VersionId(format!("n{}", self.versions / 2))))
+                Report::ReadSecret(Ok(SecretRead::New(VersionId(format!("n{}", self.versions / 2)))))
             }
             Order::Install { version } => {
                 self.versions += 1;
-                let installed = self.bundle(Generation(10 + self.versions), version.0);
-                if self.answers.equivalent { Outcome::Equivalent(installed) } else { Outcome::Installed(installed) }
+                let installed = self.bundle(Generation(10 + self.versions), version.0.clone());
+                let taken = if self.answers.equivalent { Taken::Equivalent(installed) } else { Taken::New(installed) };
+                Report::Install(version, Ok(taken))
             }
-            Order::MarkUnhealthy | Order::MarkHealthy => Outcome::Marked { shown: self.versions.is_multiple_of(3) },
-            Order::ReadGroup => Outcome::Group(self.answers.group.clone()),
-            Order::ReadPeers { .. } => Outcome::Peers(self.answers.peers.clone()),
-            Order::ReadHoldTag => Outcome::HoldTag(self.answers.hold_tag.clone()),
+            Order::MarkUnhealthy => Report::MarkUnhealthy(Ok(self.versions.is_multiple_of(3))),
+            Order::MarkHealthy => Report::MarkHealthy(Ok(self.versions.is_multiple_of(3))),
+            Order::ReadGroup => Report::ReadGroup(Ok(self.answers.group.clone())),
+            Order::ReadPeers { .. } => Report::ReadPeers(Ok(self.answers.peers.clone())),
+            Order::ReadHoldTag => Report::ReadHoldTag(Ok(self.answers.hold_tag.clone())),
             Order::Probe { .. } => {
                 let edge = Probe { reach: self.answers.edge, evidence: "evidence".into() };
-                Outcome::Probed(Probes { tcp: edge.clone(), udp: edge, ..Probes::default() })
+                Report::Probe(Ok(Probes { tcp: edge.clone(), udp: edge, ..Probes::default() }))
             }
-            Order::CompareOrigins { .. } => Outcome::OriginsLost(self.answers.origins_lost.clone()),
+            Order::CompareOrigins { new, .. } => Report::CompareOrigins(new, Ok(self.answers.origins_lost.clone())),
             Order::MeasureMemory { .. } => {
-                Outcome::Memory(Memory { available: self.answers.available, connector: 60 << 20 })
+                Report::MeasureMemory(Ok(Memory { available: self.answers.available, connector: 60 << 20 }))
             }
-            Order::ProbeEdge { .. } => Outcome::Edge(self.answers.edge),
-            Order::ReadPlace => Outcome::Place(self.answers.place.clone()),
-            Order::ReadRefusals => Outcome::Refusals(self.answers.refusals),
-            _ => Outcome::Done,
+            Order::ProbeEdge { transport, .. } => Report::ProbeEdge(transport, Ok(self.answers.edge)),
+            Order::ReadPlace => Report::ReadPlace(Ok(self.answers.place.clone())),
+            Order::ReadRefusals => Report::ReadRefusals(Ok(self.answers.refusals)),
+            Order::ReadNotices => order.failed(Failure::new(FailureKind::Unreachable, "the service does not answer")),
+            _ => order.done().unwrap(),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::reader::{Scenario, Setting, What};
 use crate::record::Record;
 use cflared_verdict::{
     Carried, Config, Event, Failure, FailureKind, Generation, Hold, Holder, Installed, Memory, Mono, Notices,
-    Observation, Order, OrderId, Outcome, Purpose, RunFact, RunId, SecretRead, Transport, Verdict, VersionId,
+    Observation, Order, OrderId, Purpose, Report, RunFact, RunId, SecretRead, Taken, Transport, Verdict, VersionId,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,7 +46,7 @@ enum Item {
     /// A look beside the regular ones.
     Glance,
     Seen(RunId, Observation),
-    Done(OrderId, Order, Option<Outcome>),
+    Done(OrderId, Order, Option<Report>),
     Change,
     Boot,
 }
@@ -127,7 +127,7 @@ impl<'a> World<'a> {
             }
             Item::Glance => self.look(),
             Item::Seen(run, observation) => self.tell(Event::Run(run, RunFact::Observed(observation))),
-            Item::Done(id, order, outcome) => self.done(id, &order, outcome),
+            Item::Done(id, order, report) => self.done(id, &order, report),
             Item::Change => self.change(),
             Item::Boot => self.tell(Event::Identified { installed: self.current.clone() }),
         }
@@ -212,10 +212,10 @@ impl<'a> World<'a> {
 
     /// Begins an order: what it gives is found when it is over.
     fn carry_out(&mut self, id: OrderId, order: Order) {
-        let (takes, outcome) = match &order {
+        let (takes, report) = match &order {
             Order::Probe { .. } => {
                 let (takes, probes) = answers::probes(self.present());
-                (takes, Some(Outcome::Probed(probes)))
+                (takes, Some(Report::Probe(Ok(probes))))
             }
             Order::ReadGroup if self.present().is(What::GroupUnreachable) => (SECOND * 10, None),
             Order::ReadHoldTag if self.present().is(What::ImdsAway) => (SECOND * 2, None),
@@ -224,41 +224,44 @@ impl<'a> World<'a> {
             }
             _ => (SECOND, None),
         };
-        self.plan(self.now + takes, Item::Done(id, order, outcome));
+        self.plan(self.now + takes, Item::Done(id, order, report));
     }
 
-    fn done(&mut self, id: OrderId, order: &Order, outcome: Option<Outcome>) {
-        let result = outcome.map_or_else(|| self.result(order), Ok);
-        self.tell(Event::Done(id, result));
+    fn done(&mut self, id: OrderId, order: &Order, report: Option<Report>) {
+        let report = report.unwrap_or_else(|| self.report(order));
+        self.tell(Event::Done(id, report));
     }
 
-    fn result(&mut self, order: &Order) -> Result<Outcome, Failure> {
+    fn report(&mut self, order: &Order) -> Report {
         let present = self.present();
-        Ok(match order {
-            Order::ReadSecret { known } => Outcome::Secret(match answers::secret(present)? {
-                version if known.as_ref().is_some_and(|known| known.0 == version) => SecretRead::Unchanged,
-                version => SecretRead::New(VersionId(version.into())),
-            }),
+        match order {
+            Order::ReadSecret { known } => Report::ReadSecret(answers::secret(present).map(|version| {
+                let same = known.as_ref().is_some_and(|known| known.0 == version);
+                if same { SecretRead::Unchanged } else { SecretRead::New(VersionId(version.into())) }
+            })),
             Order::Install { version } if version.0 == "bad" => {
-                return Err(Failure::new(FailureKind::Invalid, "the last ingress rule is no catch-all"));
+                order.failed(Failure::new(FailureKind::Invalid, "the last ingress rule is no catch-all"))
             }
-            Order::Install { version } => Outcome::Installed(self.install(&version.0)),
-            Order::MarkUnhealthy | Order::MarkHealthy => self.mark(*order == Order::MarkUnhealthy)?,
-            Order::ReadGroup => Outcome::Group(answers::group(present, self.marked, self.rival)?),
-            Order::ReadPeers { since, zones, .. } => Outcome::Peers(answers::peers(present, *since, zones)?),
-            Order::ReadHoldTag => Outcome::HoldTag(answers::hold_tag(present)?),
-            Order::ReadPlace => Outcome::Place(answers::place(present, self.marked, self.rival)?),
-            Order::ReadNotices => Outcome::Notices(Notices::default()),
-            Order::ReadRefusals => Outcome::Refusals(u32::from(present.is(What::PeersRefuse))),
-            Order::CompareOrigins { .. } => Outcome::OriginsLost(vec![]),
-            Order::MeasureMemory { .. } => Outcome::Memory(Memory { available: 600 << 20, connector: 60 << 20 }),
-            Order::ProbeEdge { transport, .. } => Outcome::Edge(answers::edge(present, *transport)),
+            Order::Install { version } => Report::Install(version.clone(), Ok(Taken::New(self.install(&version.0)))),
+            Order::MarkUnhealthy => Report::MarkUnhealthy(self.mark(true)),
+            Order::MarkHealthy => Report::MarkHealthy(self.mark(false)),
+            Order::ReadGroup => Report::ReadGroup(answers::group(present, self.marked, self.rival)),
+            Order::ReadPeers { since, zones, .. } => Report::ReadPeers(answers::peers(present, *since, zones)),
+            Order::ReadHoldTag => Report::ReadHoldTag(answers::hold_tag(present)),
+            Order::ReadPlace => Report::ReadPlace(answers::place(present, self.marked, self.rival)),
+            Order::ReadNotices => Report::ReadNotices(Ok(Notices::default())),
+            Order::ReadRefusals => Report::ReadRefusals(Ok(u32::from(present.is(What::PeersRefuse)))),
+            Order::CompareOrigins { new, .. } => Report::CompareOrigins(*new, Ok(vec![])),
+            Order::MeasureMemory { .. } => {
+                Report::MeasureMemory(Ok(Memory { available: 600 << 20, connector: 60 << 20 }))
+            }
+            Order::ProbeEdge { transport, .. } => Report::ProbeEdge(*transport, Ok(answers::edge(present, *transport))),
             _ => self.host_result(order),
-        })
+        }
     }
 
     /// What this host does itself.
-    fn host_result(&mut self, order: &Order) -> Outcome {
+    fn host_result(&mut self, order: &Order) -> Report {
         let present = self.present();
         match order {
             Order::Start { run, generation, purpose, .. } => {
@@ -278,11 +281,11 @@ impl<'a> World<'a> {
             }
             _ => {}
         }
-        Outcome::Done
+        order.done().expect("the others were answered")
     }
 
     /// Sets the health, if the group lets it be set.
-    fn mark(&mut self, unhealthy: bool) -> Result<Outcome, Failure> {
+    fn mark(&mut self, unhealthy: bool) -> Result<bool, Failure> {
         let shown = !unhealthy || answers::mark(self.present())?;
         if shown && unhealthy {
             self.record.marks += u32::from(!self.marked);
@@ -291,7 +294,7 @@ impl<'a> World<'a> {
             self.record.unmarks += u32::from(self.marked);
         }
         self.marked = if shown { unhealthy } else { self.marked };
-        Ok(Outcome::Marked { shown })
+        Ok(shown)
     }
 
     fn install(&mut self, version: &str) -> Installed {

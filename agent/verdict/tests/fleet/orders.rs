@@ -7,11 +7,9 @@ use super::secret::{Flaw, number};
 use super::trace::Entry;
 use super::{Ev, Fleet, Ms, S};
 use cflared_verdict::{
-    Event, Failure, FailureKind, Generation, Memory, Order, OrderId, OriginProbe, Outcome, Probe, Probes, Purpose,
-    Reach, SecretRead, Stop, Transport, VersionId,
+    Event, Failure, FailureKind, Generation, Memory, Order, OrderId, OriginProbe, Probe, Probes, Purpose, Reach,
+    Report, SecretRead, Stop, Taken, Transport, VersionId,
 };
-
-type Result = std::result::Result<Outcome, Failure>;
 
 impl Fleet {
     /// The verdict gave an order.
@@ -80,15 +78,64 @@ impl Fleet {
             return;
         }
         let Some(order) = self.instances[i].open.remove(&id) else { return };
-        let result = self.carry_out(i, &order);
-        self.note(i, Entry::Done(order, result.clone()));
-        self.tell(i, Event::Done(id, result));
+        let report = self.carry_out(i, &order);
+        self.note(i, Entry::Done(order, report.clone()));
+        self.tell(i, Event::Done(id, report));
     }
 
-    fn carry_out(&mut self, i: usize, order: &Order) -> Result {
+    fn carry_out(&mut self, i: usize, order: &Order) -> Report {
         match order {
-            Order::ReadSecret { known } => self.read_secret(i, known.as_ref()),
-            Order::Install { version } => self.install(i, version),
+            Order::ReadSecret { known } => Report::ReadSecret(self.read_secret(i, known.as_ref())),
+            Order::Install { version } => Report::Install(version.clone(), self.install(i, version)),
+            Order::MarkUnhealthy => Report::MarkUnhealthy(self.marked(i, false)),
+            Order::MarkHealthy => Report::MarkHealthy(self.marked(i, true)),
+            Order::Probe { generation } => Report::Probe(Ok(self.probe(i, *generation))),
+            Order::ReadGroup => {
+                let lag = self.instances[i].rng.between(0, 3 * S);
+                let result = self.describe(i, lag);
+                self.watch.group_read(i, self.now, result.is_ok());
+                Report::ReadGroup(self.plant.group(&self.instances[i].id, result))
+            }
+            Order::ReadPeers { since, version, zones } => {
+                let version = version.as_ref().map(|version| number(&version.0));
+                let result = self.read_peers(i, *since, version, zones);
+                self.watch.peers_read(i, self.now, result.is_ok());
+                Report::ReadPeers(self.plant.peers(result))
+            }
+            Order::ReadHoldTag => Report::ReadHoldTag(self.read_hold_tag(i)),
+            Order::CompareOrigins { new, .. } => Report::CompareOrigins(*new, self.compare_origins(i, *new)),
+            Order::MeasureMemory { .. } => {
+                let short = self.plant == Plant::NoRoom || self.struck(i, |kind| *kind == Kind::MemoryShort);
+                let available = if short { 80 << 20 } else { 600 << 20 };
+                Report::MeasureMemory(Ok(Memory { available, connector: 60 << 20 }))
+            }
+            Order::ReadNotices if self.struck(i, |kind| *kind == Kind::ImdsAway) => {
+                order.failed(Failure::new(FailureKind::Unreachable, "the notices were not read"))
+            }
+            Order::ReadNotices => Report::ReadNotices(Ok(self.notices(i))),
+            Order::ReadPlace => {
+                let lag = self.instances[i].rng.between(0, 3 * S);
+                let place = self.place(i, lag);
+                Report::ReadPlace(self.plant.place(place))
+            }
+            Order::ReadRefusals => Report::ReadRefusals(self.plant.refusals(self.read_refusals(i))),
+            Order::CompleteHook { hook, result } => Report::CompleteHook(*hook, self.complete_hook(i, *hook, *result)),
+            Order::Heartbeat { hook } => Report::Heartbeat(*hook, self.heartbeat(i, *hook)),
+            Order::ProbeEdge { transport, .. } => {
+                let probes = self.probe(i, Generation(0));
+                let reach = if *transport == Transport::Quic { probes.udp.reach } else { probes.tcp.reach };
+                Report::ProbeEdge(*transport, Ok(if reach == Reach::Untried { Reach::Failed } else { reach }))
+            }
+            _ => {
+                self.carry_out_here(i, order);
+                order.done().expect("the others were answered")
+            }
+        }
+    }
+
+    /// What the host does itself.
+    fn carry_out_here(&mut self, i: usize, order: &Order) {
+        match order {
             Order::Start { run, generation, purpose, .. } => {
                 // One that was drained before it came up does not come up: a connector takes its orders one after the other.
                 let now = self.instances[i].mono(self.now);
@@ -97,87 +144,38 @@ impl Fleet {
                     let version = number(&self.instances[i].bundles[generation].version.0);
                     self.start_connector(i, *run, version, *purpose == Purpose::Opinion);
                 }
-                Ok(Outcome::Done)
             }
             Order::Restart { run, stop, .. } => {
                 let served = self.instances[i].children.get(run).is_some_and(Child::carries);
-                if *stop == Stop::AtOnce && served {
-                    return Ok(Outcome::Spared);
+                if *stop != Stop::AtOnce || !served {
+                    self.restart_connector(i, *run);
                 }
-                self.restart_connector(i, *run);
-                Ok(Outcome::Done)
             }
             Order::Adopt { run } => {
                 if let Some(child) = self.instances[i].children.get_mut(run) {
                     child.opinion = false;
                 }
-                Ok(Outcome::Done)
             }
             Order::Drain { run } => {
                 self.instances[i].children.remove(run);
                 self.stirred(i);
-                Ok(Outcome::Done)
             }
-            Order::Commit { generation } => {
-                self.instances[i].current = Some(*generation);
-                Ok(Outcome::Done)
-            }
-            Order::Discard { .. } | Order::Exit => Ok(Outcome::Done),
-            Order::MarkUnhealthy => self.marked(i, false),
-            Order::MarkHealthy => self.marked(i, true),
-            Order::Probe { generation } => Ok(Outcome::Probed(self.probe(i, *generation))),
-            Order::ReadGroup => {
-                let lag = self.instances[i].rng.between(0, 3 * S);
-                let result = self.describe(i, lag);
-                self.watch.group_read(i, self.now, result.is_ok());
-                let planted = self.plant.group(&self.instances[i].id, result);
-                planted.map(Outcome::Group)
-            }
-            Order::ReadPeers { since, version, zones } => {
-                let version = version.as_ref().map(|version| number(&version.0));
-                let result = self.read_peers(i, *since, version, zones);
-                self.watch.peers_read(i, self.now, result.is_ok());
-                self.plant.peers(result).map(Outcome::Peers)
-            }
-            Order::ReadHoldTag => self.read_hold_tag(i),
-            Order::CompareOrigins { new, .. } => self.compare_origins(i, *new),
-            Order::MeasureMemory { .. } => {
-                let short = self.plant == Plant::NoRoom || self.struck(i, |kind| *kind == Kind::MemoryShort);
-                let available = if short { 80 << 20 } else { 600 << 20 };
-                Ok(Outcome::Memory(Memory { available, connector: 60 << 20 }))
-            }
-            Order::ReadNotices if self.struck(i, |kind| *kind == Kind::ImdsAway) => {
-                Err(Failure::new(FailureKind::Unreachable, "the notices were not read"))
-            }
-            Order::ReadNotices => Ok(Outcome::Notices(self.notices(i))),
-            Order::ReadPlace => {
-                let lag = self.instances[i].rng.between(0, 3 * S);
-                let place = self.place(i, lag);
-                self.plant.place(place).map(Outcome::Place)
-            }
-            Order::ReadRefusals => self.plant.refusals(self.read_refusals(i)).map(Outcome::Refusals),
-            Order::CompleteHook { hook, result } => self.complete_hook(i, *hook, *result).map(|()| Outcome::Done),
-            Order::Heartbeat { hook } => self.heartbeat(i, *hook).map(|()| Outcome::Done),
-            Order::Answer { .. } => Ok(Outcome::Done),
-            Order::ProbeEdge { transport, .. } => {
-                let probes = self.probe(i, Generation(0));
-                let reach = if *transport == Transport::Quic { probes.udp.reach } else { probes.tcp.reach };
-                Ok(Outcome::Edge(if reach == Reach::Untried { Reach::Failed } else { reach }))
-            }
+            Order::Commit { generation } => self.instances[i].current = Some(*generation),
+            _ => {}
         }
     }
 
-    fn install(&mut self, i: usize, version: &VersionId) -> Result {
+    fn install(&mut self, i: usize, version: &VersionId) -> Result<Taken, Failure> {
         let new = number(&version.0);
         if self.secret.flaw(new) == Some(Flaw::SeenByRules) {
             return Err(Failure::new(FailureKind::Invalid, "the last ingress rule is no catch-all"));
         }
         let equivalent = self.version(i).is_some_and(|current| self.secret.equivalent(current, new));
         let installed = self.installed(i, version.clone());
-        Ok(if equivalent { Outcome::Equivalent(installed) } else { Outcome::Installed(installed) })
+        Ok(if equivalent { Taken::Equivalent(installed) } else { Taken::New(installed) })
     }
 
-    fn compare_origins(&mut self, i: usize, new: Generation) -> Result {
+    fn compare_origins(&mut self, i: usize, new: Generation) -> Result<Vec<String>, Failure> {
         // A resolver fails now and then.
         if self.instances[i].rng.chance(1) {
             return Err(Failure::new(FailureKind::Unreachable, "the origins were not compared"));
@@ -185,26 +183,26 @@ impl Fleet {
         let new = number(&self.instances[i].bundles[&new].version.0);
         let dead = self.secret.flaw(new) == Some(Flaw::DeadOrigin) && self.plant != Plant::NoOrigins;
         let lost = dead.then(|| "db.example.com: tcp://10.0.0.9:3306 does not answer; the old one does".to_string());
-        Ok(Outcome::OriginsLost(lost.into_iter().collect()))
+        Ok(lost.into_iter().collect())
     }
 
-    fn read_secret(&self, i: usize, known: Option<&VersionId>) -> Result {
+    fn read_secret(&self, i: usize, known: Option<&VersionId>) -> Result<SecretRead, Failure> {
         if !self.reaches_aws(i) || self.struck(i, |kind| *kind == Kind::SecretsAway) {
             return Err(Failure::new(FailureKind::Unreachable, "the secret was not read"));
         }
         let version = VersionId(format!("v{}", self.secret.published()));
-        Ok(Outcome::Secret(if known == Some(&version) { SecretRead::Unchanged } else { SecretRead::New(version) }))
+        Ok(if known == Some(&version) { SecretRead::Unchanged } else { SecretRead::New(version) })
     }
 
-    fn read_hold_tag(&self, i: usize) -> Result {
+    fn read_hold_tag(&self, i: usize) -> Result<Option<String>, Failure> {
         if self.struck(i, |kind| *kind == Kind::ImdsAway) {
             return Err(Failure::new(FailureKind::Unreachable, "the tag was not read"));
         }
-        Ok(Outcome::HoldTag(self.struck(i, |kind| *kind == Kind::HoldTag).then(|| "maintenance".into())))
+        Ok(self.struck(i, |kind| *kind == Kind::HoldTag).then(|| "maintenance".into()))
     }
 
-    /// The answer to a mark, and what the group shows of it a moment later.
-    fn marked(&mut self, i: usize, healthy: bool) -> Result {
+    /// The answer to a mark, and whether the group shows it a moment later.
+    fn marked(&mut self, i: usize, healthy: bool) -> Result<bool, Failure> {
         let fail = |kind| Err(Failure::new(kind, "the health was not set"));
         if !self.reaches_aws(i) {
             return fail(FailureKind::Unreachable);
@@ -221,7 +219,7 @@ impl Fleet {
             return fail(FailureKind::Unreachable);
         }
         let group = self.describe(i, lag)?;
-        Ok(Outcome::Marked { shown: group.myself().is_some_and(|me| me.healthy == healthy) })
+        Ok(group.myself().is_some_and(|me| me.healthy == healthy))
     }
 
     fn probe(&self, i: usize, _: Generation) -> Probes {

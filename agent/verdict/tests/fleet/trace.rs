@@ -1,7 +1,7 @@
 //! What happened, for a person and for assertions.
 
 use super::{Fleet, Ms};
-use cflared_verdict::{Complaint, Decision, Failure, Health, Order, Outcome, RunId};
+use cflared_verdict::{Complaint, Decision, Health, Order, Report, RunId};
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -30,7 +30,7 @@ pub enum Entry {
     Decided(Decision),
     Health(Health),
     Ordered(Order),
-    Done(Order, Result<Outcome, Failure>),
+    Done(Order, Report),
     /// The group shows our mark, or shows it no longer.
     Marked(bool),
     /// Something about the world: a fault, a step of the group.
@@ -96,7 +96,7 @@ impl Fleet {
         let what = match &line.what {
             Entry::Decided(decision) => format!("decides: {} ({})", decision.what, decision.evidence),
             Entry::Ordered(order) => format!("orders {order:?}"),
-            Entry::Done(order, result) => format!("done {order:?}: {result:?}"),
+            Entry::Done(order, report) => format!("done {order:?}: {report:?}"),
             Entry::World(text) => text.clone(),
             other => format!("{other:?}"),
         };

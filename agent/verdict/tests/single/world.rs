@@ -2,8 +2,8 @@
 
 use cflared_verdict::{
     Carried, Complaint, Config, Decision, Event, Failure, FailureKind, Generation, Group, Health, Installed, Member,
-    Memory, Mono, Notices, Observation, Order, OrderId, OriginProbe, Outcome, PeerGrain, Peers, Place, Probe, Probes,
-    Reach, Ready, RunFact, RunId, SecretRead, Transport, Tries, Verdict, VersionId,
+    Memory, Mono, Notices, Observation, Order, OrderId, OriginProbe, PeerGrain, Peers, Place, Probe, Probes, Reach,
+    Ready, Report, RunFact, RunId, SecretRead, Taken, Transport, Tries, Verdict, VersionId,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -173,8 +173,8 @@ impl World {
         }
     }
 
-    fn report(&mut self, id: OrderId, result: Result<Outcome, Failure>, order: Order) {
-        self.verdict.handle(self.now, Event::Done(id, result));
+    fn report(&mut self, id: OrderId, report: Report, order: Order) {
+        self.verdict.handle(self.now, Event::Done(id, report));
         if matches!(order, Order::Restart { .. }) {
             // A new child has counted nothing.
             self.tries = self.tries.map(|_| Tries::default());
@@ -184,71 +184,66 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, order: &Order) -> Option<Result<Outcome, Failure>> {
-        Some(Ok(match order {
-            Order::ReadSecret { known } => match self.secret {
-                None => return Some(Err(Failure::new(FailureKind::Denied, "access denied"))),
-                Some(version) if known.as_ref().is_some_and(|known| known.0 == version) => {
-                    Outcome::Secret(SecretRead::Unchanged)
-                }
-                Some(version) => Outcome::Secret(SecretRead::New(VersionId(version.into()))),
-            },
+    fn carry_out(&mut self, order: &Order) -> Option<Report> {
+        Some(match order {
+            Order::ReadSecret { known } => Report::ReadSecret(match self.secret {
+                None => Err(Failure::new(FailureKind::Denied, "access denied")),
+                Some(version) if known.as_ref().is_some_and(|known| known.0 == version) => Ok(SecretRead::Unchanged),
+                Some(version) => Ok(SecretRead::New(VersionId(version.into()))),
+            }),
             Order::Install { .. } if self.bad_bundle => {
-                return Some(Err(Failure::new(FailureKind::Invalid, "the last ingress rule is no catch-all")));
+                order.failed(Failure::new(FailureKind::Invalid, "the last ingress rule is no catch-all"))
             }
             Order::Install { version } => {
                 let generation = Generation(self.versions.len() as u64 + 1);
                 self.versions.insert(generation, version.0.clone());
                 let installed = installed(generation.0, &version.0);
-                if self.equivalent { Outcome::Equivalent(installed) } else { Outcome::Installed(installed) }
+                let taken = if self.equivalent { Taken::Equivalent(installed) } else { Taken::New(installed) };
+                Report::Install(version.clone(), Ok(taken))
             }
             Order::Commit { .. } if self.bad_disk => {
-                return Some(Err(Failure::new(FailureKind::Host, "`current` is a directory")));
+                order.failed(Failure::new(FailureKind::Host, "`current` is a directory"))
             }
             Order::Start { run, generation, .. } => {
                 self.runs.insert(*run, *generation);
-                Outcome::Done
+                order.done()?
             }
             Order::Drain { run } => {
                 self.runs.remove(run);
-                Outcome::Done
+                order.done()?
             }
-            Order::MarkUnhealthy | Order::MarkHealthy => match self.mark {
-                Ok(shown) => {
-                    if let (true, Ok(group)) = (shown, &mut self.group) {
-                        group.members[0].healthy = *order == Order::MarkHealthy;
-                    }
-                    Outcome::Marked { shown }
-                }
-                Err(kind) => return Some(Err(Failure::new(kind, "the group says no"))),
-            },
-            Order::ReadGroup => match &self.group {
-                Ok(group) => Outcome::Group(group.clone()),
-                Err(kind) => return Some(Err(Failure::new(*kind, "the group is not told"))),
-            },
-            Order::ReadPeers { since, .. } => match self.peers {
-                Ok(reported) => Outcome::Peers(self.grains(*since, reported)),
-                Err(kind) => return Some(Err(Failure::new(kind, "no metrics are told"))),
-            },
-            Order::Probe { .. } => Outcome::Probed(probes(self.edge, self.origin_down)),
-            Order::ReadHoldTag => match self.hold_tag {
-                Ok(tag) => Outcome::HoldTag(tag.map(String::from)),
-                Err(kind) => return Some(Err(Failure::new(kind, "no tag is told"))),
-            },
-            Order::CompareOrigins { .. } => return Some(told(&self.origins_lost, Outcome::OriginsLost)),
+            Order::MarkUnhealthy => Report::MarkUnhealthy(self.mark(false)),
+            Order::MarkHealthy => Report::MarkHealthy(self.mark(true)),
+            Order::ReadGroup => Report::ReadGroup(told(&self.group)),
+            Order::ReadPeers { since, .. } => {
+                Report::ReadPeers(told(&self.peers).map(|reported| self.grains(*since, reported)))
+            }
+            Order::Probe { .. } => Report::Probe(Ok(probes(self.edge, self.origin_down))),
+            Order::ReadHoldTag => Report::ReadHoldTag(told(&self.hold_tag).map(|tag| tag.map(String::from))),
+            Order::CompareOrigins { new, .. } => Report::CompareOrigins(*new, told(&self.origins_lost)),
             Order::MeasureMemory { .. } => {
-                Outcome::Memory(Memory { available: self.available << 20, connector: 60 << 20 })
+                Report::MeasureMemory(Ok(Memory { available: self.available << 20, connector: 60 << 20 }))
             }
-            Order::ReadNotices => Outcome::Notices(self.notices.clone()),
-            Order::ReadPlace => return Some(told(&self.place, Outcome::Place)),
-            Order::ReadRefusals => return Some(told(&self.refusals, Outcome::Refusals)),
-            Order::CompleteHook { .. } | Order::Heartbeat { .. } => return Some(told(&self.hook, |()| Outcome::Done)),
+            Order::ReadNotices => Report::ReadNotices(Ok(self.notices.clone())),
+            Order::ReadPlace => Report::ReadPlace(told(&self.place)),
+            Order::ReadRefusals => Report::ReadRefusals(told(&self.refusals)),
+            Order::CompleteHook { hook, .. } => Report::CompleteHook(*hook, told(&self.hook)),
+            Order::Heartbeat { hook } => Report::Heartbeat(*hook, told(&self.hook)),
             Order::ProbeEdge { transport, .. } => {
                 let udp = self.udp.filter(|_| *transport == Transport::Quic);
-                Outcome::Edge(udp.or(self.edge).unwrap_or(Reach::Untried))
+                Report::ProbeEdge(*transport, Ok(udp.or(self.edge).unwrap_or(Reach::Untried)))
             }
-            _ => Outcome::Done,
-        }))
+            _ => order.done()?,
+        })
+    }
+
+    /// Sets this instance's health. Gives whether the group shows it.
+    fn mark(&mut self, healthy: bool) -> Result<bool, Failure> {
+        let shown = self.mark.map_err(|kind| Failure::new(kind, "the group says no"))?;
+        if let (true, Ok(group)) = (shown, &mut self.group) {
+            group.members[0].healthy = healthy;
+        }
+        Ok(shown)
     }
 
     /// The whole minutes that ended within `since`, each as `reported`.
@@ -327,8 +322,8 @@ impl World {
     }
 }
 
-fn told<T: Clone>(answer: &Result<T, FailureKind>, outcome: impl FnOnce(T) -> Outcome) -> Result<Outcome, Failure> {
-    answer.clone().map(outcome).map_err(|kind| Failure::new(kind, "it is not told"))
+fn told<T: Clone>(answer: &Result<T, FailureKind>) -> Result<T, Failure> {
+    answer.clone().map_err(|kind| Failure::new(kind, "it is not told"))
 }
 
 pub fn installed(generation: u64, version: &str) -> Installed {
