@@ -3,11 +3,11 @@
 //! It comes from a file that a damaged disk or the child may have written, so nothing of it is believed that cannot be true: state
 //! of another schema, or from the future, is dropped as a whole, and that is said.
 
+use crate::change::Probation;
+use crate::change::Refused;
+use crate::condemn::{Ladder, Mark};
 use crate::journal::{Journal, KEPT};
-use crate::ladder::{Ladder, Mark};
-use crate::outage::Outage;
-use crate::probation::Probation;
-use crate::supply::Refused;
+use crate::outage::Clock;
 use crate::{Mono, VersionId};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ pub struct Carried {
     #[serde(default)]
     pub(crate) schema: u32,
     pub(crate) started: Option<Mono>,
-    pub(crate) outage: Outage,
+    pub(crate) outage: Clock,
     pub(crate) ladder: Ladder,
     pub(crate) journal: Journal,
     #[serde(default)]

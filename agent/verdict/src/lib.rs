@@ -7,53 +7,39 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
-mod attempts;
-mod blame;
-mod blip;
 mod carried;
+mod change;
+mod condemn;
 mod config;
-mod evidence;
+mod connectors;
+mod duty;
 mod facts;
 mod fleet;
-mod guard;
-mod handover;
-mod health;
-mod hold;
-mod inquiry;
 mod jitter;
 mod journal;
-mod ladder;
-mod lifecycle;
-mod opinion;
+mod machine;
 mod orders;
 mod outage;
-mod probation;
-mod reload;
 mod reports;
-mod runs;
-mod supply;
 mod time;
-mod turn;
-mod verdict;
 mod view;
 
-pub use attempts::{Attempts, Refusals};
-pub use blame::{Blame, Condemns, Confidence, Finding, Restarts};
 pub use carried::Carried;
+pub use condemn::{Lift, Mark};
 pub use config::{Config, Mode};
-pub use evidence::{Complaint, OriginProbe, Probe, Probes, Reach};
+pub use connectors::{Attempts, Refusals, Role, Run};
+pub use duty::{Hold, Holder, tag_holds};
 pub use facts::{
     Ending, Event, Failure, FailureKind, Generation, Installed, Observation, Ready, Request, RequestId, RunFact, RunId,
     SecretRead, Taken, Transport, Tries, VersionId,
 };
 pub use fleet::{Group, Launch, Member, Memory, Notices, PeerGrain, Peers, Place, Target};
-pub use health::Health;
-pub use hold::{Hold, Holder, tag_holds};
 pub use journal::{Decision, DecisionKind};
-pub use ladder::{Lift, Mark};
+pub use machine::Verdict;
 pub use orders::{Answer, Ended, Hook, HookResult, Order, OrderId, Purpose, Reason, Stop};
+pub use outage::{
+    Blame, Complaint, Condemns, Confidence, Finding, Health, OriginProbe, Probe, Probes, Reach, Restarts,
+};
 pub use reports::Report;
-pub use runs::{Role, Run};
 pub use time::Mono;
-pub use verdict::Verdict;
 pub use view::View;

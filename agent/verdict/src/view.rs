@@ -1,6 +1,6 @@
 //! What the verdict shows of itself, for the status file.
 
-use crate::supply::Refused;
+use crate::change::Refused;
 use crate::{Decision, Finding, Health, Hold, Holder, Installed, Mark, Mono, Run, RunId, Verdict, VersionId};
 use std::time::Duration;
 
@@ -47,50 +47,28 @@ pub struct View {
 impl Verdict {
     /// What there is to show at `now`.
     pub fn view(&self, now: Mono) -> View {
-        let refused = self.supply.refused.as_ref();
+        let refused = self.change.refused();
         let (changing, changing_until) = self.told_changing().unzip();
+        let (health, since) = self.outage.health();
         View {
-            health: self.health,
-            since: self.since,
+            health,
+            since,
             why: self.why(now),
-            trouble: refused
-                .map(Refused::tell)
-                .or_else(|| self.supply.trouble.as_ref().map(|failure| failure.text.clone())),
+            trouble: refused.map(Refused::tell).or_else(|| self.change.trouble().map(|failure| failure.text.clone())),
             refusing: refused.map(|refused| refused.version.clone()),
             changing,
             changing_until: changing_until.flatten(),
             off_duty: self.off_duty().map(String::from),
-            outage: self.outage.lasted(now),
-            blame: self.found.clone(),
-            holds: self.holds.in_force(now).map(|(by, hold)| (by, hold.clone())).collect(),
-            guard: self.guard.said().map(String::from),
-            mark: self.ladder.mark.clone(),
-            installed: self.supply.installed.clone(),
-            previous: self.probation.as_ref().and_then(|probation| probation.previous.clone()),
-            runs: self.runs.iter().map(|(id, run)| (id, run.clone())).collect(),
+            outage: self.outage.clock().lasted(now),
+            blame: self.outage.found().cloned(),
+            holds: self.holds_in_force(now).map(|(by, hold)| (by, hold.clone())).collect(),
+            guard: self.condemn.said().map(String::from),
+            mark: self.condemn.mark().clone(),
+            installed: self.change.installed().cloned(),
+            previous: self.change.probation().and_then(|probation| probation.previous.clone()),
+            runs: self.connectors.iter().map(|(id, run)| (id, run.clone())).collect(),
             journal: self.journal.kept().cloned().collect(),
         }
-    }
-
-    /// What is under way or to come, in words, and until when.
-    fn told_changing(&self) -> Option<(String, Option<Mono>)> {
-        if let Some(handover) = &self.handover {
-            return Some((handover.tell(), None));
-        }
-        if let Some(turn) = &self.turn {
-            let waits = turn.waits.as_ref().map(|waits| format!("; it waits: {waits}")).unwrap_or_default();
-            let when = if turn.at.is_some() { "in its turn" } else { "when its turn is known" };
-            return Some((format!("{} {when}{waits}", self.told_change()), turn.at));
-        }
-        let probation = self.probation.as_ref()?;
-        let before = &probation.previous.as_ref()?.version;
-        Some(match probation.registered {
-            Some(_) => {
-                let until = self.probation_ends();
-                (format!("on probation: if it is lost, secret version {before} comes back"), until)
-            }
-            None => (format!("on probation: if it does not register, secret version {before} comes back"), None),
-        })
     }
 
     /// Whether the connectors are to be looked at every second, and not as seldom as the settings say.
@@ -100,6 +78,6 @@ impl Verdict {
 
     /// How the tunnel is; cheaper than the whole [`View`].
     pub fn health(&self) -> Health {
-        self.health
+        self.outage.health().0
     }
 }

@@ -1,9 +1,11 @@
 //! The connectors: which serves, which is on trial, which is on its way out.
 
-use crate::attempts::Attempts;
 use crate::{Complaint, Ending, Generation, Installed, Mono, Observation, Ready, RunFact, RunId, Transport};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+mod tries;
+pub use tries::{Attempts, Refusals};
 
 /// One connector, as far as it is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -239,12 +241,12 @@ impl Run {
 
 /// All connectors of this agent's life that have not ended.
 #[derive(Debug, Default)]
-pub struct Runs {
+pub struct Connectors {
     runs: BTreeMap<RunId, Run>,
     last: u32,
 }
 
-impl Runs {
+impl Connectors {
     /// Adds one, on the metrics address that is free, and names it.
     pub fn add(&mut self, now: Mono, installed: Installed, role: Role) -> (RunId, usize) {
         self.last += 1;

@@ -1,6 +1,5 @@
 //! A person's "hands off": nothing is condemned, handed over or completed while it lasts.
 
-use crate::ladder::Mark;
 use crate::{DecisionKind, Failure, Mono, Order, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -67,8 +66,8 @@ impl Holds {
 
 impl Verdict {
     pub(crate) fn held(&mut self, now: Mono, by: Holder, hold: Option<Hold>) {
-        let before = self.holds.in_force(now).find(|(holder, _)| *holder == by).map(|(_, hold)| hold.clone());
-        self.holds.set(by, hold.clone());
+        let before = self.duty.holds.in_force(now).find(|(holder, _)| *holder == by).map(|(_, hold)| hold.clone());
+        self.duty.holds.set(by, hold.clone());
         if before == hold {
             return;
         }
@@ -87,20 +86,18 @@ impl Verdict {
 
     /// What waited for the end of a hold is done now: the secret is read, and the guard asked again.
     pub(crate) fn hold_ended(&mut self, now: Mono) {
-        if self.holds.in_force(now).next().is_none() {
-            self.supply.next_read = self.supply.next_read.min(now);
-            if let Mark::Refused { ask_at, .. } = &mut self.ladder.mark {
-                *ask_at = (*ask_at).min(now);
-            }
+        if self.duty.holds.in_force(now).next().is_none() {
+            self.change.read_by(now);
+            self.condemn.ask_again(now);
         }
     }
 
     /// Notices a hold that has run out.
     pub(crate) fn step_holds(&mut self, now: Mono) {
         for by in [Holder::Operator, Holder::Tag] {
-            let hold = if by == Holder::Operator { &self.holds.operator } else { &self.holds.tag };
+            let hold = if by == Holder::Operator { &self.duty.holds.operator } else { &self.duty.holds.tag };
             if hold.as_ref().and_then(|hold| hold.until).is_some_and(|until| now >= until) {
-                self.holds.set(by, None);
+                self.duty.holds.set(by, None);
                 self.note(now, DecisionKind::Action, "the hold has run out", "its time is over");
                 self.hold_ended(now);
             }
@@ -108,53 +105,54 @@ impl Verdict {
     }
 
     pub(crate) fn is_held(&self, now: Mono) -> bool {
-        self.holds.in_force(now).next().is_some()
+        self.duty.holds.in_force(now).next().is_some()
     }
 
     /// Reads the tag, in an outage more often than with each read of the secret.
     pub(crate) fn step_hold_tag(&mut self, now: Mono) {
-        let busy = self.book.is_open(|order| matches!(order, Order::ReadHoldTag));
-        if now >= self.holds.next_read && !busy {
+        let busy = self.orders.is_open(|order| matches!(order, Order::ReadHoldTag));
+        if now >= self.duty.holds.next_read && !busy {
             self.read_hold_tag(now);
         }
     }
 
     pub(crate) fn read_hold_tag(&mut self, now: Mono) {
-        self.holds.next_read = now + self.config.probe_again;
-        if !self.book.is_open(|order| matches!(order, Order::ReadHoldTag)) {
-            self.book.give(Order::ReadHoldTag);
+        self.duty.holds.next_read = now + self.config.probe_again;
+        if !self.orders.is_open(|order| matches!(order, Order::ReadHoldTag)) {
+            self.orders.give(Order::ReadHoldTag);
         }
     }
 
     pub(crate) fn hold_tag_read(&mut self, now: Mono, result: Result<Option<String>, Failure>) {
         match result {
             Ok(value) => {
-                (self.holds.tag_read, self.holds.trouble) = (Some(now), None);
+                (self.duty.holds.tag_read, self.duty.holds.trouble) = (Some(now), None);
                 let holds = value.filter(|value| tag_holds(value));
                 let hold = holds.map(|note| Hold { until: None, note });
                 self.held(now, Holder::Tag, hold);
             }
-            Err(failure) => self.holds.trouble = Some(failure.text),
+            Err(failure) => self.duty.holds.trouble = Some(failure.text),
         }
     }
 
     /// Why nothing is condemned, as far as holds go. A tag that cannot be read may hold.
     pub(crate) fn hold_in_force(&self, now: Mono) -> Option<String> {
-        if let Some((by, hold)) = self.holds.in_force(now).next() {
+        if let Some((by, hold)) = self.duty.holds.in_force(now).next() {
             let by = if by == Holder::Tag { "the instance's tag" } else { "an operator" };
             return Some(format!("held by {by}: {}", hold.note));
         }
         let lasts = self.config.probe_again * 2;
-        if self.holds.tag_read.is_some_and(|read| now.since(read) <= lasts) {
+        if self.duty.holds.tag_read.is_some_and(|read| now.since(read) <= lasts) {
             return None;
         }
-        let trouble = self.holds.trouble.as_deref().unwrap_or("it has not been answered");
+        let trouble = self.duty.holds.trouble.as_deref().unwrap_or("it has not been answered");
         Some(format!("whether the instance's tag holds is not known: {trouble}"))
     }
 
     /// When the holds want to be looked at.
     pub(crate) fn hold_moments(&self) -> impl Iterator<Item = Mono> {
-        let in_outage = self.outage.reaches(self.config.probe_after).map(|from| from.max(self.holds.next_read));
-        self.holds.moment().into_iter().chain(in_outage)
+        let in_outage =
+            self.outage.clock().reaches(self.config.probe_after).map(|from| from.max(self.duty.holds.next_read));
+        self.duty.holds.moment().into_iter().chain(in_outage)
     }
 }

@@ -3,7 +3,7 @@
 //! An installed bundle goes through the stages of [`Stage`]; whatever goes wrong in one of them, the connector that serves
 //! is not touched.
 
-use crate::runs::{Role, Trial};
+use crate::connectors::{Role, Trial};
 use crate::{
     DecisionKind, Ended, Failure, Generation, Installed, Memory, Mode, Mono, Order, Purpose, RunId, Transport, Verdict,
     VersionId,
@@ -101,13 +101,13 @@ impl Verdict {
         if self.is_stopping() || !self.is_on_duty() {
             return;
         }
-        if self.runs.full() || self.handover.is_some() {
+        if self.connectors.full() || self.change.handover.is_some() {
             // It is read again when the one that is under way is over.
-            self.supply.next_read = now;
+            self.change.poll.next_read = now;
             self.conclude(Ended::Failed, "another connector is still being started or drained; try again".into());
             return;
         }
-        let Some((_, old)) = self.runs.serving() else {
+        let Some((_, old)) = self.connectors.serving() else {
             return self.take_over(now, installed);
         };
         if old.connections() == 0 && why != Why::Return {
@@ -117,9 +117,9 @@ impl Verdict {
         let changes_rules = old.installed.generation != installed.generation && why != Why::Return;
         let stage = if changes_rules { Stage::Origins } else { Stage::Memory };
         let (old, new) = (old.installed.generation, installed.generation);
-        self.handover = Some(Handover { installed, why, stage });
+        self.change.handover = Some(Handover { installed, why, stage });
         match stage {
-            Stage::Origins => self.book.give(Order::CompareOrigins { old, new }),
+            Stage::Origins => self.orders.give(Order::CompareOrigins { old, new }),
             Stage::Memory | Stage::Trial | Stage::Refused { .. } | Stage::Asking { .. } | Stage::Vacating { .. } => {
                 self.measure(now);
             }
@@ -130,12 +130,12 @@ impl Verdict {
     fn take_over(&mut self, now: Mono, installed: Installed) {
         let generation = installed.generation;
         self.start(now, installed, Role::Serving);
-        self.book.give(Order::Commit { generation });
+        self.orders.give(Order::Commit { generation });
     }
 
     /// Starts the new one and lets go of the old one, which carries nothing.
     fn replace(&mut self, now: Mono, installed: Installed) {
-        let old = self.runs.serving().map(|(id, run)| (id, run.clone()));
+        let old = self.connectors.serving().map(|(id, run)| (id, run.clone()));
         self.take_over(now, installed);
         if let Some((id, run)) = old {
             self.begin_probation(now, &run);
@@ -144,7 +144,7 @@ impl Verdict {
     }
 
     pub(crate) fn origins_compared(&mut self, now: Mono, new: Generation, result: Result<Vec<String>, Failure>) {
-        let Some(Handover { installed, stage: Stage::Origins, .. }) = &self.handover else { return };
+        let Some(Handover { installed, stage: Stage::Origins, .. }) = &self.change.handover else { return };
         if installed.generation != new {
             return;
         }
@@ -164,14 +164,14 @@ impl Verdict {
 
     /// Whether nothing serves because there was no room for two.
     pub(crate) fn is_vacating(&self) -> bool {
-        matches!(&self.handover, Some(Handover { stage: Stage::Vacating { .. }, .. }))
+        matches!(&self.change.handover, Some(Handover { stage: Stage::Vacating { .. }, .. }))
     }
 
     fn measure(&mut self, now: Mono) {
-        let Some(handover) = &mut self.handover else { return };
+        let Some(handover) = &mut self.change.handover else { return };
         handover.stage = Stage::Memory;
-        match self.runs.serving() {
-            Some((like, _)) => self.book.give(Order::MeasureMemory { like }),
+        match self.connectors.serving() {
+            Some((like, _)) => self.orders.give(Order::MeasureMemory { like }),
             None => self.begin_trial(now),
         }
     }
@@ -180,8 +180,8 @@ impl Verdict {
         if self.opinion_measured(now, &result) {
             return;
         }
-        let serving = self.runs.serving().map(|(id, run)| (id, run.clone()));
-        let Some(handover @ Handover { stage: Stage::Memory, .. }) = &mut self.handover else { return };
+        let serving = self.connectors.serving().map(|(id, run)| (id, run.clone()));
+        let Some(handover @ Handover { stage: Stage::Memory, .. }) = &mut self.change.handover else { return };
         match (result, serving) {
             (Ok(memory), Some((old, run))) if !memory.has_room() => {
                 handover.stage = Stage::Vacating { old };
@@ -195,7 +195,7 @@ impl Verdict {
                 let returns = handover.why == Why::Return;
                 self.note(now, DecisionKind::Action, "no room for two connectors", evidence);
                 if returns {
-                    self.supply.installed = Some(installed);
+                    self.change.poll.installed = Some(installed);
                     self.returned(now, &run);
                 } else {
                     self.begin_probation(now, &run);
@@ -208,7 +208,7 @@ impl Verdict {
     }
 
     fn begin_trial(&mut self, now: Mono) {
-        let Some(handover) = &mut self.handover else { return };
+        let Some(handover) = &mut self.change.handover else { return };
         handover.stage = Stage::Trial;
         let installed = handover.installed.clone();
         let until = now + self.config.register_timeout;
@@ -218,24 +218,24 @@ impl Verdict {
     pub(crate) fn step_successor(&mut self, now: Mono) {
         self.step_asking(now);
         let (needed, settle) = (self.config.min_connections, self.config.settle);
-        let Some((id, trial)) = self.runs.trial(now, needed, settle) else { return };
-        if self.book.is_open(|order| matches!(order, Order::Commit { .. })) {
+        let Some((id, trial)) = self.connectors.trial(now, needed, settle) else { return };
+        if self.orders.is_open(|order| matches!(order, Order::Commit { .. })) {
             return;
         }
-        let alone = self.runs.serving().is_none_or(|(_, run)| run.connections() == 0);
-        if !alone && self.handover.as_ref().is_some_and(|handover| handover.why == Why::Return) {
+        let alone = self.connectors.serving().is_none_or(|(_, run)| run.connections() == 0);
+        if !alone && self.change.handover.as_ref().is_some_and(|handover| handover.why == Why::Return) {
             self.note(
                 now,
                 DecisionKind::Action,
                 "no return is needed",
                 "the connector that serves is registered again",
             );
-            self.handover = None;
+            self.change.handover = None;
             return self.drain(id);
         }
         match trial {
-            Trial::Passed { generation } => self.book.give(Order::Commit { generation }),
-            Trial::Registered { generation } if alone => self.book.give(Order::Commit { generation }),
+            Trial::Passed { generation } => self.orders.give(Order::Commit { generation }),
+            Trial::Registered { generation } if alone => self.orders.give(Order::Commit { generation }),
             Trial::Failed { evidence } => self.trial_failed(now, id, evidence),
             Trial::Registered { .. } | Trial::Waiting => self.watch_successor(now, id),
         }
@@ -243,14 +243,14 @@ impl Verdict {
 
     /// A configuration that cloudflared refuses gets no better by waiting.
     fn watch_successor(&mut self, now: Mono, id: RunId) {
-        let refused = self.runs.get_mut(id).and_then(|run| run.refused_files().map(String::from));
+        let refused = self.connectors.get_mut(id).and_then(|run| run.refused_files().map(String::from));
         if let Some(text) = refused {
             self.trial_failed(now, id, format!("cloudflared says: {text}"));
         }
     }
 
     fn trial_failed(&mut self, now: Mono, id: RunId, evidence: String) {
-        let Some(run) = self.runs.get_mut(id) else { return };
+        let Some(run) = self.connectors.get_mut(id) else { return };
         let (version, fault) = (run.installed.version.clone(), run.fault_of_bundle().map(String::from));
         let refused = run.attempts.refused().is_some_and(|refusals| !refusals.are_superseded());
         let silent = refused && fault.is_none() && run.transport != Some(Transport::Http2);
@@ -265,7 +265,9 @@ impl Verdict {
     fn ask_why_refused(&mut self, now: Mono, successor: RunId) -> bool {
         let may = self.config.second_opinion && self.config.mode == Mode::Act;
         let new = |why: &Why| matches!(why, Why::Version | Why::Asked);
-        let Some(handover) = self.handover.as_mut().filter(|handover| may && new(&handover.why)) else { return false };
+        let Some(handover) = self.change.handover.as_mut().filter(|handover| may && new(&handover.why)) else {
+            return false;
+        };
         handover.stage = Stage::Refused { successor };
         let why = "over QUIC cloudflared does not say why it is refused";
         self.note(now, DecisionKind::Action, "ask for a second opinion over HTTP/2", why);
@@ -274,26 +276,28 @@ impl Verdict {
 
     /// The refused successor is gone: what asks in its place starts.
     fn ask_in_its_place(&mut self, now: Mono) {
-        let Some(handover) = &mut self.handover else { return };
+        let Some(handover) = &mut self.change.handover else { return };
         let installed = handover.installed.clone();
         let generation = installed.generation;
-        let (run, slot) = self.runs.add(now, installed, Role::Opinion);
+        let (run, slot) = self.connectors.add(now, installed, Role::Opinion);
         handover.stage = Stage::Asking { run, until: now + OPINION_RUNS };
-        self.book.give(Order::Start { run, generation, slot, purpose: Purpose::Opinion });
+        self.orders.give(Order::Start { run, generation, slot, purpose: Purpose::Opinion });
     }
 
     fn step_asking(&mut self, now: Mono) {
-        let Some(Handover { installed, stage: Stage::Asking { run: id, until }, .. }) = &self.handover else { return };
+        let Some(Handover { installed, stage: Stage::Asking { run: id, until }, .. }) = &self.change.handover else {
+            return;
+        };
         let (id, until, version) = (*id, *until, installed.version.clone());
-        let Some(run) = self.runs.get_mut(id) else {
+        let Some(run) = self.connectors.get_mut(id) else {
             return self.trial_ended(now, version, None, REFUSED.into());
         };
         let fault = run.fault_of_bundle().map(String::from);
         if run.connections() > 0 && run.pinned.is_none() {
             // It is taken over HTTP/2, so it goes on trial with that.
             run.role = Role::Successor { until: now + self.config.register_timeout, enough_since: None };
-            self.book.give(Order::Adopt { run: id });
-            if let Some(handover) = &mut self.handover {
+            self.orders.give(Order::Adopt { run: id });
+            if let Some(handover) = &mut self.change.handover {
                 handover.stage = Stage::Trial;
             }
         } else if fault.is_some() || run.exits > 0 || run.not_spawned || run.connections() > 0 || now >= until {
@@ -304,14 +308,14 @@ impl Verdict {
 
     /// When what asks in a successor's place is to be looked at.
     pub(crate) fn asking_moment(&self) -> Option<Mono> {
-        match self.handover.as_ref()?.stage {
+        match self.change.handover.as_ref()?.stage {
             Stage::Asking { until, .. } => Some(until),
             Stage::Origins | Stage::Memory | Stage::Trial | Stage::Refused { .. } | Stage::Vacating { .. } => None,
         }
     }
 
     fn trial_ended(&mut self, now: Mono, version: VersionId, fault: Option<String>, evidence: String) {
-        let why = self.handover.take().map(|handover| handover.why);
+        let why = self.change.handover.take().map(|handover| handover.why);
         match (why, fault) {
             (Some(Why::Return), _) => {
                 self.note(now, DecisionKind::Refusal, "the bundle before does not register either", evidence);
@@ -335,28 +339,28 @@ impl Verdict {
     }
 
     fn is_news(&self, version: &VersionId) -> bool {
-        self.supply.installed.as_ref().is_none_or(|installed| installed.version != *version)
+        self.change.poll.installed.as_ref().is_none_or(|installed| installed.version != *version)
     }
 
     pub(crate) fn committed(&mut self, now: Mono, generation: Generation) {
-        self.supply.succeeded();
+        self.change.poll.succeeded();
         if self.commit_equivalent(now, generation) {
             return;
         }
-        let Some((new, run)) = self.runs.successor() else { return };
+        let Some((new, run)) = self.connectors.successor() else { return };
         if run.installed.generation != generation {
             return;
         }
         let (installed, evidence) = (run.installed.clone(), run.evidence());
-        let old = self.runs.serving().map(|(id, run)| (id, run.clone()));
-        if let Some(run) = self.runs.get_mut(new) {
+        let old = self.connectors.serving().map(|(id, run)| (id, run.clone()));
+        if let Some(run) = self.connectors.get_mut(new) {
             run.role = Role::Serving;
         }
         let what = format!("secret version {} serves now", installed.version);
         self.note(now, DecisionKind::Action, &what, evidence);
         self.conclude(Ended::Done, format!("{what} (generation {generation})"));
-        let why = self.handover.take().map(|handover| handover.why);
-        self.supply.installed = Some(installed);
+        let why = self.change.handover.take().map(|handover| handover.why);
+        self.change.poll.installed = Some(installed);
         let Some((id, run)) = old else { return };
         match why {
             Some(Why::Return) => self.returned(now, &run),
@@ -368,82 +372,84 @@ impl Verdict {
     /// A bundle that means the same to the connector is made current, and the connector stays.
     pub(crate) fn take_equivalent(&mut self, now: Mono, installed: Installed) {
         // Who asks for a new connector gets one; and one that carries nothing has nothing to lose.
-        if self.reloads.is_active() || self.is_urgent() {
-            let why = if self.reloads.is_active() { Why::Asked } else { Why::Version };
+        if self.change.requests.is_active() || self.is_urgent() {
+            let why = if self.change.requests.is_active() { Why::Asked } else { Why::Version };
             return self.hand_over(now, installed, why);
         }
         let generation = installed.generation;
-        self.supply.equivalent = Some(installed);
-        self.book.give(Order::Commit { generation });
+        self.change.poll.equivalent = Some(installed);
+        self.orders.give(Order::Commit { generation });
     }
 
     fn commit_equivalent(&mut self, now: Mono, generation: Generation) -> bool {
-        let Some(installed) = self.supply.equivalent.take_if(|installed| installed.generation == generation) else {
+        let Some(installed) = self.change.poll.equivalent.take_if(|installed| installed.generation == generation)
+        else {
             return false;
         };
         let what = format!("secret version {} changes nothing for the connector", installed.version);
         self.note(now, DecisionKind::Action, what, "it means the same as the version before; the connector stays");
-        if let Some((id, _)) = self.runs.serving()
-            && let Some(run) = self.runs.get_mut(id)
+        if let Some((id, _)) = self.connectors.serving()
+            && let Some(run) = self.connectors.get_mut(id)
         {
             // It goes on from the files that it was started with.
             let before = std::mem::replace(&mut run.installed.version, installed.version.clone());
-            if self.proven.as_ref() == Some(&before) {
-                self.proven = Some(installed.version.clone());
+            if self.change.proven.as_ref() == Some(&before) {
+                self.change.proven = Some(installed.version.clone());
             }
         }
-        self.supply.installed = Some(installed);
+        self.change.poll.installed = Some(installed);
         true
     }
 
     pub(crate) fn not_committed(&mut self, now: Mono, generation: Generation, failure: Failure) {
-        let equivalent = self.supply.equivalent.take_if(|installed| installed.generation == generation);
+        let equivalent = self.change.poll.equivalent.take_if(|installed| installed.generation == generation);
         let successor =
-            self.runs.successor().filter(|(_, run)| run.installed.generation == generation).map(|(id, _)| id);
+            self.connectors.successor().filter(|(_, run)| run.installed.generation == generation).map(|(id, _)| id);
         self.supply_failed(now, "the bundle was not made current", failure);
         match successor {
-            _ if equivalent.is_some() => self.book.give(Order::Discard { generation }),
+            _ if equivalent.is_some() => self.orders.give(Order::Discard { generation }),
             Some(id) => {
-                self.handover = None;
+                self.change.handover = None;
                 self.drain(id);
             }
             // It runs all the same. The next read installs it anew.
-            None => self.supply.installed = None,
+            None => self.change.poll.installed = None,
         }
     }
 
     /// Lets go of a bundle that no connector was started from.
     fn give_up(&mut self, generation: Generation) {
-        self.handover = None;
-        self.book.give(Order::Discard { generation });
+        self.change.handover = None;
+        self.orders.give(Order::Discard { generation });
     }
 
     pub(crate) fn drain(&mut self, id: RunId) {
-        if let Some(run) = self.runs.get_mut(id) {
+        if let Some(run) = self.connectors.get_mut(id) {
             run.role = Role::Leaving;
-            self.book.give(Order::Drain { run: id });
+            self.orders.give(Order::Drain { run: id });
         }
     }
 
     pub(crate) fn drained(&mut self, now: Mono, id: RunId) {
-        let Some(run) = self.runs.remove(id) else { return };
-        if let Some(Handover { stage: Stage::Vacating { old }, .. }) = &self.handover
+        let Some(run) = self.connectors.remove(id) else { return };
+        if let Some(Handover { stage: Stage::Vacating { old }, .. }) = &self.change.handover
             && *old == id
-            && let Some(handover) = self.handover.take()
+            && let Some(handover) = self.change.handover.take()
             && !self.is_stopping()
             && self.is_on_duty()
         {
             self.take_over(now, handover.installed);
         }
-        if matches!(&self.handover, Some(Handover { stage: Stage::Refused { successor }, .. }) if *successor == id) {
+        if matches!(&self.change.handover, Some(Handover { stage: Stage::Refused { successor }, .. }) if *successor == id)
+        {
             return self.ask_in_its_place(now);
         }
         // Older bundles are kept as the last that worked; a newer one never came into use. What serves is not installed if
         // it could not be made current.
-        let serving = || self.runs.serving().map(|(_, run)| &run.installed);
-        let newest = self.supply.installed.as_ref().or_else(serving).map(|installed| installed.generation);
+        let serving = || self.connectors.serving().map(|(_, run)| &run.installed);
+        let newest = self.change.poll.installed.as_ref().or_else(serving).map(|installed| installed.generation);
         if newest.is_some_and(|newest| run.installed.generation > newest) && !self.is_stopping() {
-            self.book.give(Order::Discard { generation: run.installed.generation });
+            self.orders.give(Order::Discard { generation: run.installed.generation });
         }
     }
 }

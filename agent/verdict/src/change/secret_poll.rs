@@ -1,10 +1,10 @@
 //! Where bundles come from: when the secret is read, what became of it.
 
-use crate::handover::Why;
+use super::Update;
+use crate::change::Why;
+use crate::connectors::Role;
 use crate::jitter::Jitter;
-use crate::runs::Role;
 use crate::time::doubled;
-use crate::turn::Change;
 use crate::{
     Blame, DecisionKind, Ended, Failure, FailureKind, Installed, Mode, Mono, Order, Purpose, RunId, SecretRead, Taken,
     Verdict, VersionId,
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// What is known of the secret and of the bundle that `current` names.
 #[derive(Debug, Default)]
-pub struct Supply {
+pub struct SecretPoll {
     /// Whether the instance knows who it is, so that the secret can be named.
     pub identified: bool,
     /// The bundle in use, or taken into use.
@@ -63,7 +63,7 @@ const HURRY: Duration = Duration::from_secs(60);
 /// A version that did not register is tried again after this at the latest.
 const LONGEST_PUT_OFF: Duration = Duration::from_secs(3600);
 
-impl Supply {
+impl SecretPoll {
     /// What an earlier agent of this boot left: which version it refused.
     pub fn carried(refused: Option<Refused>) -> Self {
         Self { refused, ..Self::default() }
@@ -112,11 +112,11 @@ impl Supply {
 
 impl Verdict {
     pub(crate) fn identified(&mut self, now: Mono, installed: Option<Installed>) {
-        self.supply.identified = true;
-        self.supply.next_read = now;
-        let Some(installed) = installed.filter(|_| self.runs.is_empty() && !self.is_stopping()) else { return };
+        self.change.poll.identified = true;
+        self.change.poll.next_read = now;
+        let Some(installed) = installed.filter(|_| self.connectors.is_empty() && !self.is_stopping()) else { return };
         if !self.is_on_duty() {
-            self.supply.installed = Some(installed);
+            self.change.poll.installed = Some(installed);
             return;
         }
         let evidence = format!("generation {}, secret version {}", installed.generation, installed.version);
@@ -125,104 +125,104 @@ impl Verdict {
     }
 
     pub(crate) fn step_supply(&mut self, now: Mono) {
-        let busy = self.book.is_open(|order| matches!(order, Order::ReadSecret { .. } | Order::Install { .. }))
-            || self.handover.is_some()
-            || self.reloads.is_active()
-            || (self.runs.full() && !self.opinion.is_asked());
-        if !self.supply.identified || now < self.supply.next_read || busy {
+        let busy = self.orders.is_open(|order| matches!(order, Order::ReadSecret { .. } | Order::Install { .. }))
+            || self.change.handover.is_some()
+            || self.change.requests.is_active()
+            || (self.connectors.full() && !self.outage.opinion_is_asked());
+        if !self.change.poll.identified || now < self.change.poll.next_read || busy {
             return;
         }
         self.read_hold_tag(now);
         if !self.is_urgent() && self.is_held(now) {
             // A new version would be handed over to. It is read when the hold ends.
-            self.supply.next_read = now + self.jitter.within(self.config.poll_interval);
+            self.change.poll.next_read = now + self.jitter.within(self.config.poll_interval);
         } else {
             self.read_secret(now);
         }
     }
 
     pub(crate) fn read_secret(&mut self, now: Mono) {
-        self.supply.last_read = Some(now);
+        self.change.poll.last_read = Some(now);
         // What is installed may be damaged: it is compared.
-        let known = if self.is_refused() { None } else { self.supply.known(now) };
-        self.book.give(Order::ReadSecret { known });
+        let known = if self.is_refused() { None } else { self.change.poll.known(now) };
+        self.orders.give(Order::ReadSecret { known });
     }
 
     /// Whether what is installed may be replaced by itself: nothing is lost by that.
     fn may_install_anew(&self) -> bool {
-        self.is_urgent() && self.handover.is_none() && self.config.mode == Mode::Act
+        self.is_urgent() && self.change.handover.is_none() && self.config.mode == Mode::Act
     }
 
     /// Whether the edge does not want this connector.
     fn is_refused(&self) -> bool {
-        self.found.as_ref().is_some_and(|finding| matches!(finding.blame, Blame::Refused | Blame::Credentials))
+        self.outage.found().is_some_and(|finding| matches!(finding.blame, Blame::Refused | Blame::Credentials))
     }
 
     /// Whether nothing is registered, so that whatever is newest can only help.
     pub(crate) fn is_urgent(&self) -> bool {
-        self.runs.serving().is_none_or(|(_, run)| run.connections() == 0)
+        self.connectors.serving().is_none_or(|(_, run)| run.connections() == 0)
     }
 
     /// Whether the installed bundle was started a moment ago, and nothing speaks against it: it is given its time, or every
     /// restart of the agent would bring a newer version into use that nobody has tried, with no way back.
     fn is_starting(&self, now: Mono) -> bool {
-        self.runs.serving().is_some_and(|(_, run)| {
+        self.connectors.serving().is_some_and(|(_, run)| {
             let young = now < run.ordered + self.config.register_timeout;
             young && !run.registered_once && run.fault_of_bundle().is_none()
         })
     }
 
     pub(crate) fn secret_read(&mut self, now: Mono, read: SecretRead) {
-        self.supply.next_read = now + self.jitter.within(self.config.poll_interval);
-        self.supply.trouble = None;
-        let asked = self.reloads.is_active();
+        self.change.poll.next_read = now + self.jitter.within(self.config.poll_interval);
+        self.change.poll.trouble = None;
+        let asked = self.change.requests.is_active();
         let version = match read {
             SecretRead::Altered(version) if !asked && self.may_install_anew() => {
                 let what = format!("install secret version {version} anew");
                 self.note(now, DecisionKind::Action, what, "what is installed is not what the secret holds");
                 self.drop_opinion(now);
-                return self.book.give(Order::Install { version });
+                return self.orders.give(Order::Install { version });
             }
-            SecretRead::New(version) if asked || !self.supply.is_refusing(&version, now) => version,
+            SecretRead::New(version) if asked || !self.change.poll.is_refusing(&version, now) => version,
             SecretRead::Unchanged | SecretRead::New(_) | SecretRead::Altered(_) => {
-                self.supply.succeeded();
+                self.change.poll.succeeded();
                 // What waited for its turn is not in the secret any more.
-                self.turn.take_if(|turn| matches!(turn.change, Change::Version(_)));
+                self.change.rollout.take_if(|turn| matches!(turn.change, Update::Version(_)));
                 return if asked {
                     self.hand_over_anew(now)
                 };
             }
         };
-        if self.config.mode == Mode::Observe && self.runs.serving().is_some() {
+        if self.config.mode == Mode::Observe && self.connectors.serving().is_some() {
             return;
         }
-        self.supply.refused.take_if(|refused| refused.version != version);
+        self.change.poll.refused.take_if(|refused| refused.version != version);
         // The secret may have gone back from a refused version to the one that runs.
-        if self.supply.installed.as_ref().is_some_and(|installed| installed.version == version) {
-            self.supply.refused = None;
-            self.turn.take_if(|turn| matches!(turn.change, Change::Version(_)));
+        if self.change.poll.installed.as_ref().is_some_and(|installed| installed.version == version) {
+            self.change.poll.refused = None;
+            self.change.rollout.take_if(|turn| matches!(turn.change, Update::Version(_)));
             return if asked {
                 self.hand_over_anew(now)
             };
         }
-        if self.handover.is_some() || self.book.is_open(|order| matches!(order, Order::Install { .. })) {
+        if self.change.handover.is_some() || self.orders.is_open(|order| matches!(order, Order::Install { .. })) {
             // That began while it was read. It is read again after it.
-            self.supply.next_read = now;
+            self.change.poll.next_read = now;
         } else if !asked && self.is_starting(now) {
-            self.supply.next_read = now + self.config.settle;
+            self.change.poll.next_read = now + self.config.settle;
         } else if asked || self.is_urgent() {
-            self.turn = None;
+            self.change.rollout = None;
             self.drop_opinion(now);
             self.note(now, DecisionKind::Action, format!("install secret version {version}"), "the secret has it");
-            self.book.give(Order::Install { version });
+            self.orders.give(Order::Install { version });
         } else {
-            self.take_turn(Change::Version(version));
+            self.take_turn(Update::Version(version));
         }
     }
 
     /// Somebody wants a new connector, and the secret has nothing new.
     fn hand_over_anew(&mut self, now: Mono) {
-        match self.runs.serving().map(|(_, run)| run.installed.clone()) {
+        match self.connectors.serving().map(|(_, run)| run.installed.clone()) {
             Some(installed) => self.hand_over(now, installed, Why::Asked),
             None => self.conclude(Ended::Failed, "no connector serves yet; see `cflared-agent status`".into()),
         }
@@ -232,7 +232,7 @@ impl Verdict {
         let (urgent, text) = (self.is_urgent(), failure.text.clone());
         // What breaks a rule breaks it again until somebody mends it.
         let ended = if failure.kind == FailureKind::Invalid { Ended::Refused } else { Ended::Failed };
-        if self.supply.failed(now, failure, urgent, self.config.poll_interval, &mut self.jitter) {
+        if self.change.poll.failed(now, failure, urgent, self.config.poll_interval, &mut self.jitter) {
             self.note(now, DecisionKind::Refusal, what, &text);
         }
         self.conclude(ended, format!("{what}: {text}"));
@@ -243,24 +243,24 @@ impl Verdict {
         let refused = Refused { version, why, until: None, times: 0 };
         let text = refused.tell();
         self.note(now, DecisionKind::Refusal, format!("secret version {} refused", refused.version), &refused.why);
-        self.supply.refused = Some(refused);
+        self.change.poll.refused = Some(refused);
         self.conclude(Ended::Refused, text);
     }
 
     /// That version did not come into use this time; each time it is tried later again.
     pub(crate) fn put_off(&mut self, now: Mono, version: VersionId, why: String) {
-        if self.supply.installed.as_ref().is_some_and(|installed| installed.version == version) {
+        if self.change.poll.installed.as_ref().is_some_and(|installed| installed.version == version) {
             self.note(now, DecisionKind::Refusal, "the connector that serves stays", &why);
             return self.conclude(Ended::Failed, why);
         }
-        let before = self.supply.refused.as_ref().filter(|refused| refused.version == version);
+        let before = self.change.poll.refused.as_ref().filter(|refused| refused.version == version);
         let times = before.map_or(0, |refused| refused.times);
         let wait = doubled(self.config.poll_interval, times.min(8)).min(LONGEST_PUT_OFF.max(self.config.poll_interval));
         let refused = Refused { version, why, until: Some(now + wait), times: times.saturating_add(1) };
         let (what, text) =
             (format!("secret version {} is tried again in {} s", refused.version, wait.as_secs()), refused.tell());
         self.note(now, DecisionKind::Refusal, what, &refused.why);
-        self.supply.refused = Some(refused);
+        self.change.poll.refused = Some(refused);
         self.conclude(Ended::Failed, text);
     }
 
@@ -268,7 +268,7 @@ impl Verdict {
     pub(crate) fn installed(&mut self, now: Mono, version: VersionId, taken: Result<Taken, Failure>) {
         match taken {
             Ok(Taken::New(installed)) => {
-                let why = if self.reloads.is_active() { Why::Asked } else { Why::Version };
+                let why = if self.change.requests.is_active() { Why::Asked } else { Why::Version };
                 self.hand_over(now, installed, why);
             }
             Ok(Taken::Equivalent(installed)) => self.take_equivalent(now, installed),
@@ -280,21 +280,21 @@ impl Verdict {
     pub(crate) fn start(&mut self, now: Mono, installed: Installed, role: Role) {
         let generation = installed.generation;
         if role == Role::Serving {
-            self.supply.installed = Some(installed.clone());
-            self.opinion.over();
+            self.change.poll.installed = Some(installed.clone());
+            self.outage.forget_opinion();
             self.begin_first_probation(now, &installed);
         }
-        let (run, slot) = self.runs.add(now, installed, role);
-        self.book.give(Order::Start { run, generation, slot, purpose: Purpose::Serve });
+        let (run, slot) = self.connectors.add(now, installed, role);
+        self.orders.give(Order::Start { run, generation, slot, purpose: Purpose::Serve });
         if role == Role::Serving {
             self.watch_start(now, run);
         }
     }
 
     pub(crate) fn not_started(&mut self, now: Mono, run: RunId, failure: Failure) {
-        match self.runs.remove(run).map(|run| run.role) {
-            Some(Role::Serving) => self.supply.installed = None,
-            Some(Role::Successor { .. }) => self.handover = None,
+        match self.connectors.remove(run).map(|run| run.role) {
+            Some(Role::Serving) => self.change.poll.installed = None,
+            Some(Role::Successor { .. }) => self.change.handover = None,
             Some(Role::Opinion) => return self.opinion_not_started(now, run),
             Some(Role::Leaving) | None => {}
         }

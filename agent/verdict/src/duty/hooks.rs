@@ -3,10 +3,8 @@
 //! Nothing of it is remembered over a restart of the agent: the metadata service says where the instance is being taken, and
 //! the group whether it waits.
 
-use crate::guard::Others;
-use crate::ladder::Ladder;
-use crate::outage::Outage;
-use crate::runs::Role;
+use crate::condemn::Others;
+use crate::connectors::Role;
 use crate::time::doubled;
 use crate::{
     Blame, Confidence, DecisionKind, Failure, FailureKind, Hook, HookResult, Mode, Mono, Notices, Order, Place, RunId,
@@ -16,8 +14,8 @@ use std::time::Duration;
 
 /// What the group and the metadata service have in mind for this instance.
 #[derive(Debug, Default)]
-pub(crate) struct Lifecycle {
-    duty: Duty,
+pub(super) struct Hooks {
+    service: Service,
     rebalance: bool,
     next_notices: Mono,
     launch: Waiting,
@@ -26,7 +24,7 @@ pub(crate) struct Lifecycle {
 
 /// Whether the instance is to serve.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-enum Duty {
+enum Service {
     /// It is.
     #[default]
     On,
@@ -83,7 +81,7 @@ impl Hook {
     }
 }
 
-impl Lifecycle {
+impl Hooks {
     fn at(&mut self, hook: Hook) -> &mut Waiting {
         match hook {
             Hook::Launch => &mut self.launch,
@@ -95,44 +93,44 @@ impl Lifecycle {
 impl Verdict {
     /// Whether the instance is to serve.
     pub(crate) fn is_on_duty(&self) -> bool {
-        self.lifecycle.duty == Duty::On
+        self.duty.hooks.service == Service::On
     }
 
     /// Why it is not to serve, if so.
     pub(crate) fn off_duty(&self) -> Option<&str> {
-        match &self.lifecycle.duty {
-            Duty::On => None,
-            Duty::Away(why) => Some(why),
-            Duty::Leaving(why) => Some(why),
+        match &self.duty.hooks.service {
+            Service::On => None,
+            Service::Away(why) => Some(why),
+            Service::Leaving(why) => Some(why),
         }
     }
 
     pub(crate) fn noticed(&mut self, now: Mono, notices: Notices) {
-        if notices.rebalance && !std::mem::replace(&mut self.lifecycle.rebalance, notices.rebalance) {
+        if notices.rebalance && !std::mem::replace(&mut self.duty.hooks.rebalance, notices.rebalance) {
             let evidence = "this spot instance may be taken away; it serves on until it is";
             self.note(now, DecisionKind::Finding, "a rebalance is recommended", evidence);
         }
-        if matches!(self.lifecycle.duty, Duty::Leaving(_)) {
+        if matches!(self.duty.hooks.service, Service::Leaving(_)) {
             return;
         }
         let duty = match (notices.spot, notices.target) {
-            (Some(action), _) => Duty::Leaving(format!("this spot instance is being taken away ({action})")),
-            (None, Some(Target::Terminated)) => Duty::Leaving("the group is terminating this instance".into()),
-            (None, Some(Target::Warmed)) => Duty::Away("this instance is in its group's warm pool"),
-            (None, Some(Target::Standby)) => Duty::Away("this instance is on standby in its group"),
-            (None, Some(Target::InService | Target::Detached) | None) => Duty::On,
+            (Some(action), _) => Service::Leaving(format!("this spot instance is being taken away ({action})")),
+            (None, Some(Target::Terminated)) => Service::Leaving("the group is terminating this instance".into()),
+            (None, Some(Target::Warmed)) => Service::Away("this instance is in its group's warm pool"),
+            (None, Some(Target::Standby)) => Service::Away("this instance is on standby in its group"),
+            (None, Some(Target::InService | Target::Detached) | None) => Service::On,
         };
-        if duty == self.lifecycle.duty {
+        if duty == self.duty.hooks.service {
             return;
         }
         let was_on = self.is_on_duty();
-        self.lifecycle.duty = duty;
+        self.duty.hooks.service = duty;
         match self.off_duty().map(String::from) {
             None => self.come_back(now),
             Some(why) if was_on => {
                 self.note(now, DecisionKind::Action, "drain the connectors", why);
-                (self.handover, self.turn, self.probation) = (None, None, None);
-                self.guard.drop_question();
+                self.change.suspend();
+                self.condemn.drop_question();
                 self.drop_reloads(now);
             }
             Some(_) => {}
@@ -142,22 +140,18 @@ impl Verdict {
     /// Serves again, as after a boot.
     fn come_back(&mut self, now: Mono) {
         self.note(now, DecisionKind::Action, "serve again", "the group takes this instance into service");
-        (self.begun, self.registered_once) = (now, false);
-        self.outage = Outage::default();
-        self.ladder = Ladder { mark: self.ladder.mark.clone(), ..Ladder::default() };
-        self.guard.over();
-        self.inquiry.over();
-        self.opinion.over();
-        self.lifecycle.launch = Waiting { since: Some(now), ..Waiting::default() };
-        self.supply.next_read = now;
-        if let Some(installed) = self.supply.installed.take_if(|_| !self.runs.full()) {
+        self.begun = now;
+        self.outage.begin_anew();
+        self.condemn.begin_anew();
+        self.duty.hooks.launch = Waiting { since: Some(now), ..Waiting::default() };
+        if let Some(installed) = self.change.resume(now).filter(|_| !self.connectors.full()) {
             self.start(now, installed, Role::Serving);
         }
     }
 
     /// Lets go of whatever runs.
     pub(crate) fn drain_all(&mut self) {
-        let staying = self.runs.iter().filter(|(_, run)| run.role != Role::Leaving);
+        let staying = self.connectors.iter().filter(|(_, run)| run.role != Role::Leaving);
         let staying: Vec<RunId> = staying.map(|(id, _)| id).collect();
         for id in staying {
             self.drain(id);
@@ -165,12 +159,12 @@ impl Verdict {
     }
 
     pub(crate) fn step_lifecycle(&mut self, now: Mono) {
-        if !self.supply.identified {
+        if !self.change.identified() {
             return;
         }
-        if now >= self.lifecycle.next_notices && !self.book.is_open(|order| matches!(order, Order::ReadNotices)) {
-            self.lifecycle.next_notices = now + self.config.notices_every;
-            self.book.give(Order::ReadNotices);
+        if now >= self.duty.hooks.next_notices && !self.orders.is_open(|order| matches!(order, Order::ReadNotices)) {
+            self.duty.hooks.next_notices = now + self.config.notices_every;
+            self.orders.give(Order::ReadNotices);
         }
         for hook in Hook::BOTH {
             self.step_hook(now, hook);
@@ -180,27 +174,27 @@ impl Verdict {
     /// Whether the group may wait at that hook, as far as is known.
     fn may_wait(&self, hook: Hook) -> bool {
         let named = match hook {
-            Hook::Launch => self.config.launch_hook && !self.lifecycle.launch.over,
-            Hook::Terminate => self.config.terminate_hook && !self.lifecycle.terminate.over,
+            Hook::Launch => self.config.launch_hook && !self.duty.hooks.launch.over,
+            Hook::Terminate => self.config.terminate_hook && !self.duty.hooks.terminate.over,
         };
         let acts = self.config.mode == Mode::Act;
-        acts && named && matches!(self.lifecycle.duty, Duty::Leaving(_)) == (hook == Hook::Terminate)
+        acts && named && matches!(self.duty.hooks.service, Service::Leaving(_)) == (hook == Hook::Terminate)
     }
 
     /// Whether the group is being told something at that hook.
     fn is_telling(&self, hook: Hook) -> bool {
-        self.book.is_open(|order| {
+        self.orders.is_open(|order| {
             matches!(order, Order::CompleteHook { hook: at, .. } | Order::Heartbeat { hook: at } if *at == hook)
         })
     }
 
     fn step_hook(&mut self, now: Mono, hook: Hook) {
-        let reading = self.book.is_open(|order| matches!(order, Order::ReadPlace));
+        let reading = self.orders.is_open(|order| matches!(order, Order::ReadPlace));
         if reading || self.is_telling(hook) || !self.may_wait(hook) {
             return;
         }
         let told = self.wish(now, hook).is_some();
-        let waiting = self.lifecycle.at(hook);
+        let waiting = self.duty.hooks.at(hook);
         if now >= waiting.ask_at || (told && !waiting.told) {
             waiting.told = told;
             self.read_place();
@@ -208,8 +202,8 @@ impl Verdict {
     }
 
     pub(crate) fn read_place(&mut self) {
-        if !self.book.is_open(|order| matches!(order, Order::ReadPlace)) {
-            self.book.give(Order::ReadPlace);
+        if !self.orders.is_open(|order| matches!(order, Order::ReadPlace)) {
+            self.orders.give(Order::ReadPlace);
         }
     }
 
@@ -219,11 +213,11 @@ impl Verdict {
             return None;
         }
         match hook {
-            Hook::Terminate => self.runs.is_empty().then_some(HookResult::Continue),
+            Hook::Terminate => self.connectors.is_empty().then_some(HookResult::Continue),
             Hook::Launch if !self.is_on_duty() => Some(HookResult::Continue),
             Hook::Launch if self.has_settled(now) => Some(HookResult::Continue),
             Hook::Launch => {
-                let due = self.lifecycle.launch.deadline.is_some_and(|deadline| now >= deadline);
+                let due = self.duty.hooks.launch.deadline.is_some_and(|deadline| now >= deadline);
                 (due && self.is_this_hosts_fault(now)).then_some(HookResult::Abandon)
             }
         }
@@ -231,15 +225,16 @@ impl Verdict {
 
     fn has_settled(&self, now: Mono) -> bool {
         let enough = |run: &crate::Run| run.connections() >= self.config.min_connections;
-        self.runs.serving().is_some_and(|(_, run)| enough(run)) && self.outage.good_for(now) >= self.config.settle
+        self.connectors.serving().is_some_and(|(_, run)| enough(run))
+            && self.outage.clock().good_for(now) >= self.config.settle
     }
 
     /// Whether another instance in this one's place could do better.
     fn is_this_hosts_fault(&self, now: Mono) -> bool {
-        let blamed = self.found.as_ref().is_some_and(|finding| {
+        let blamed = self.outage.found().is_some_and(|finding| {
             finding.confidence != Confidence::Guess && matches!(finding.blame, Blame::Process | Blame::HostNetwork)
         });
-        let judged = self.outage.lasted(now).is_some_and(|lasted| lasted >= self.config.probe_after);
+        let judged = self.outage.clock().lasted(now).is_some_and(|lasted| lasted >= self.config.probe_after);
         judged && blamed && self.is_urgent()
     }
 
@@ -257,7 +252,7 @@ impl Verdict {
         let place = match result {
             Ok(place) => place,
             Err(Failure { kind: FailureKind::Disabled | FailureKind::Missing, .. }) => {
-                self.lifecycle.at(hook).over = true;
+                self.duty.hooks.at(hook).over = true;
                 return;
             }
             Err(failure) => {
@@ -266,8 +261,8 @@ impl Verdict {
             }
         };
         match hook.place(&place.lifecycle) {
-            At::Past => self.lifecycle.at(hook).over = true,
-            At::Before => self.lifecycle.at(hook).ask_at = now + self.config.ask_again,
+            At::Past => self.duty.hooks.at(hook).over = true,
+            At::Before => self.duty.hooks.at(hook).ask_at = now + self.config.ask_again,
             At::Waits => {
                 let timeout = if hook == Hook::Launch { place.launch_timeout } else { place.terminate_timeout };
                 self.group_waits(now, hook, timeout);
@@ -277,7 +272,7 @@ impl Verdict {
 
     fn group_waits(&mut self, now: Mono, hook: Hook, timeout: Option<Duration>) {
         let started = if hook == Hook::Launch { self.started } else { now };
-        let waiting = self.lifecycle.at(hook);
+        let waiting = self.duty.hooks.at(hook);
         let since = *waiting.since.get_or_insert(started);
         // A quarter of the time is left for what goes wrong on the way.
         let deadline = timeout.map(|timeout| since + timeout * 3 / 4);
@@ -290,18 +285,19 @@ impl Verdict {
                     format!("{}: {}", hook.name(), if result == HookResult::Continue { "go on" } else { "give up" });
                 let evidence = self.why(now);
                 self.note(now, DecisionKind::Action, what, evidence);
-                self.book.give(Order::CompleteHook { hook, result });
+                self.orders.give(Order::CompleteHook { hook, result });
             }
             None if due && hook == Hook::Launch && self.asks_for_others(now) => {}
-            None if due => self.book.give(Order::Heartbeat { hook }),
+            None if due => self.orders.give(Order::Heartbeat { hook }),
             None => {}
         }
     }
 
     /// Before an instance that cannot register is given up or waited for, the others are asked. Says whether they are.
     fn asks_for_others(&mut self, now: Mono) -> bool {
-        let known = self.guard.others(now, self.config.evidence_lasts).is_some_and(|others| others != Others::NotKnown);
-        let young = self.outage.lasted(now).is_none_or(|lasted| lasted < self.config.probe_after);
+        let known =
+            self.condemn.others(now, self.config.evidence_lasts).is_some_and(|others| others != Others::NotKnown);
+        let young = self.outage.clock().lasted(now).is_none_or(|lasted| lasted < self.config.probe_after);
         if known || young {
             return false;
         }
@@ -311,7 +307,7 @@ impl Verdict {
     pub(crate) fn hook_completed(&mut self, now: Mono, hook: Hook, result: Result<(), Failure>) {
         match result {
             Ok(()) => {
-                self.lifecycle.at(hook).over = true;
+                self.duty.hooks.at(hook).over = true;
                 let what = format!("{} is completed", hook.name());
                 self.note(now, DecisionKind::Action, what, "the group goes on");
             }
@@ -325,7 +321,7 @@ impl Verdict {
     pub(crate) fn hook_beaten(&mut self, now: Mono, hook: Hook, result: Result<(), Failure>) {
         match result {
             Ok(()) => {
-                let waiting = self.lifecycle.at(hook);
+                let waiting = self.duty.hooks.at(hook);
                 (waiting.since, waiting.deadline, waiting.ask_at, waiting.failures) = (Some(now), None, now, 0);
             }
             Err(failure) => {
@@ -337,7 +333,7 @@ impl Verdict {
 
     fn hook_failed(&mut self, now: Mono, hook: Hook, what: &str, text: String) {
         let again = self.config.ask_again;
-        let waiting = self.lifecycle.at(hook);
+        let waiting = self.duty.hooks.at(hook);
         waiting.ask_at = now + doubled(again, waiting.failures.min(3));
         waiting.failures = waiting.failures.saturating_add(1);
         if waiting.failures == 1 {
@@ -346,16 +342,16 @@ impl Verdict {
     }
 
     pub(crate) fn lifecycle_moments(&self) -> Vec<Mono> {
-        if !self.supply.identified {
+        if !self.change.identified() {
             return vec![];
         }
         let hooks = Hook::BOTH.into_iter().filter(|hook| self.may_wait(*hook)).map(|hook| match hook {
-            Hook::Launch => self.lifecycle.launch.ask_at,
-            Hook::Terminate => self.lifecycle.terminate.ask_at,
+            Hook::Launch => self.duty.hooks.launch.ask_at,
+            Hook::Terminate => self.duty.hooks.terminate.ask_at,
         });
-        let settled = self.outage.good_since().map(|since| since + self.config.settle);
+        let settled = self.outage.clock().good_since().map(|since| since + self.config.settle);
         let arriving = settled.filter(|_| self.may_wait(Hook::Launch));
-        hooks.chain([self.lifecycle.next_notices]).chain(arriving).collect()
+        hooks.chain([self.duty.hooks.next_notices]).chain(arriving).collect()
     }
 }
 

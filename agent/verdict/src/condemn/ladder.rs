@@ -125,22 +125,17 @@ impl Ladder {
 
 impl Verdict {
     pub(crate) fn step_ladder(&mut self, now: Mono) {
-        let Some((_, run)) = self.runs.serving() else { return self.guard.drop_question() };
+        let Some((_, run)) = self.connectors.serving() else { return self.condemn.guard.drop_question() };
         let registered = run.connections() > 0;
-        self.outage.note(now, registered, self.config.recovered_after, self.config.flapping_window);
+        self.outage.look(now, registered, &self.config);
         if registered {
-            (self.registered_once, self.registered_ever) = (true, true);
-            self.opinion.over();
-            self.inquiry.registered();
             self.step_origins(now);
             self.spare(now);
             return;
         }
-        if self.reached(now, self.config.recheck_secret_after) && !self.ladder.rechecked {
-            self.ladder.rechecked = true;
-            self.supply.next_read = now;
-            // What was refused beside a connector that worked may be what helps now.
-            self.supply.refused = None;
+        if self.reached(now, self.config.recheck_secret_after) && !self.condemn.ladder.rechecked {
+            self.condemn.ladder.rechecked = true;
+            self.change.reconsider(now);
             self.step_supply(now);
         }
         if self.reached(now, self.config.probe_after) {
@@ -152,13 +147,13 @@ impl Verdict {
         self.step_opinion(now);
         if self.reached(now, self.config.recheck_secret_after) {
             // The secret was read again: what no instance can help is a person's, and needs no more time.
-            if self.found.as_ref().is_some_and(|finding| finding.blame.may_restart() != Restarts::Soon) {
+            if self.outage.found().is_some_and(|finding| finding.blame.may_restart() != Restarts::Soon) {
                 self.hold_for_blame(now);
             }
         }
         if self.return_comes_first(now) {
             // What is known by now may be old when it has been tried.
-            self.guard.drop_question();
+            self.condemn.guard.drop_question();
         } else if self.reached(now, self.config.condemn_after) && now >= self.condemnable_from() {
             self.condemn(now);
         }
@@ -166,8 +161,8 @@ impl Verdict {
 
     /// Whether the outage has come so far. One that comes and goes counts as a long one.
     fn reached(&self, now: Mono, rung: Duration) -> bool {
-        self.outage.lasted(now).is_some_and(|lasted| lasted >= rung)
-            || self.outage.flapping(now, self.config.flapping_window)
+        self.outage.clock().lasted(now).is_some_and(|lasted| lasted >= rung)
+            || self.outage.clock().flapping(now, self.config.flapping_window)
     }
 
     fn step_restart(&mut self, now: Mono) {
@@ -175,19 +170,19 @@ impl Verdict {
             return;
         }
         let due = self.restart_due().is_some_and(|due| now >= due);
-        let busy = self.book.is_open(|order| matches!(order, Order::Restart { .. }));
-        let Some((run, _)) = self.runs.serving().filter(|(_, run)| run.since.is_some() && !busy) else { return };
+        let busy = self.orders.is_open(|order| matches!(order, Order::Restart { .. }));
+        let Some((run, _)) = self.connectors.serving().filter(|(_, run)| run.since.is_some() && !busy) else { return };
         let Some(reason) = self.restart_reason(now, due) else { return };
-        self.ladder.restart(now);
+        self.condemn.ladder.restart(now);
         let evidence = self.told_outage(now);
         self.note(now, DecisionKind::Action, "restart the connector", evidence);
-        self.book.give(Order::Restart { run, reason, stop: Stop::Graceful });
+        self.orders.give(Order::Restart { run, reason, stop: Stop::Graceful });
     }
 
     /// From when on the instance may be condemned: not in its startup grace, and not before the connector that there is now
     /// had its time to register, or to say why it cannot. It may be one from a new version of the secret.
     fn condemnable_from(&self) -> Mono {
-        let ordered = self.runs.serving().map_or(self.begun, |(_, run)| run.ordered);
+        let ordered = self.connectors.serving().map_or(self.begun, |(_, run)| run.ordered);
         (self.started + self.config.startup_grace).max(ordered + self.config.probe_after)
     }
 
@@ -197,56 +192,56 @@ impl Verdict {
         let hung = |run: &Run| {
             matches!(run.ready, Some(Ready::Unanswered { .. })) && !run.is_crashing(now, self.config.crash_window)
         };
-        if !self.runs.serving().is_some_and(|(_, run)| hung(run)) {
+        if !self.connectors.serving().is_some_and(|(_, run)| hung(run)) {
             return Some(Mono::default());
         }
         let time = self.config.condemn_after.saturating_sub(self.config.restart_after);
-        self.ladder.restarted.map(|restarted| restarted.at + time)
+        self.condemn.ladder.restarted.map(|restarted| restarted.at + time)
     }
 
     /// How long it has been out, and why, for a person.
     fn told_outage(&self, now: Mono) -> String {
-        let evidence = match (&self.found, self.runs.serving()) {
+        let evidence = match (self.outage.found(), self.connectors.serving()) {
             (Some(finding), _) => finding.evidence.clone(),
             (None, Some((_, run))) => run.evidence(),
             (None, None) => String::new(),
         };
-        format!("{}; {evidence}", self.outage.tell(now))
+        format!("{}; {evidence}", self.outage.clock().tell(now))
     }
 
     /// When the living child is to be restarted. One that replaced an exited child has its own time to register.
     fn restart_due(&self) -> Option<Mono> {
-        let (since, (_, run)) = (self.outage.reaches(Duration::ZERO)?, self.runs.serving()?);
-        let seldom = self.found.as_ref().is_some_and(|finding| finding.blame.may_restart() == Restarts::Seldom);
+        let (since, (_, run)) = (self.outage.clock().reaches(Duration::ZERO)?, self.connectors.serving()?);
+        let seldom = self.outage.found().is_some_and(|finding| finding.blame.may_restart() == Restarts::Seldom);
         let first = if seldom { LATER } else { self.config.restart_after };
-        let due = self.ladder.restart_due(since, first);
+        let due = self.condemn.ladder.restart_due(since, first);
         Some(due.max(run.since? + self.config.restart_after))
     }
 
     /// The tunnel is registered: nothing is condemned, and a mark that may stand is taken back.
     fn spare(&mut self, now: Mono) {
-        self.guard.drop_question();
-        if self.ladder.mark.may_stand() {
+        self.condemn.guard.drop_question();
+        if self.condemn.ladder.mark.may_stand() {
             self.lift(now, Lift::Registered, "the tunnel is registered again");
             return;
         }
-        if self.ladder.mark != Mark::None {
+        if self.condemn.ladder.mark != Mark::None {
             let what = "this instance is not condemned after all";
             self.note(now, DecisionKind::Action, what, "the tunnel is registered again");
-            self.ladder.mark = Mark::None;
+            self.condemn.ladder.mark = Mark::None;
         }
         self.drop_opinion(now);
-        if self.outage.lasted(now).is_none() {
-            self.ladder = Ladder::default();
-            self.inquiry.over();
-            self.guard.over();
+        if self.outage.clock().lasted(now).is_none() {
+            self.condemn.ladder = Ladder::default();
+            self.outage.over();
+            self.condemn.guard.over();
         }
     }
 
     /// Takes our mark back, again and again until the group shows it, which it may not do for hours: it has begun to replace
     /// this instance, and cannot launch another.
     fn lift(&mut self, now: Mono, lift: Lift, why: &str) {
-        let (lift, times) = match self.ladder.mark {
+        let (lift, times) = match self.condemn.ladder.mark {
             Mark::Lifting { retry_at, .. } if now < retry_at => return,
             Mark::Lifting { lift, times, .. } => (lift, times),
             Mark::None | Mark::Due { .. } | Mark::Asked { .. } | Mark::Shown | Mark::Refused { .. } => (lift, 0),
@@ -254,19 +249,19 @@ impl Verdict {
         if self.marking() {
             return;
         }
-        if !matches!(self.ladder.mark, Mark::Lifting { .. }) {
+        if !matches!(self.condemn.ladder.mark, Mark::Lifting { .. }) {
             self.note(now, DecisionKind::Action, "take the mark back", why);
         }
         let again = if times < QUICK_LIFTS { self.config.ask_again } else { SLOW_LIFT };
-        self.ladder.mark = Mark::Lifting { retry_at: now + again, lift, times: times.saturating_add(1) };
-        self.book.give(Order::MarkHealthy);
+        self.condemn.ladder.mark = Mark::Lifting { retry_at: now + again, lift, times: times.saturating_add(1) };
+        self.orders.give(Order::MarkHealthy);
     }
 
     fn condemn(&mut self, now: Mono) {
-        match &self.ladder.mark {
+        match &self.condemn.ladder.mark {
             Mark::Lifting { lift: lift @ (Lift::Yields | Lift::Blamed), .. } => return self.lift(now, *lift, ""),
             // It was not lifted before the tunnel was lost again.
-            Mark::Lifting { lift: Lift::Registered, .. } if !self.marking() => self.ladder.mark = Mark::Shown,
+            Mark::Lifting { lift: Lift::Registered, .. } if !self.marking() => self.condemn.ladder.mark = Mark::Shown,
             Mark::Lifting { .. }
             | Mark::None
             | Mark::Due { .. }
@@ -275,8 +270,8 @@ impl Verdict {
             | Mark::Refused { .. } => {}
         }
         if let Some(why) = self.blamed_for_good() {
-            let certain = self.found.as_ref().is_some_and(|finding| finding.confidence == Confidence::Certain);
-            if certain && self.ladder.mark == Mark::Shown {
+            let certain = self.outage.found().is_some_and(|finding| finding.confidence == Confidence::Certain);
+            if certain && self.condemn.ladder.mark == Mark::Shown {
                 return self.lift(now, Lift::Blamed, &why);
             }
             return self.hold_for_blame(now);
@@ -284,39 +279,39 @@ impl Verdict {
         if self.config.mode == Mode::Observe {
             return self.refuse_when_due(now, "the settings say mode: observe".into());
         }
-        if self.ladder.testified.is_none() {
+        if self.condemn.ladder.testified.is_none() {
             let evidence = self.told_outage(now);
             self.note(now, DecisionKind::Action, "condemn this instance, if the guard agrees", evidence);
-            self.ladder.testified = Some(now);
+            self.condemn.ladder.testified = Some(now);
         }
-        if self.ladder.mark == Mark::None {
-            self.ladder.mark = Mark::Due { ask_at: now, may_stand: false };
+        if self.condemn.ladder.mark == Mark::None {
+            self.condemn.ladder.mark = Mark::Due { ask_at: now, may_stand: false };
         }
         // A child that was not looked at yet is nobody's fault.
-        if self.found.is_some() {
+        if self.outage.found().is_some() {
             self.step_guard(now);
         }
     }
 
     /// Why no new instance would do better, if that is so.
     fn blamed_for_good(&self) -> Option<String> {
-        let Finding { blame, evidence, .. } = self.found.as_ref()?;
+        let Finding { blame, evidence, .. } = self.outage.found()?;
         let never = blame.may_condemn() == Condemns::Never;
         never.then(|| format!("a new instance would have the same {blame}: {evidence}"))
     }
 
     /// Holds for what no new instance would mend, when that is sure; a mark that was called for is given up.
     fn hold_for_blame(&mut self, now: Mono) {
-        let sure = self.found.as_ref().is_some_and(|finding| finding.confidence != Confidence::Guess);
+        let sure = self.outage.found().is_some_and(|finding| finding.confidence != Confidence::Guess);
         if let Some(why) = self.blamed_for_good().filter(|_| sure) {
             self.refuse_when_due(now, why);
         }
     }
 
     fn refuse_when_due(&mut self, now: Mono, why: String) {
-        let due = match &self.ladder.mark {
+        let due = match &self.condemn.ladder.mark {
             Mark::None | Mark::Due { .. } => true,
-            Mark::Refused { ask_at, .. } => now >= *ask_at || self.guard.is_asking(),
+            Mark::Refused { ask_at, .. } => now >= *ask_at || self.condemn.guard.is_asking(),
             Mark::Asked { .. } | Mark::Shown | Mark::Lifting { .. } => false,
         };
         if due {
@@ -335,7 +330,7 @@ impl Verdict {
             Err(Failure { kind: FailureKind::Unreachable, text }) => self.wait(now, &text),
             Err(Failure { text, .. }) => {
                 self.refuse(now, text);
-                if let Mark::Refused { may_stand, .. } = &mut self.ladder.mark {
+                if let Mark::Refused { may_stand, .. } = &mut self.condemn.ladder.mark {
                     *may_stand = false;
                 }
             }
@@ -344,12 +339,12 @@ impl Verdict {
 
     pub(crate) fn lifted(&mut self, now: Mono) {
         self.note(now, DecisionKind::Action, "the mark was taken back", "the group shows this instance healthy");
-        let lift = match self.ladder.mark {
+        let lift = match self.condemn.ladder.mark {
             Mark::Lifting { lift, .. } => lift,
             Mark::None | Mark::Due { .. } | Mark::Asked { .. } | Mark::Shown | Mark::Refused { .. } => Lift::Registered,
         };
         let refused = |ask_at, why: &str| Mark::Refused { ask_at, why: why.into(), may_stand: false };
-        self.ladder.mark = match lift {
+        self.condemn.ladder.mark = match lift {
             Lift::Registered => Mark::None,
             Lift::Yields => {
                 refused(now + self.config.refused_again, "another instance of the group went at the same time")
@@ -359,21 +354,21 @@ impl Verdict {
     }
 
     pub(crate) fn marking(&self) -> bool {
-        self.book.is_open(|order| matches!(order, Order::MarkUnhealthy | Order::MarkHealthy))
+        self.orders.is_open(|order| matches!(order, Order::MarkUnhealthy | Order::MarkHealthy))
     }
 
     pub(crate) fn ladder_moments(&self) -> Vec<Mono> {
-        let mut moments = match &self.ladder.mark {
-            Mark::Due { ask_at, may_stand: true } => vec![*ask_at, self.guard.next_verify()],
+        let mut moments = match &self.condemn.ladder.mark {
+            Mark::Due { ask_at, may_stand: true } => vec![*ask_at, self.condemn.guard.next_verify()],
             Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } => vec![*ask_at],
             Mark::Lifting { retry_at, .. } => vec![*retry_at],
-            Mark::Shown => vec![self.guard.next_verify()],
+            Mark::Shown => vec![self.condemn.guard.next_verify()],
             Mark::None | Mark::Asked { .. } => vec![],
         };
         moments.extend(self.blip_moments());
-        moments.extend(self.opinion.moment());
-        moments.extend(self.guard.moment());
-        if let Some(since) = self.outage.reaches(Duration::ZERO) {
+        moments.extend(self.opinion_moment());
+        moments.extend(self.condemn.guard.moment());
+        if let Some(since) = self.outage.clock().reaches(Duration::ZERO) {
             moments.push(since + self.config.recheck_secret_after);
             moments.push((since + self.config.probe_after).max(self.inquiry_moment()));
             moments.extend(self.restart_due());

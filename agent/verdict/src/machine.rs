@@ -1,70 +1,33 @@
 //! The verdict itself: takes facts, gives orders.
 
-use crate::blip::Blips;
-use crate::guard::Guard;
-use crate::handover::Handover;
-use crate::health::Health;
-use crate::hold::Holds;
-use crate::inquiry::Inquiry;
+use crate::change::Change;
+use crate::condemn::Condemn;
+use crate::connectors::Connectors;
+use crate::duty::Duty;
 use crate::jitter::Jitter;
 use crate::journal::{Decision, DecisionKind, Journal};
-use crate::ladder::Ladder;
-use crate::lifecycle::Lifecycle;
-use crate::opinion::Opinion;
 use crate::outage::Outage;
-use crate::probation::Probation;
-use crate::reload::Reloads;
 use crate::reports::PendingOrders;
-use crate::runs::{Role, Runs};
-use crate::supply::Supply;
-use crate::turn::Turn;
-use crate::{Carried, Complaint, Config, Event, Finding, Mono, Order, OrderId, Report, Request, RunFact, VersionId};
+use crate::{Carried, Complaint, Config, Event, Mono, Order, OrderId, Report, Request, RunFact};
 
 /// Decides what is done about the tunnel of one instance.
+///
+/// Each part owns its state: no other module can write it, and what one part does to another it asks of it.
 #[derive(Debug)]
 pub struct Verdict {
     pub(crate) config: Config,
     /// When the first agent of this boot started: the startup grace counts from here.
     pub(crate) started: Mono,
-    /// When this agent started.
+    /// When this agent started, or the instance was taken into service again.
     pub(crate) begun: Mono,
     pub(crate) jitter: Jitter,
-    pub(crate) book: PendingOrders,
-    pub(crate) supply: Supply,
-    pub(crate) runs: Runs,
-    pub(crate) turn: Option<Turn>,
-    pub(crate) handover: Option<Handover>,
-    pub(crate) probation: Option<Probation>,
-    /// The version that passed its probation last.
-    pub(crate) proven: Option<VersionId>,
-    pub(crate) reloads: Reloads,
-    pub(crate) lifecycle: Lifecycle,
-    pub(crate) outage: Outage,
-    pub(crate) ladder: Ladder,
-    pub(crate) inquiry: Inquiry,
-    pub(crate) guard: Guard,
-    pub(crate) holds: Holds,
-    /// Whose fault it is, as judged last.
-    pub(crate) found: Option<Finding>,
+    pub(crate) orders: PendingOrders,
     pub(crate) journal: Journal,
-    pub(crate) health: Health,
-    pub(crate) since: Mono,
-    pub(crate) registered_once: bool,
-    /// Whether this instance has been registered since its host booted.
-    pub(crate) registered_ever: bool,
-    pub(crate) blips: Blips,
-    pub(crate) opinion: Opinion,
-    pub(crate) life: Life,
-}
-
-/// How far the agent's own life has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Life {
-    Running,
-    /// Told to stop: connectors are drained.
-    Stopping,
-    /// Nothing is left: the order to exit is out.
-    Exiting,
+    pub(crate) connectors: Connectors,
+    pub(crate) change: Change,
+    pub(crate) outage: Outage,
+    pub(crate) condemn: Condemn,
+    pub(crate) duty: Duty,
 }
 
 impl Verdict {
@@ -79,29 +42,13 @@ impl Verdict {
             started: carried.started.unwrap_or(now).min(now),
             begun: now,
             jitter: Jitter::new(seed),
-            book: PendingOrders::default(),
-            supply: Supply::carried(carried.refused),
-            runs: Runs::default(),
-            turn: None,
-            handover: None,
-            probation: carried.probation,
-            proven: carried.proven,
-            reloads: Reloads::default(),
-            lifecycle: Lifecycle::default(),
-            outage: carried.outage,
-            ladder: carried.ladder,
-            inquiry: Inquiry::default(),
-            guard: Guard::default(),
-            holds: Holds::default(),
-            found: None,
+            orders: PendingOrders::default(),
             journal: carried.journal,
-            health: Health::Starting,
-            since: now,
-            registered_once: false,
-            registered_ever: carried.registered_ever,
-            blips: Blips::carried(carried.blips),
-            opinion: Opinion::default(),
-            life: Life::Running,
+            connectors: Connectors::default(),
+            change: Change::carried(carried.refused, carried.probation, carried.proven),
+            outage: Outage::carried(carried.outage, carried.blips, carried.registered_ever, now),
+            condemn: Condemn::carried(carried.ladder),
+            duty: Duty::default(),
         };
         if let Some(why) = dropped {
             verdict.note(now, DecisionKind::Refusal, "what the agent before carried over is dropped", why);
@@ -115,22 +62,22 @@ impl Verdict {
             Event::Identified { installed } => self.identified(now, installed),
             Event::Run(id, fact) => {
                 if let RunFact::Complained { complaint: Complaint::Unauthorized | Complaint::TunnelGone, .. } = fact {
-                    self.supply.hurry(now);
+                    self.change.hurry(now);
                 }
-                self.opinion.hear(id, &fact);
-                if let Some(run) = self.runs.get_mut(id)
+                self.outage.hear(id, &fact);
+                if let Some(run) = self.connectors.get_mut(id)
                     && run.learn(now, fact)
                 {
                     // Over QUIC that is all it says.
-                    self.supply.hurry(now);
+                    self.change.hurry(now);
                 }
             }
-            Event::Operator(Request::Stop) => self.life = self.life.max(Life::Stopping),
+            Event::Operator(Request::Stop) => self.duty.stop(),
             Event::Operator(Request::Reload(request)) => self.reload(now, request),
             Event::Noticed(notices) => self.noticed(now, notices),
             Event::NewBinary { version } => self.new_binary(now, version),
             Event::Done(id, report) => {
-                if self.book.close(id, &report) {
+                if self.orders.close(id, &report) {
                     self.reported(now, report);
                 }
             }
@@ -142,7 +89,7 @@ impl Verdict {
 
     /// The next order, if there is one.
     pub fn poll_order(&mut self) -> Option<(OrderId, Order)> {
-        self.book.poll()
+        self.orders.poll()
     }
 
     /// The next decision for the log, if there is one.
@@ -154,14 +101,14 @@ impl Verdict {
     pub fn carry(&self) -> Carried {
         let carried = Carried {
             started: Some(self.started),
-            outage: self.outage.clone(),
-            ladder: self.ladder.clone(),
+            outage: self.outage.clock().clone(),
+            ladder: self.condemn.carry(),
             journal: self.journal.clone(),
-            refused: self.supply.refused.clone(),
-            probation: self.probation.clone(),
-            proven: self.proven.clone(),
-            registered_ever: self.registered_ever,
-            blips: self.blips.made().clone(),
+            refused: self.change.refused().cloned(),
+            probation: self.change.probation().cloned(),
+            proven: self.change.proven().cloned(),
+            registered_ever: self.outage.registered_ever(),
+            blips: self.outage.blips().clone(),
             ..Carried::default()
         };
         carried.now()
@@ -172,19 +119,7 @@ impl Verdict {
         let mut moments = Vec::new();
         if !self.is_stopping() {
             moments.push(self.begun + self.config.startup_grace);
-            if self.supply.identified {
-                moments.push(self.supply.next_read);
-            }
-            if let Some((_, run)) = self.runs.successor()
-                && let Role::Successor { until, enough_since } = run.role
-            {
-                moments.push(until);
-                moments.extend(enough_since.map(|since| since + self.config.settle));
-            }
-            moments.extend(self.asking_moment());
-            moments.extend(self.turn_moment());
-            moments.extend(self.probation_moments());
-            moments.extend(self.reload_moment());
+            moments.extend(self.change_moments());
             moments.extend(self.lifecycle_moments());
             moments.extend(self.ladder_moments());
             moments.extend(self.hold_moments());
@@ -194,16 +129,16 @@ impl Verdict {
 
     /// Whether systemd may be told that the start is over: the tunnel is registered, or was given its time.
     pub fn is_up(&self, now: Mono) -> bool {
-        self.registered_once || !self.is_on_duty() || now >= self.begun + self.config.startup_grace
+        self.outage.registered_once() || !self.is_on_duty() || now >= self.begun + self.config.startup_grace
     }
 
     /// Whether the agent was told to stop.
     pub fn is_stopping(&self) -> bool {
-        self.life != Life::Running
+        self.duty.is_stopping()
     }
 
     pub(crate) fn note(&mut self, now: Mono, kind: DecisionKind, what: impl Into<String>, evidence: impl Into<String>) {
-        let blame = self.found.as_ref().map(|finding| finding.blame);
+        let blame = self.outage.found().map(|finding| finding.blame);
         self.journal.note(Decision { at: now, kind, what: what.into(), blame, evidence: evidence.into() });
     }
 
@@ -273,9 +208,8 @@ impl Verdict {
     fn step_stop(&mut self, now: Mono) {
         self.drop_reloads(now);
         self.drain_all();
-        if self.runs.is_empty() && self.life == Life::Stopping {
-            self.life = Life::Exiting;
-            self.book.give(Order::Exit);
+        if self.connectors.is_empty() && self.duty.may_exit() {
+            self.orders.give(Order::Exit);
         }
     }
 }

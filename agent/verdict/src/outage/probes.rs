@@ -1,6 +1,6 @@
 //! When this host's ways are tried, and what that gave.
 
-use crate::ladder::LATER;
+use crate::condemn::LATER;
 use crate::{Blame, Complaint, Failure, Mono, Order, Probes, Reason, Restarts, Verdict};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const ORIGIN_AGAIN: Duration = Duration::from_secs(600);
 
 /// What was tried from this host.
 #[derive(Debug, Default)]
-pub struct Inquiry {
+pub struct ProbeSchedule {
     last: Option<(Mono, Probes)>,
     next: Mono,
     next_origin: Mono,
@@ -20,7 +20,7 @@ pub struct Inquiry {
     back_since: Option<Mono>,
 }
 
-impl Inquiry {
+impl ProbeSchedule {
     /// What the last try gave, if it is younger than `lasts`.
     pub fn probes(&self, now: Mono, lasts: Duration) -> Option<&Probes> {
         self.last.as_ref().filter(|(at, _)| now.since(*at) <= lasts).map(|(_, probes)| probes)
@@ -46,35 +46,35 @@ impl Inquiry {
 impl Verdict {
     /// Whether the edge is known to be out of reach from here, by what the connector may use.
     pub(crate) fn edge_out(&self, now: Mono) -> bool {
-        let pinned = self.runs.serving().and_then(|(_, run)| run.pinned);
-        let probes = self.inquiry.probes(now, self.config.evidence_lasts);
+        let pinned = self.connectors.serving().and_then(|(_, run)| run.pinned);
+        let probes = self.outage.probes.probes(now, self.config.evidence_lasts);
         probes.and_then(|probes| probes.edge_reachable_by(pinned)) == Some(false)
     }
 
     /// Tries this host's ways while the tunnel is out, from `probe_after` on.
     pub(crate) fn step_inquiry(&mut self, now: Mono) {
-        if now >= self.inquiry.next {
-            self.inquiry.next = now + self.config.probe_again;
+        if now >= self.outage.probes.next {
+            self.outage.probes.next = now + self.config.probe_again;
             self.probe();
         }
     }
 
     /// Tries the origins of a registered tunnel, when its clients were refused by one.
     pub(crate) fn step_origins(&mut self, now: Mono) {
-        let Some((_, run)) = self.runs.serving() else { return };
+        let Some((_, run)) = self.connectors.serving() else { return };
         let complaint = run.complaints.get(&Complaint::OriginUnreachable).map(|(at, _)| *at);
-        let news = complaint.is_some_and(|at| self.inquiry.probed_at().is_none_or(|probed| probed < at));
-        if news && now >= self.inquiry.next_origin {
-            self.inquiry.next_origin = now + ORIGIN_AGAIN;
+        let news = complaint.is_some_and(|at| self.outage.probes.probed_at().is_none_or(|probed| probed < at));
+        if news && now >= self.outage.probes.next_origin {
+            self.outage.probes.next_origin = now + ORIGIN_AGAIN;
             self.probe();
         }
     }
 
     fn probe(&mut self) {
-        let Some((_, run)) = self.runs.serving() else { return };
+        let Some((_, run)) = self.connectors.serving() else { return };
         let generation = run.installed.generation;
-        if !self.book.is_open(|order| matches!(order, Order::Probe { .. })) {
-            self.book.give(Order::Probe { generation });
+        if !self.orders.is_open(|order| matches!(order, Order::Probe { .. })) {
+            self.orders.give(Order::Probe { generation });
         }
     }
 
@@ -82,22 +82,24 @@ impl Verdict {
         // A probe that could not be made says nothing, and the last one ages.
         let Ok(probes) = result else { return };
         match probes.edge_reachable() {
-            Some(false) => (self.inquiry.edge_was_out, self.inquiry.back_since) = (true, None),
-            Some(true) if std::mem::take(&mut self.inquiry.edge_was_out) => self.inquiry.back_since = Some(now),
+            Some(false) => (self.outage.probes.edge_was_out, self.outage.probes.back_since) = (true, None),
+            Some(true) if std::mem::take(&mut self.outage.probes.edge_was_out) => {
+                self.outage.probes.back_since = Some(now)
+            }
             Some(true) => {}
             None => {}
         }
-        self.inquiry.last = Some((now, probes));
+        self.outage.probes.last = Some((now, probes));
     }
 
     /// When the next probe of an outage is due.
     pub(crate) fn inquiry_moment(&self) -> Mono {
-        self.inquiry.next
+        self.outage.probes.next
     }
 
     /// Why a living connector should be restarted now, if it should.
     pub(crate) fn restart_reason(&mut self, now: Mono, due: bool) -> Option<Reason> {
-        let blame = self.found.as_ref().map(|finding| finding.blame);
+        let blame = self.outage.found.as_ref().map(|finding| finding.blame);
         if blame.is_some_and(|blame| blame.may_restart() == Restarts::Never) {
             return None;
         }
@@ -105,13 +107,13 @@ impl Verdict {
         if blame != Some(Blame::Process) && self.edge_out(now) {
             return None;
         }
-        let Some(back) = self.inquiry.back_since else { return due.then_some(Reason::Unregistered) };
+        let Some(back) = self.outage.probes.back_since else { return due.then_some(Reason::Unregistered) };
         // It may have registered since, and the next look shows it.
-        if self.runs.serving().is_none_or(|(_, run)| run.observed.is_none_or(|at| at <= back)) {
+        if self.connectors.serving().is_none_or(|(_, run)| run.observed.is_none_or(|at| at <= back)) {
             return None;
         }
-        self.inquiry.back_since = None;
+        self.outage.probes.back_since = None;
         let lately = now.before(LATER);
-        (!self.ladder.restarted_since(lately) && !self.blips.made_since(lately)).then_some(Reason::EdgeBack)
+        (!self.condemn.restarted_since(lately) && !self.outage.blips.made_since(lately)).then_some(Reason::EdgeBack)
     }
 }

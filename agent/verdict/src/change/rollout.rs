@@ -1,14 +1,14 @@
 //! Whose turn it is: the instances of a group change one after the other, so that what is bad about a change is seen at the
 //! first of them.
 
-use crate::handover::Why;
+use crate::change::Why;
 use crate::{DecisionKind, Failure, FailureKind, Mode, Mono, Order, Place, Verdict, VersionId};
 use std::time::Duration;
 
 /// A change that waits for this instance's turn.
 #[derive(Debug, Clone)]
-pub(crate) struct Turn {
-    pub change: Change,
+pub(crate) struct Rollout {
+    pub change: Update,
     /// When it comes; `None`: the place in the group is being read.
     pub at: Option<Mono>,
     /// Whether others are asked first what they made of it.
@@ -23,7 +23,7 @@ pub(crate) struct Turn {
 
 /// What changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum Update {
     /// The secret has that version.
     Version(VersionId),
     /// The file of cloudflared is of that version.
@@ -44,27 +44,27 @@ impl Verdict {
         // A version of the secret that waits takes the new file along.
         if self.config.on_new_binary
             && self.config.mode == Mode::Act
-            && self.turn.is_none()
+            && self.change.rollout.is_none()
             && self.is_on_duty()
-            && self.runs.serving().is_some()
+            && self.connectors.serving().is_some()
         {
-            self.take_turn(Change::Binary(version));
+            self.take_turn(Update::Binary(version));
         }
     }
 
     /// A change has come up, and what runs is well: it is made in turn.
-    pub(crate) fn take_turn(&mut self, change: Change) {
-        if self.turn.as_ref().is_some_and(|turn| turn.change == change) {
+    pub(crate) fn take_turn(&mut self, change: Update) {
+        if self.change.rollout.as_ref().is_some_and(|turn| turn.change == change) {
             return;
         }
-        self.turn = Some(Turn { change, at: None, asks: true, waits: None, clear: false, tries_left: 0 });
+        self.change.rollout = Some(Rollout { change, at: None, asks: true, waits: None, clear: false, tries_left: 0 });
         self.read_place();
     }
 
     /// The place in the group is known, or not.
     pub(crate) fn turn_is(&mut self, now: Mono, place: &Result<Place, Failure>) {
-        let refused = self.supply.refused.as_ref().map(|refused| &refused.version);
-        let Some(turn) = self.turn.as_mut().filter(|turn| turn.at.is_none()) else { return };
+        let refused = self.change.poll.refused.as_ref().map(|refused| &refused.version);
+        let Some(turn) = self.change.rollout.as_mut().filter(|turn| turn.at.is_none()) else { return };
         let rank = match place {
             Ok(place) => place.rank,
             // There is no group, so there is nobody to wait for.
@@ -77,7 +77,7 @@ impl Verdict {
         let wait = if rank == 0 { Duration::ZERO } else { first + one * rank };
         // The first in the group may have come late, and others refuse the version already. If it refused that itself, it is
         // the one that tries it again: somebody must.
-        let new_to_it = matches!(&turn.change, Change::Version(version) if Some(version) != refused);
+        let new_to_it = matches!(&turn.change, Update::Version(version) if Some(version) != refused);
         (turn.at, turn.asks) = (Some(now + wait), rank > 0 || new_to_it);
         turn.tries_left = if rank > 0 { ENOUGH_TRIES } else { 0 };
         if rank > 0 {
@@ -90,16 +90,16 @@ impl Verdict {
     }
 
     pub(crate) fn step_turn(&mut self, now: Mono) {
-        let Some(turn) = &self.turn else { return };
+        let Some(turn) = &self.change.rollout else { return };
         // A new version may be what is missing; a new file comes into use with the next start anyway.
-        let urgent = matches!(turn.change, Change::Version(_)) && self.is_urgent();
+        let urgent = matches!(turn.change, Update::Version(_)) && self.is_urgent();
         if !urgent && turn.at.is_none_or(|at| now < at) {
             return;
         }
-        let busy = self.handover.is_some()
-            || self.reloads.is_active()
-            || self.runs.full()
-            || self.book.is_open(|order| matches!(order, Order::Install { .. } | Order::ReadRefusals));
+        let busy = self.change.handover.is_some()
+            || self.change.requests.is_active()
+            || self.connectors.full()
+            || self.orders.is_open(|order| matches!(order, Order::Install { .. } | Order::ReadRefusals));
         if busy || (!urgent && self.is_held(now)) {
             return;
         }
@@ -111,13 +111,13 @@ impl Verdict {
     }
 
     fn ask_refusals(&mut self) {
-        if !self.book.is_open(|order| *order == Order::ReadRefusals) {
-            self.book.give(Order::ReadRefusals);
+        if !self.orders.is_open(|order| *order == Order::ReadRefusals) {
+            self.orders.give(Order::ReadRefusals);
         }
     }
 
     pub(crate) fn refusals_read(&mut self, now: Mono, result: Result<u32, Failure>) {
-        let Some(turn) = &mut self.turn else { return };
+        let Some(turn) = &mut self.change.rollout else { return };
         if turn.waits.is_some() && result == Ok(0) && !std::mem::replace(&mut turn.clear, true) {
             turn.at = Some(now + self.config.grain);
             return;
@@ -141,18 +141,18 @@ impl Verdict {
     }
 
     fn go_ahead(&mut self, now: Mono) {
-        if self.handover.is_some() || self.runs.full() {
+        if self.change.handover.is_some() || self.connectors.full() {
             return;
         }
         let what = self.told_change();
-        let Some(turn) = self.turn.take() else { return };
+        let Some(turn) = self.change.rollout.take() else { return };
         match turn.change {
-            Change::Version(version) => {
+            Update::Version(version) => {
                 self.note(now, DecisionKind::Action, what, "the secret has it");
-                self.book.give(Order::Install { version });
+                self.orders.give(Order::Install { version });
             }
-            Change::Binary(binary) => {
-                let serving = self.runs.serving().filter(|(_, run)| run.connections() > 0);
+            Update::Binary(binary) => {
+                let serving = self.connectors.serving().filter(|(_, run)| run.connections() > 0);
                 let Some(installed) = serving.map(|(_, run)| run.installed.clone()) else { return };
                 self.note(now, DecisionKind::Action, what, "its file was replaced");
                 self.hand_over(now, installed, Why::Binary(binary));
@@ -162,14 +162,14 @@ impl Verdict {
 
     /// What waits for its turn, in words.
     pub(crate) fn told_change(&self) -> String {
-        match self.turn.as_ref().map(|turn| &turn.change) {
-            Some(Change::Version(version)) => format!("install secret version {version}"),
-            Some(Change::Binary(binary)) => format!("hand over to cloudflared {binary}"),
+        match self.change.rollout.as_ref().map(|turn| &turn.change) {
+            Some(Update::Version(version)) => format!("install secret version {version}"),
+            Some(Update::Binary(binary)) => format!("hand over to cloudflared {binary}"),
             None => String::new(),
         }
     }
 
-    pub(crate) fn turn_moment(&self) -> Option<Mono> {
-        self.turn.as_ref().and_then(|turn| turn.at)
+    pub(crate) fn rollout_moment(&self) -> Option<Mono> {
+        self.change.rollout.as_ref().and_then(|turn| turn.at)
     }
 }

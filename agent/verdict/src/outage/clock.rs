@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The clock starts at the first bad look and stops after a stretch of good ones, so that a connector which registers
 /// for a moment now and then does not start it anew each time.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Outage {
+pub struct Clock {
     since: Option<Mono>,
     good_since: Option<Mono>,
     /// When it changed between good and bad, oldest first; the first entry may lie before the window.
@@ -22,7 +22,7 @@ const FLAPS: usize = 3;
 /// More changes than this inside the window are a flapping connector whatever they add up to; older ones are dropped.
 const MOST_CHANGES: usize = 512;
 
-impl Outage {
+impl Clock {
     /// Takes one look.
     pub fn note(&mut self, now: Mono, good: bool, recovered_after: Duration, window: Duration) {
         if good {
@@ -136,7 +136,7 @@ mod tests {
         Mono::new(Duration::from_secs(seconds))
     }
 
-    fn looks(outage: &mut Outage, from: u64, to: u64, good: bool) {
+    fn looks(outage: &mut Clock, from: u64, to: u64, good: bool) {
         for second in from..to {
             outage.note(at(second), good, RECOVERED, WINDOW);
         }
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_clock_starts_at_the_first_bad_look_and_stops_after_30_good_seconds() {
-        let mut outage = Outage::default();
+        let mut outage = Clock::default();
         looks(&mut outage, 0, 100, true);
         assert_eq!(outage.lasted(at(100)), None);
         looks(&mut outage, 100, 110, false);
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_moment_of_good_does_not_start_the_clock_anew() {
-        let mut outage = Outage::default();
+        let mut outage = Clock::default();
         looks(&mut outage, 0, 60, false);
         looks(&mut outage, 60, 80, true);
         looks(&mut outage, 80, 90, false);
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn it_is_told_with_the_good_moments_in_it() {
-        let mut outage = Outage::default();
+        let mut outage = Clock::default();
         looks(&mut outage, 0, 10, false);
         assert_eq!(outage.tell(at(10)), "unregistered for 10 s");
         looks(&mut outage, 10, 30, true);
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn more_than_half_of_the_window_is_flapping() {
         for (bad, good, flaps) in [(31, 29, true), (29, 31, false), (160, 10, true), (600, 0, false), (0, 600, false)] {
-            let mut outage = Outage::default();
+            let mut outage = Clock::default();
             for round in 0..30u64 {
                 let start = round * (bad + good);
                 looks(&mut outage, start, start + bad, false);
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_lies_before_the_window_does_not_count() {
-        let mut outage = Outage::default();
+        let mut outage = Clock::default();
         for (from, to, good) in [(0, 990, false), (990, 995, true), (995, 1000, false), (1000, 1005, true)] {
             looks(&mut outage, from, to, good);
         }
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn one_long_outage_that_is_over_is_not_flapping() {
-        let mut outage = Outage::default();
+        let mut outage = Clock::default();
         looks(&mut outage, 0, 500, false);
         looks(&mut outage, 500, 560, true);
         assert!(!outage.flapping(at(560), WINDOW));

@@ -4,7 +4,7 @@ use crate::{Answer, Ended, Mode, Mono, Order, RequestId, RunId, Verdict};
 
 /// Who waits for what. What is asked for while a hand-over is under way is done after it, by a read of its own.
 #[derive(Debug, Default)]
-pub(crate) struct Reloads {
+pub(crate) struct Requests {
     waiting: Vec<RequestId>,
     /// Those that the read, the installation and the hand-over that are under way answer.
     active: Vec<RequestId>,
@@ -12,7 +12,7 @@ pub(crate) struct Reloads {
     watched: Option<(RunId, Mono)>,
 }
 
-impl Reloads {
+impl Requests {
     /// Whether what is under way was asked for.
     pub fn is_active(&self) -> bool {
         !self.active.is_empty()
@@ -25,51 +25,51 @@ impl Verdict {
             Some((Ended::Refused, "nothing is handed over: the settings say mode: observe".to_string()))
         } else if self.is_stopping() || !self.is_on_duty() {
             Some((Ended::Failed, format!("nothing is handed over: {}", self.why(now))))
-        } else if !self.supply.identified {
+        } else if !self.change.poll.identified {
             Some((Ended::Failed, "the agent does not know yet who this instance is; try again".to_string()))
         } else {
-            let held = self.holds.in_force(now).next();
+            let held = self.holds_in_force(now).next();
             held.map(|(_, hold)| {
                 (Ended::Refused, format!("nothing is handed over while a hold is in force: {}", hold.note))
             })
         };
         match refusal {
-            Some((ended, text)) => self.book.give(Order::Answer { request, answer: Answer { ended, text } }),
+            Some((ended, text)) => self.orders.give(Order::Answer { request, answer: Answer { ended, text } }),
             None => {
                 self.drop_opinion(now);
-                self.reloads.waiting.push(request);
+                self.change.requests.waiting.push(request);
             }
         }
     }
 
     pub(crate) fn step_reload(&mut self, now: Mono) {
         self.watch_reload(now);
-        let busy = self.reloads.is_active()
-            || self.handover.is_some()
-            || self.runs.full()
-            || self.book.is_open(|order| {
+        let busy = self.change.requests.is_active()
+            || self.change.handover.is_some()
+            || self.connectors.full()
+            || self.orders.is_open(|order| {
                 matches!(order, Order::ReadSecret { .. } | Order::Install { .. } | Order::Commit { .. })
             });
-        if busy || self.reloads.waiting.is_empty() {
+        if busy || self.change.requests.waiting.is_empty() {
             return;
         }
-        self.reloads.active = std::mem::take(&mut self.reloads.waiting);
+        self.change.requests.active = std::mem::take(&mut self.change.requests.waiting);
         // Who asks has mended what there was to mend.
-        self.supply.refused = None;
-        self.turn = None;
+        self.change.poll.refused = None;
+        self.change.rollout = None;
         self.read_secret(now);
     }
 
     /// What was asked for is done by a connector that was started at once.
     pub(crate) fn watch_start(&mut self, now: Mono, run: RunId) {
-        if self.reloads.is_active() {
-            self.reloads.watched = Some((run, now + self.config.register_timeout));
+        if self.change.requests.is_active() {
+            self.change.requests.watched = Some((run, now + self.config.register_timeout));
         }
     }
 
     fn watch_reload(&mut self, now: Mono) {
-        let Some((id, until)) = self.reloads.watched else { return };
-        let run = self.runs.iter().find(|(run, _)| *run == id).map(|(_, run)| run);
+        let Some((id, until)) = self.change.requests.watched else { return };
+        let run = self.connectors.iter().find(|(run, _)| *run == id).map(|(_, run)| run);
         match run {
             Some(run) if run.connections() > 0 => {
                 let text = format!(
@@ -86,7 +86,7 @@ impl Verdict {
                 // Asked again, the edge says no again.
                 let refused = run.attempts.refused().is_some_and(|refusals| !refusals.are_superseded());
                 let ended = if refused { Ended::Refused } else { Ended::Failed };
-                let why = self.found.as_ref().map_or_else(|| run.evidence(), |finding| finding.evidence.clone());
+                let why = self.outage.found().map_or_else(|| run.evidence(), |finding| finding.evidence.clone());
                 self.conclude(ended, format!("the connector did not register in time: {why}"));
             }
             Some(_) => {}
@@ -96,21 +96,21 @@ impl Verdict {
 
     /// Tells everybody who waits for it what came of it.
     pub(crate) fn conclude(&mut self, ended: Ended, text: String) {
-        self.reloads.watched = None;
-        for request in std::mem::take(&mut self.reloads.active) {
-            self.book.give(Order::Answer { request, answer: Answer { ended, text: text.clone() } });
+        self.change.requests.watched = None;
+        for request in std::mem::take(&mut self.change.requests.active) {
+            self.orders.give(Order::Answer { request, answer: Answer { ended, text: text.clone() } });
         }
     }
 
     /// Nothing that was asked for will be done any more.
     pub(crate) fn drop_reloads(&mut self, now: Mono) {
-        let mut waiting = std::mem::take(&mut self.reloads.waiting);
-        self.reloads.active.append(&mut waiting);
+        let mut waiting = std::mem::take(&mut self.change.requests.waiting);
+        self.change.requests.active.append(&mut waiting);
         let text = format!("nothing is handed over any more: {}", self.why(now));
         self.conclude(Ended::Failed, text);
     }
 
     pub(crate) fn reload_moment(&self) -> Option<Mono> {
-        self.reloads.watched.map(|(_, until)| until)
+        self.change.requests.watched.map(|(_, until)| until)
     }
 }

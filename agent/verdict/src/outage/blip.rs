@@ -96,14 +96,14 @@ impl Run {
 impl Verdict {
     pub(crate) fn step_blip(&mut self, now: Mono) {
         let Some((id, lost)) = self.blip(now) else {
-            self.blips.stage = Stage::Calm;
+            self.outage.blips.stage = Stage::Calm;
             return;
         };
-        match self.blips.stage {
+        match self.outage.blips.stage {
             Stage::Calm => {
-                let Some((_, run)) = self.runs.serving() else { return };
+                let Some((_, run)) = self.connectors.serving() else { return };
                 let (next, transport) = (lost + TRIED_AFTER, run.way());
-                self.blips.stage = Stage::Trying { next, transport, silent: 0 };
+                self.outage.blips.stage = Stage::Trying { next, transport, silent: 0 };
                 self.try_edge(now, id, lost);
             }
             Stage::Trying { .. } => self.try_edge(now, id, lost),
@@ -114,42 +114,43 @@ impl Verdict {
 
     /// The connector that lost all its connections, and when; `None` while nothing may be done about it.
     fn blip(&self, now: Mono) -> Option<(RunId, Mono)> {
-        let (id, _) = self.runs.serving().filter(|(_, run)| run.has_lost_all())?;
-        let lost = self.outage.lost_since()?;
-        let blamed = self.found.as_ref().is_some_and(|finding| finding.blame.may_restart() != Restarts::Soon);
-        let busy = self.handover.is_some()
+        let (id, _) = self.connectors.serving().filter(|(_, run)| run.has_lost_all())?;
+        let lost = self.outage.clock.lost_since()?;
+        let blamed = self.outage.found.as_ref().is_some_and(|finding| finding.blame.may_restart() != Restarts::Soon);
+        let busy = self.change.is_handing_over()
             || self.return_comes_first(now)
-            || self.book.is_open(|order| matches!(order, Order::Install { .. } | Order::Restart { .. }));
-        let may = self.config.mode == Mode::Act && self.blips.may(now) && !blamed && !busy;
+            || self.orders.is_open(|order| matches!(order, Order::Install { .. } | Order::Restart { .. }));
+        let may = self.config.mode == Mode::Act && self.outage.blips.may(now) && !blamed && !busy;
         may.then_some((id, lost))
     }
 
     /// Whether the connector that serves is to be looked at every second: it has just lost what it had.
     pub(crate) fn blip_is_young(&self, now: Mono) -> bool {
-        let lost = self.runs.serving().is_some_and(|(_, run)| run.has_lost_all());
-        lost && self.outage.lost_since().is_some_and(|since| now.since(since) < CLOSELY)
+        let lost = self.connectors.serving().is_some_and(|(_, run)| run.has_lost_all());
+        lost && self.outage.clock.lost_since().is_some_and(|since| now.since(since) < CLOSELY)
     }
 
     fn try_edge(&mut self, now: Mono, run: RunId, lost: Mono) {
-        let Stage::Trying { next, transport, .. } = &mut self.blips.stage else { return };
-        if now < *next || self.book.is_open(|order| matches!(order, Order::ProbeEdge { .. })) {
+        let Stage::Trying { next, transport, .. } = &mut self.outage.blips.stage else { return };
+        if now < *next || self.orders.is_open(|order| matches!(order, Order::ProbeEdge { .. })) {
             return;
         }
         let again = if now.since(lost) < CLOSELY { Duration::from_secs(1) } else { Duration::from_secs(5) };
         *next = now + again;
         let transport = *transport;
-        self.book.give(Order::ProbeEdge { run, transport });
+        self.orders.give(Order::ProbeEdge { run, transport });
     }
 
     pub(crate) fn edge_tried(&mut self, now: Mono, transport: Transport, result: Result<Reach, Failure>) {
         if self.opinion_greeted(now, &result) {
             return;
         }
-        let (Some((_, lost)), Stage::Trying { next, transport: tried, silent }) = (self.blip(now), self.blips.stage)
+        let (Some((_, lost)), Stage::Trying { next, transport: tried, silent }) =
+            (self.blip(now), self.outage.blips.stage)
         else {
             return;
         };
-        let Some((_, run)) = self.runs.serving().filter(|_| tried == transport) else { return };
+        let Some((_, run)) = self.connectors.serving().filter(|_| tried == transport) else { return };
         let (way, pinned) = (run.way(), run.pinned.is_some());
         let answered = matches!(result, Ok(Reach::Answered));
         // What could not be tried says nothing.
@@ -159,7 +160,7 @@ impl Verdict {
             Ok(_) | Err(_) => silent,
         };
         let spread = self.jitter.up_to(if now.since(lost) > CLOSELY { WIDE_SPREAD } else { SPREAD });
-        self.blips.stage = match (way, transport) {
+        self.outage.blips.stage = match (way, transport) {
             (Transport::Quic, Transport::Quic) if answered => {
                 Stage::Due { at: now.max(lost + QUIC_MENDS) + spread, reason: Reason::Blip }
             }
@@ -176,7 +177,7 @@ impl Verdict {
     }
 
     fn replace_child(&mut self, now: Mono, run: RunId, reason: Reason) {
-        self.blips.make(now);
+        self.outage.blips.make(now);
         let why = match reason {
             Reason::Transport => "UDP to the edge is shut, and TCP is not: a new child falls back to HTTP/2",
             Reason::Blip | Reason::Unregistered | Reason::EdgeBack => {
@@ -184,12 +185,12 @@ impl Verdict {
             }
         };
         self.note(now, DecisionKind::Action, "replace the child", why);
-        self.book.give(Order::Restart { run, reason, stop: Stop::AtOnce });
+        self.orders.give(Order::Restart { run, reason, stop: Stop::AtOnce });
     }
 
     /// When the loss of all connections wants to be looked at.
     pub(crate) fn blip_moments(&self) -> impl Iterator<Item = Mono> {
-        let lost = self.outage.lost_since().filter(|_| self.blips.stage == Stage::Calm);
-        self.blips.moment().into_iter().chain(lost.map(|lost| lost + TRIED_AFTER))
+        let lost = self.outage.clock.lost_since().filter(|_| self.outage.blips.stage == Stage::Calm);
+        self.outage.blips.moment().into_iter().chain(lost.map(|lost| lost + TRIED_AFTER))
     }
 }

@@ -1,11 +1,9 @@
 //! Whether it is safe to be replaced: asked just before condemning, of facts that AWS holds, so that they survive this
 //! instance. What cannot be read is a no.
 
-mod rules;
-
-use crate::ladder::{Lift, Mark};
+use super::rules::{self, Objection, Zone};
+use crate::condemn::{Lift, Mark};
 use crate::{Blame, Condemns, DecisionKind, Failure, Group, Member, Mono, Order, Peers, Verdict};
-use rules::{Objection, Zone};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -133,21 +131,21 @@ impl Verdict {
         if self.guard_is_busy() {
             return;
         }
-        match (&self.guard.stage, &self.ladder.mark) {
+        match (&self.condemn.guard.stage, &self.condemn.ladder.mark) {
             (Stage::Clear { at, ground }, _) if now >= *at => {
-                self.guard.stage = Stage::Again { ground: *ground };
-                self.book.give(Order::ReadGroup);
+                self.condemn.guard.stage = Stage::Again { ground: *ground };
+                self.orders.give(Order::ReadGroup);
             }
             (Stage::Go { ground }, _) => self.go(now, *ground),
-            (Stage::Idle, Mark::Shown | Mark::Due { may_stand: true, .. }) if now >= self.guard.next_verify => {
-                self.guard.stage = Stage::Verify;
-                self.guard.next_verify = now + self.verify_again(now);
-                self.book.give(Order::ReadGroup);
+            (Stage::Idle, Mark::Shown | Mark::Due { may_stand: true, .. }) if now >= self.condemn.guard.next_verify => {
+                self.condemn.guard.stage = Stage::Verify;
+                self.condemn.guard.next_verify = now + self.verify_again(now);
+                self.orders.give(Order::ReadGroup);
             }
             (Stage::Idle, Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. }) if now < *ask_at => {}
             (Stage::Idle, Mark::Due { .. } | Mark::Refused { .. } | Mark::Asked { .. }) => {
-                self.guard.stage = Stage::Group;
-                self.book.give(Order::ReadGroup);
+                self.condemn.guard.stage = Stage::Group;
+                self.orders.give(Order::ReadGroup);
             }
             _ => {}
         }
@@ -158,33 +156,33 @@ impl Verdict {
         if let Some(hold) = self.hold_in_force(now) {
             return self.refuse(now, hold);
         }
-        self.guard.stage = Stage::Idle;
+        self.condemn.guard.stage = Stage::Idle;
         if ground == Ground::Process && !self.is_process_fault() {
             return;
         }
-        self.guard.marked_at = now;
-        let again = matches!(self.ladder.mark, Mark::Refused { .. });
-        self.ladder.mark = Mark::Asked { again };
-        self.book.give(Order::MarkUnhealthy);
+        self.condemn.guard.marked_at = now;
+        let again = matches!(self.condemn.ladder.mark, Mark::Refused { .. });
+        self.condemn.ladder.mark = Mark::Asked { again };
+        self.orders.give(Order::MarkUnhealthy);
     }
 
     fn is_process_fault(&self) -> bool {
-        self.found.as_ref().is_some_and(|finding| finding.blame == Blame::Process)
+        self.outage.found().is_some_and(|finding| finding.blame == Blame::Process)
     }
 
     /// How soon a mark is looked at again: soon at first, because what the group shows lags behind.
     fn verify_again(&self, now: Mono) -> Duration {
-        let young = now.since(self.guard.marked_at) <= self.config.ask_again;
+        let young = now.since(self.condemn.guard.marked_at) <= self.config.ask_again;
         if young { self.config.group_lag } else { self.config.refused_again }
     }
 
     fn guard_is_busy(&self) -> bool {
         let asks = |order: &Order| matches!(order, Order::ReadGroup | Order::ReadPeers { .. });
-        self.marking() || self.book.is_open(asks)
+        self.marking() || self.orders.is_open(asks)
     }
 
     pub(crate) fn group_read(&mut self, now: Mono, result: Result<Group, Failure>) {
-        let stage = std::mem::take(&mut self.guard.stage);
+        let stage = std::mem::take(&mut self.condemn.guard.stage);
         if matches!(stage, Stage::Verify) {
             // Unreadable: the mark stays, and is looked at again.
             return if let Ok(group) = result {
@@ -199,7 +197,7 @@ impl Verdict {
             Err(failure) => return self.refuse(now, format!("the group cannot be read: {}", failure.text)),
         };
         let marked = group.myself().is_some_and(|me| !me.healthy);
-        if marked && self.ladder.mark.may_stand() {
+        if marked && self.condemn.ladder.mark.may_stand() {
             return self.shown(now);
         }
         if let Some(hold) = self.hold_in_force(now) {
@@ -209,14 +207,14 @@ impl Verdict {
             return self.object(now, objection);
         }
         if !self.is_process_fault()
-            && let Some(why) = rules::learned(&group, self.registered_ever)
+            && let Some(why) = rules::learned(&group, self.outage.registered_ever())
         {
             return self.refuse(now, why);
         }
         let Stage::Again { ground } = stage else { return self.ask_peers(now, &group) };
-        match rules::canary(&group, self.registered_ever) {
+        match rules::canary(&group, self.outage.registered_ever()) {
             Err(objection) if ground == Ground::Canary => self.refuse(now, objection),
-            _ => self.guard.stage = Stage::Go { ground },
+            _ => self.condemn.guard.stage = Stage::Go { ground },
         }
     }
 
@@ -229,10 +227,10 @@ impl Verdict {
                 None => self.wait_until(now + self.config.ask_again),
             };
         }
-        let canary = rules::canary(group, self.registered_ever);
+        let canary = rules::canary(group, self.outage.registered_ever());
         if others == 0 {
             // Who else there may be would only allow more than the canary rule does.
-            self.guard.others = Some((now, Others::None));
+            self.condemn.guard.others = Some((now, Others::None));
             self.step_blame(now);
             return match self.may_be_canary(now, canary) {
                 Ok(()) => self.clear(now, 0, Ground::Canary),
@@ -241,12 +239,12 @@ impl Verdict {
         }
         let zone = Zone::of(group);
         let zones = zone.as_ref().map(|zone| zone.all.clone()).unwrap_or_default();
-        self.guard.stage = Stage::Peers { others, zone, rank: group.rank(), canary };
+        self.condemn.guard.stage = Stage::Peers { others, zone, rank: group.rank(), canary };
         self.read_peers(now, zones);
     }
 
     pub(crate) fn peers_read(&mut self, now: Mono, result: Result<Peers, Failure>) {
-        let Stage::Peers { others, zone, rank, canary } = std::mem::take(&mut self.guard.stage) else {
+        let Stage::Peers { others, zone, rank, canary } = std::mem::take(&mut self.condemn.guard.stage) else {
             return self.others_told(now, result);
         };
         let peers = match result {
@@ -256,13 +254,14 @@ impl Verdict {
                 return self.refuse(now, why);
             }
         };
-        let zone_is_out = zone.is_some_and(|zone| rules::zone_is_out(&peers, &zone, &self.outage, now, &self.config));
-        let answer = match rules::judge_peers(&peers, &self.outage, now, &self.config, others) {
+        let zone_is_out =
+            zone.is_some_and(|zone| rules::zone_is_out(&peers, &zone, self.outage.clock(), now, &self.config));
+        let answer = match rules::judge_peers(&peers, self.outage.clock(), now, &self.config, others) {
             Others::Alive if zone_is_out => Others::Zone,
             Others::Alive => Others::Alive,
             answer @ (Others::None | Others::Zone | Others::NotKnown) => answer,
         };
-        self.guard.others = Some((now, answer));
+        self.condemn.guard.others = Some((now, answer));
         self.step_blame(now);
         match answer {
             Others::Alive => match self.may_go_alone(now, &peers) {
@@ -283,28 +282,28 @@ impl Verdict {
 
     /// Whether others that are registered make this one's trouble its own, as the blame needs it.
     fn may_go_alone(&self, now: Mono, peers: &Peers) -> Result<(), String> {
-        let blame = self.found.as_ref().map_or(Blame::Unknown, |finding| finding.blame);
+        let blame = self.outage.found().map_or(Blame::Unknown, |finding| finding.blame);
         match blame.may_condemn() {
             Condemns::Alone | Condemns::WithOthers => Ok(()),
             Condemns::Never => Err(format!("a new instance would meet the same: {blame}")),
             Condemns::WithSameVersion => {
                 let lasts = self.config.evidence_lasts;
-                if !self.runs.serving().is_some_and(|(_, run)| run.tries_are_known(now, lasts)) {
+                if !self.connectors.serving().is_some_and(|(_, run)| run.tries_are_known(now, lasts)) {
                     return Err(UNREAD.into());
                 }
                 // A version that has not proven itself here may be new to the others too, and fade there a moment later.
-                let enough = if self.probation.is_some() { rules::ENOUGH } else { 1 };
-                rules::same_version(peers, &self.outage, now, &self.config, enough)
+                let enough = if self.change.probation().is_some() { rules::ENOUGH } else { 1 };
+                rules::same_version(peers, self.outage.clock(), now, &self.config, enough)
             }
         }
     }
 
     /// Whether it may try a replacement though nobody is registered: for what all share, and not for what nobody could read.
     fn may_be_canary(&self, now: Mono, canary: Result<(), String>) -> Result<(), String> {
-        let blame = self.found.as_ref().map_or(Blame::Unknown, |finding| finding.blame);
+        let blame = self.outage.found().map_or(Blame::Unknown, |finding| finding.blame);
         match blame.may_condemn() {
             // The edge answers from here, so it may be the version, and a new instance would start with it.
-            Condemns::Alone | Condemns::WithOthers if self.probation.is_some() && !self.edge_out(now) => {
+            Condemns::Alone | Condemns::WithOthers if self.change.probation().is_some() && !self.edge_out(now) => {
                 Err("nobody in the tunnel is registered, and the secret's version has not proven itself here: it may be that".into())
             }
             Condemns::Alone | Condemns::WithOthers => canary,
@@ -313,22 +312,15 @@ impl Verdict {
         }
     }
 
-    /// Asks again at once, if it said no.
-    pub(crate) fn ask_guard_now(&mut self, now: Mono) {
-        if let Mark::Refused { ask_at, .. } = &mut self.ladder.mark {
-            *ask_at = (*ask_at).min(now);
-        }
-    }
-
     fn read_peers(&mut self, now: Mono, zones: Vec<String>) {
-        let since = self.outage.bad_for(now, self.config.flapping_window);
-        let version = self.runs.serving().map(|(_, run)| run.installed.version.clone());
-        self.book.give(Order::ReadPeers { since, version, zones });
+        let since = self.outage.clock().bad_for(now, self.config.flapping_window);
+        let version = self.connectors.serving().map(|(_, run)| run.installed.version.clone());
+        self.orders.give(Order::ReadPeers { since, version, zones });
     }
 
     /// Asks for the others beside the question of condemning. Says whether they are asked.
     pub(crate) fn ask_others(&mut self, now: Mono) -> bool {
-        if self.guard_is_busy() || self.guard.is_asking() {
+        if self.guard_is_busy() || self.condemn.guard.is_asking() {
             return false;
         }
         self.read_peers(now, vec![]);
@@ -337,14 +329,14 @@ impl Verdict {
 
     /// What cannot be read is known to nobody: that decides nothing.
     fn others_told(&mut self, now: Mono, result: Result<Peers, Failure>) {
-        let told = |peers: &Peers| rules::judge_peers(peers, &self.outage, now, &self.config, 1);
+        let told = |peers: &Peers| rules::judge_peers(peers, self.outage.clock(), now, &self.config, 1);
         let others = result.as_ref().map_or(Others::NotKnown, told);
-        self.guard.others = Some((now, others));
+        self.condemn.guard.others = Some((now, others));
         self.step_blame(now);
     }
 
     fn wait_for_peers(&mut self, now: Mono) {
-        let since = *self.guard.waiting_since.get_or_insert(now);
+        let since = *self.condemn.guard.waiting_since.get_or_insert(now);
         if now.since(since) >= self.config.peers_wait {
             return self.refuse(now, "whether other connectors are registered is not known: no reports came in".into());
         }
@@ -352,7 +344,7 @@ impl Verdict {
     }
 
     fn wait_until(&mut self, at: Mono) {
-        if let Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } = &mut self.ladder.mark {
+        if let Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } = &mut self.condemn.ladder.mark {
             *ask_at = at;
         }
     }
@@ -361,16 +353,17 @@ impl Verdict {
     /// before it did; and the evidence has its time to leave the host.
     fn clear(&mut self, now: Mono, rank: u32, ground: Ground) {
         let turn = now + (self.config.stagger * rank).min(self.config.longest_stagger);
-        let at = self.ladder.testified.map_or(turn, |testified| turn.max(testified + self.config.evidence_pause));
-        self.guard.stage = if at > now { Stage::Clear { at, ground } } else { Stage::Go { ground } };
+        let at =
+            self.condemn.ladder.testified.map_or(turn, |testified| turn.max(testified + self.config.evidence_pause));
+        self.condemn.guard.stage = if at > now { Stage::Clear { at, ground } } else { Stage::Go { ground } };
     }
 
     /// The group shows our mark.
     pub(crate) fn shown(&mut self, now: Mono) {
-        if self.ladder.mark != Mark::Shown {
-            self.ladder.mark = Mark::Shown;
-            self.guard.next_verify = now;
-            self.guard.said = None;
+        if self.condemn.ladder.mark != Mark::Shown {
+            self.condemn.ladder.mark = Mark::Shown;
+            self.condemn.guard.next_verify = now;
+            self.condemn.guard.said = None;
             self.note(now, DecisionKind::Action, "this instance is condemned", "the group shows it unhealthy");
         }
     }
@@ -383,13 +376,13 @@ impl Verdict {
         if goes(&me.lifecycle) {
             return;
         }
-        match &self.ladder.mark {
+        match &self.condemn.ladder.mark {
             Mark::Due { .. } if me.healthy => return,
             // It shows after all.
             Mark::Due { .. } => self.shown(now),
             Mark::None | Mark::Asked { .. } | Mark::Shown | Mark::Lifting { .. } | Mark::Refused { .. } => {}
         }
-        if me.healthy && now.since(self.guard.marked_at) <= self.config.ask_again {
+        if me.healthy && now.since(self.condemn.guard.marked_at) <= self.config.ask_again {
             return;
         }
         if me.healthy {
@@ -400,20 +393,21 @@ impl Verdict {
         if let Some(other) = group.others().find(first) {
             let why = format!("{} goes at the same time, and goes first", other.id);
             self.note(now, DecisionKind::Action, "take the mark back", &why);
-            self.ladder.mark = Mark::Lifting { retry_at: now + self.config.ask_again, lift: Lift::Yields, times: 1 };
-            self.book.give(Order::MarkHealthy);
+            self.condemn.ladder.mark =
+                Mark::Lifting { retry_at: now + self.config.ask_again, lift: Lift::Yields, times: 1 };
+            self.orders.give(Order::MarkHealthy);
         }
     }
 
     /// Not yet; said once for each reason.
     pub(crate) fn wait(&mut self, now: Mono, why: &str) {
-        if self.guard.says(why) == 1 {
+        if self.condemn.guard.says(why) == 1 {
             self.note(now, DecisionKind::Delay, "not condemned yet", why);
         }
-        self.guard.drop_question();
-        let may_stand = self.ladder.mark.may_stand();
-        self.ladder.mark = Mark::Due { ask_at: now + self.config.ask_again, may_stand };
-        self.guard.next_verify = now + self.config.group_lag;
+        self.condemn.guard.drop_question();
+        let may_stand = self.condemn.ladder.mark.may_stand();
+        self.condemn.ladder.mark = Mark::Due { ask_at: now + self.config.ask_again, may_stand };
+        self.condemn.guard.next_verify = now + self.config.group_lag;
     }
 
     /// Says no, once for each reason, and asks again later: ever more seldom, for an outage of the edge has the whole
@@ -423,16 +417,16 @@ impl Verdict {
     }
 
     fn object(&mut self, now: Mono, Objection { why, passes }: Objection) {
-        let times = self.guard.says(&why);
+        let times = self.condemn.guard.says(&why);
         if times == if passes { SHOULD_HAVE_PASSED } else { 1 } {
             self.note(now, DecisionKind::Refusal, "not condemned: a person is needed", &why);
         } else if times == 1 {
             self.note(now, DecisionKind::Delay, "not condemned for now", &why);
         }
-        self.guard.drop_question();
+        self.condemn.guard.drop_question();
         // What the group was read to show may be older than a mark of ours.
-        let may_stand = self.ladder.mark.may_stand();
+        let may_stand = self.condemn.ladder.mark.may_stand();
         let again = self.config.refused_again * (1 << (times - 1).min(3));
-        self.ladder.mark = Mark::Refused { ask_at: now + again, why, may_stand };
+        self.condemn.ladder.mark = Mark::Refused { ask_at: now + again, why, may_stand };
     }
 }

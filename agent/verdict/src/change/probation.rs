@@ -1,6 +1,6 @@
 //! The first minutes of a new bundle: lost in them, the one before comes back, if it can.
 
-use crate::handover::Why;
+use crate::change::Why;
 use crate::{DecisionKind, Installed, Mode, Mono, Order, Run, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -27,40 +27,41 @@ impl Probation {
 impl Verdict {
     /// What takes over from `old` has to prove itself, if it is another bundle.
     pub(crate) fn begin_probation(&mut self, now: Mono, old: &Run) {
-        let new = self.handover.as_ref().map(|handover| &handover.installed).or(self.supply.installed.as_ref());
+        let new =
+            self.change.handover.as_ref().map(|handover| &handover.installed).or(self.change.poll.installed.as_ref());
         if new.is_some_and(|new| new.generation != old.installed.generation) {
             // What never worked is no way back: the one before it stays that.
-            let before = self.probation.take().and_then(|probation| probation.previous);
+            let before = self.change.probation.take().and_then(|probation| probation.previous);
             let worked = old.registered_once || self.is_proven(&old.installed);
             let previous = if worked { Some(old.installed.clone()) } else { before };
-            self.probation = Some(Probation::begins(now, previous));
+            self.change.probation = Some(Probation::begins(now, previous));
         }
     }
 
     /// The first bundle of a boot has to prove itself too.
     pub(crate) fn begin_first_probation(&mut self, now: Mono, installed: &Installed) {
-        if self.probation.is_none() && !self.is_proven(installed) {
-            self.probation = Some(Probation::begins(now, None));
+        if self.change.probation.is_none() && !self.is_proven(installed) {
+            self.change.probation = Some(Probation::begins(now, None));
         }
     }
 
     fn is_proven(&self, installed: &Installed) -> bool {
-        self.proven.as_ref() == Some(&installed.version)
+        self.change.proven.as_ref() == Some(&installed.version)
     }
 
     pub(crate) fn step_probation(&mut self, now: Mono) {
-        let Some((_, run)) = self.runs.serving() else { return };
+        let Some((_, run)) = self.connectors.serving() else { return };
         let (connections, installed) = (run.connections(), run.installed.clone());
-        let Some(probation) = &mut self.probation else { return };
+        let Some(probation) = &mut self.change.probation else { return };
         if probation.previous.as_ref().is_some_and(|previous| previous.generation == installed.generation) {
-            self.probation = None;
+            self.change.probation = None;
         } else if connections > 0 {
             // It came back by itself. Lost again, the way back is the first thing to try again.
             probation.tried = false;
             probation.registered.get_or_insert(now);
             if self.probation_ends().is_some_and(|end| now >= end) {
-                (self.probation, self.proven) = (None, Some(installed.version));
-                self.supply.proven();
+                (self.change.probation, self.change.proven) = (None, Some(installed.version));
+                self.change.poll.proven();
             }
         } else if self.return_due().is_some_and(|due| now >= due) {
             // It needs the second place.
@@ -73,37 +74,41 @@ impl Verdict {
 
     /// When it has been registered for long enough without a break; `None` while it is not registered.
     pub(crate) fn probation_ends(&self) -> Option<Mono> {
-        let registered = self.probation.as_ref()?.registered?;
-        Some(registered.max(self.outage.good_since()?) + self.config.probation)
+        let registered = self.change.probation.as_ref()?.registered?;
+        Some(registered.max(self.outage.clock().good_since()?) + self.config.probation)
     }
 
     /// When the bundle on probation counts as lost, and the one before may be tried.
     fn return_due(&self) -> Option<Mono> {
-        let (probation, (_, run)) = (self.probation.as_ref()?, self.runs.serving()?);
+        let (probation, (_, run)) = (self.change.probation.as_ref()?, self.connectors.serving()?);
         probation.previous.as_ref()?;
         let lost = match probation.registered {
             // An edge that comes and goes is no reason: it is lost when it stays lost.
-            Some(_) => self.outage.lost_since()? + self.config.settle,
+            Some(_) => self.outage.clock().lost_since()? + self.config.settle,
             None => run.ordered + self.config.register_timeout,
         };
         Some(lost.max(probation.next_try))
     }
 
     fn may_return(&self, now: Mono) -> bool {
-        let installing = self.book.is_open(|order| matches!(order, Order::Install { .. }));
-        let busy = self.handover.is_some() || installing || self.reloads.is_active() || self.runs.full();
+        let installing = self.orders.is_open(|order| matches!(order, Order::Install { .. }));
+        let busy =
+            self.change.handover.is_some() || installing || self.change.requests.is_active() || self.connectors.full();
         !busy && !self.is_held(now) && !self.edge_out(now) && self.config.mode == Mode::Act
     }
 
     /// Whether the way back is being tried, or has yet to be: nothing is condemned for what that may mend.
     pub(crate) fn return_comes_first(&self, now: Mono) -> bool {
-        let returning = self.handover.as_ref().is_some_and(|handover| handover.why == Why::Return);
-        let untried = self.probation.as_ref().is_some_and(|probation| probation.previous.is_some() && !probation.tried);
+        let returning = self.change.handover.as_ref().is_some_and(|handover| handover.why == Why::Return);
+        let untried =
+            self.change.probation.as_ref().is_some_and(|probation| probation.previous.is_some() && !probation.tried);
         returning || (untried && self.may_return(now))
     }
 
     fn try_return(&mut self, now: Mono) {
-        let Some(Probation { previous: Some(previous), next_try, tried, .. }) = &mut self.probation else { return };
+        let Some(Probation { previous: Some(previous), next_try, tried, .. }) = &mut self.change.probation else {
+            return;
+        };
         let previous = previous.clone();
         (*next_try, *tried) = (now + self.config.register_timeout * 2, true);
         let what = format!("try the bundle before, secret version {}", previous.version);
@@ -114,7 +119,7 @@ impl Verdict {
 
     /// The bundle before serves again: the one that was `lost` is refused for good only if it was its own fault.
     pub(crate) fn returned(&mut self, now: Mono, lost: &Run) {
-        self.probation = None;
+        self.change.probation = None;
         let (version, why) = (lost.installed.version.clone(), lost.evidence());
         let text = |why: &str| format!("it was lost within its probation, so the version before serves again: {why}");
         match lost.fault_of_bundle() {

@@ -3,9 +3,9 @@
 //! A connector of the same bundle runs for some seconds with `--protocol http2`. It says the cause, or it registers, and then it
 //! serves. It never stands in the way of anything else that needs its place.
 
-use crate::handover::OPINION_RUNS;
+use crate::change::OPINION_RUNS;
+use crate::connectors::Role;
 use crate::jitter::Jitter;
-use crate::runs::Role;
 use crate::{
     Blame, Complaint, DecisionKind, Failure, Memory, Mode, Mono, Order, Purpose, Reach, RunFact, RunId, Transport,
     Verdict,
@@ -117,7 +117,7 @@ impl Opinion {
 
 impl Verdict {
     pub(crate) fn step_opinion(&mut self, now: Mono) {
-        match self.opinion.stage {
+        match self.outage.opinion.stage {
             Stage::Idle => self.ask_opinion(now),
             Stage::Greeting | Stage::Measuring => {}
             Stage::Asking { run, until } => self.watch_opinion(now, run, until),
@@ -126,55 +126,54 @@ impl Verdict {
 
     /// Whether one may be asked for: nothing else needs the second place.
     fn may_ask_opinion(&self, now: Mono) -> bool {
-        let busy = self.handover.is_some()
-            || self.reloads.is_active()
-            || self.runs.full()
-            || self.book.is_open(|order| matches!(order, Order::Install { .. }))
+        let busy = self.change.needs_the_second_place()
+            || self.connectors.full()
+            || self.orders.is_open(|order| matches!(order, Order::Install { .. }))
             || self.return_comes_first(now);
         self.config.second_opinion && self.config.mode == Mode::Act && !busy
     }
 
     fn ask_opinion(&mut self, now: Mono) {
-        let Some((run, serving)) = self.runs.serving() else { return };
+        let Some((run, serving)) = self.connectors.serving() else { return };
         // Over HTTP/2 it says so itself.
         let silent = serving.transport != Some(Transport::Http2) && serving.pinned != Some(Transport::Http2);
-        let refused = self.found.as_ref().is_some_and(|finding| finding.blame == Blame::Refused);
+        let refused = self.outage.found.as_ref().is_some_and(|finding| finding.blame == Blame::Refused);
         let Some(refusals) = serving.attempts.refused().filter(|refusals| refusals.times >= REFUSALS).copied() else {
             return;
         };
         if !refused || !silent {
             return;
         }
-        let due = self.opinion.due(refusals.first, &mut self.jitter);
-        let probing = self.book.is_open(|order| matches!(order, Order::ProbeEdge { .. }));
+        let due = self.outage.opinion.due(refusals.first, &mut self.jitter);
+        let probing = self.orders.is_open(|order| matches!(order, Order::ProbeEdge { .. }));
         if now >= due && !probing && self.may_ask_opinion(now) {
-            self.opinion.stage = Stage::Greeting;
-            self.book.give(Order::ProbeEdge { run, transport: Transport::Http2 });
+            self.outage.opinion.stage = Stage::Greeting;
+            self.orders.give(Order::ProbeEdge { run, transport: Transport::Http2 });
         }
     }
 
     /// The edge was tried over TCP; false: not for this.
     pub(crate) fn opinion_greeted(&mut self, now: Mono, result: &Result<Reach, Failure>) -> bool {
-        if self.opinion.stage != Stage::Greeting {
+        if self.outage.opinion.stage != Stage::Greeting {
             return false;
         }
-        match (result, self.runs.serving().map(|(id, _)| id)) {
+        match (result, self.connectors.serving().map(|(id, _)| id)) {
             (Ok(Reach::Answered), Some(like)) => {
-                self.opinion.stage = Stage::Measuring;
-                self.book.give(Order::MeasureMemory { like });
+                self.outage.opinion.stage = Stage::Measuring;
+                self.orders.give(Order::MeasureMemory { like });
             }
-            (_, _) => self.opinion.ended(now),
+            (_, _) => self.outage.opinion.ended(now),
         }
         true
     }
 
     /// The memory was measured; false: not for this.
     pub(crate) fn opinion_measured(&mut self, now: Mono, result: &Result<Memory, Failure>) -> bool {
-        if self.opinion.stage != Stage::Measuring {
+        if self.outage.opinion.stage != Stage::Measuring {
             return false;
         }
         let room = result.as_ref().is_ok_and(Memory::has_room);
-        match self.runs.serving().map(|(_, run)| (run.installed.clone(), run.connections())) {
+        match self.connectors.serving().map(|(_, run)| (run.installed.clone(), run.connections())) {
             Some((installed, 0)) if room && self.may_ask_opinion(now) => {
                 let until = now + OPINION_RUNS;
                 self.note(
@@ -184,38 +183,38 @@ impl Verdict {
                     "over QUIC cloudflared does not say why it is refused",
                 );
                 let generation = installed.generation;
-                let (run, slot) = self.runs.add(now, installed, Role::Opinion);
-                self.opinion.stage = Stage::Asking { run, until };
-                self.book.give(Order::Start { run, generation, slot, purpose: Purpose::Opinion });
+                let (run, slot) = self.connectors.add(now, installed, Role::Opinion);
+                self.outage.opinion.stage = Stage::Asking { run, until };
+                self.orders.give(Order::Start { run, generation, slot, purpose: Purpose::Opinion });
             }
-            Some(_) | None => self.opinion.ended(now),
+            Some(_) | None => self.outage.opinion.ended(now),
         }
         true
     }
 
     fn watch_opinion(&mut self, now: Mono, id: RunId, until: Mono) {
         let Some((connections, ended)) = self
-            .runs
+            .connectors
             .iter()
             .find(|(run, _)| *run == id)
             .map(|(_, run)| (run.connections(), run.exits > 0 || run.not_spawned))
         else {
-            return self.opinion.ended(now);
+            return self.outage.opinion.ended(now);
         };
-        let served = self.runs.serving().is_some_and(|(_, run)| run.connections() > 0);
-        let pinned = self.runs.serving().is_some_and(|(_, run)| run.pinned.is_some());
+        let served = self.connectors.serving().is_some_and(|(_, run)| run.connections() > 0);
+        let pinned = self.connectors.serving().is_some_and(|(_, run)| run.pinned.is_some());
         if connections > 0 && !served && !pinned {
             self.adopt_opinion(now, id);
-        } else if served || connections > 0 || ended || self.opinion.told.is_some() || now >= until {
+        } else if served || connections > 0 || ended || self.outage.opinion.told.is_some() || now >= until {
             self.drop_opinion(now);
         }
     }
 
     /// It registered where the one that serves does not: it serves.
     fn adopt_opinion(&mut self, now: Mono, id: RunId) {
-        let old = self.runs.serving().map(|(old, _)| old);
-        self.opinion.ended(now);
-        if let Some(run) = self.runs.get_mut(id) {
+        let old = self.connectors.serving().map(|(old, _)| old);
+        self.outage.opinion.ended(now);
+        if let Some(run) = self.connectors.get_mut(id) {
             run.role = Role::Serving;
         }
         self.note(
@@ -224,7 +223,7 @@ impl Verdict {
             "the connector over HTTP/2 serves",
             "the edge took it, and refuses the one over QUIC",
         );
-        self.book.give(Order::Adopt { run: id });
+        self.orders.give(Order::Adopt { run: id });
         if let Some(old) = old {
             self.drain(old);
         }
@@ -232,17 +231,22 @@ impl Verdict {
 
     /// Lets go of it: its time is over, or its place is needed.
     pub(crate) fn drop_opinion(&mut self, now: Mono) {
-        if let Some(run) = self.opinion.run() {
-            self.opinion.ended(now);
+        if let Some(run) = self.outage.opinion.run() {
+            self.outage.opinion.ended(now);
             self.drain(run);
         }
+    }
+
+    /// When a second opinion wants to be looked at.
+    pub(crate) fn opinion_moment(&self) -> Option<Mono> {
+        self.outage.opinion.moment()
     }
 
     /// It was not started.
     pub(crate) fn opinion_not_started(&mut self, now: Mono, id: RunId) {
         // One in a successor's place is missed when it is looked for.
-        if self.opinion.run() == Some(id) {
-            self.opinion.ended(now);
+        if self.outage.opinion.run() == Some(id) {
+            self.outage.opinion.ended(now);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The one word for how the tunnel is.
 
-use crate::handover::Handover;
-use crate::ladder::{Lift, Mark};
+use crate::condemn::{Lift, Mark};
 use crate::{DecisionKind, Mono, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -83,25 +82,25 @@ impl Verdict {
     pub(crate) fn step_health(&mut self, now: Mono) {
         let judged = self.judge(now);
         // A start is over once, unless the instance was put aside and comes back.
-        let over = judged == Health::Starting && !matches!(self.health, Health::Starting | Health::Draining);
+        let over = judged == Health::Starting && !matches!(self.outage.health, Health::Starting | Health::Draining);
         let health = if over { Health::Broken } else { judged };
-        if health == self.health {
+        if health == self.outage.health {
             return;
         }
-        let what = format!("{} → {health}", self.health);
+        let what = format!("{} → {health}", self.outage.health);
         let evidence = self.why(now);
         self.note(now, DecisionKind::Transition, what, evidence);
-        self.health = health;
-        self.since = now;
+        self.outage.health = health;
+        self.outage.since = now;
     }
 
     pub(crate) fn judge(&self, now: Mono) -> Health {
         if self.is_stopping() || !self.is_on_duty() {
             return Health::Draining;
         }
-        let Some((_, run)) = self.runs.serving() else {
+        let Some((_, run)) = self.connectors.serving() else {
             let patient = now < self.begun + self.config.startup_grace;
-            return match &self.supply.refused {
+            return match self.change.refused() {
                 _ if self.is_vacating() => Health::Remediating,
                 _ if patient => Health::Starting,
                 Some(_) => Health::Held,
@@ -109,9 +108,9 @@ impl Verdict {
             };
         };
         let registered = run.connections() > 0;
-        let young = self.outage.lasted(now).is_none_or(|lasted| lasted < self.config.recheck_secret_after);
-        match &self.ladder.mark {
-            _ if registered && !self.outage.flapping(now, self.config.flapping_window) => {
+        let young = self.outage.clock.lasted(now).is_none_or(|lasted| lasted < self.config.recheck_secret_after);
+        match self.condemn.mark() {
+            _ if registered && !self.outage.clock.flapping(now, self.config.flapping_window) => {
                 if run.connections() < run.most { Health::Degraded } else { Health::Registered }
             }
             Mark::Shown | Mark::Lifting { lift: Lift::Registered, .. } => Health::Condemned,
@@ -120,8 +119,8 @@ impl Verdict {
             | Mark::Lifting { lift: Lift::Yields | Lift::Blamed, .. } => Health::Held,
             Mark::Due { .. } | Mark::Asked { again: false } => Health::Remediating,
             Mark::None if registered => Health::Broken,
-            Mark::None if self.ladder.restarted.is_some() => Health::Remediating,
-            Mark::None if !self.registered_once && young => Health::Starting,
+            Mark::None if self.condemn.has_restarted() => Health::Remediating,
+            Mark::None if !self.outage.registered_once && young => Health::Starting,
             Mark::None => Health::Broken,
         }
     }
@@ -134,21 +133,15 @@ impl Verdict {
         if let Some(why) = self.off_duty() {
             return why.into();
         }
-        let Some((_, run)) = self.runs.serving() else {
-            return match (&self.supply.refused, &self.supply.trouble) {
-                _ if self.is_vacating() => self.handover.as_ref().map(Handover::tell).unwrap_or_default(),
-                (Some(refused), _) => refused.tell(),
-                (None, Some(failure)) => failure.text.clone(),
-                (None, None) if self.supply.identified => "the secret is being read".into(),
-                (None, None) => "the instance metadata is being read".into(),
-            };
+        let Some((_, run)) = self.connectors.serving() else {
+            return self.why_nothing_serves();
         };
-        match (self.outage.lasted(now), &self.ladder.mark) {
+        match (self.outage.clock.lasted(now), self.condemn.mark()) {
             (_, Mark::Refused { why, .. }) => format!("{}; not condemned: {why}", run.evidence()),
             (Some(_), _) if run.connections() == 0 => {
-                format!("{}; {}", self.outage.tell(now), run.evidence())
+                format!("{}; {}", self.outage.clock.tell(now), run.evidence())
             }
-            _ if self.outage.flapping(now, self.config.flapping_window) => {
+            _ if self.outage.clock.flapping(now, self.config.flapping_window) => {
                 format!("{}, but unregistered for most of the last minutes", run.evidence())
             }
             _ => run.evidence(),

@@ -3,9 +3,9 @@
 //! One function over evidence that is fresh, in one order: a cause that explains others comes before them, so that a
 //! crash loop because of a bad configuration is the configuration's. It is never more certain than what it rests on.
 
-use crate::guard::Others;
-use crate::opinion::Told;
-use crate::runs::CRASH_LOOP;
+use crate::condemn::Others;
+use crate::connectors::CRASH_LOOP;
+use crate::outage::Told;
 use crate::{Complaint, DecisionKind, Mono, Probes, Reach, Ready, Run, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -336,8 +336,8 @@ fn told(probes: &Probes) -> String {
 impl Verdict {
     /// Whose fault it is that the tunnel is not served; `None` while it is served well, or it is too early to ask.
     pub(crate) fn find(&self, now: Mono) -> Option<Finding> {
-        let Some((_, run)) = self.runs.serving() else {
-            let evidence = self.supply.refused.as_ref()?.tell();
+        let Some((_, run)) = self.connectors.serving() else {
+            let evidence = self.change.refused()?.tell();
             return Some(found(Blame::Config, Confidence::Certain, evidence));
         };
         if run.connections() > 0 {
@@ -355,27 +355,27 @@ impl Verdict {
             settled: self.config.ask_again,
             counted: run.tries_are_known(now, lasts),
             run,
-            probes: self.inquiry.probed_at().zip(self.inquiry.probes(now, lasts)),
-            others: self.guard.others(now, lasts),
-            opinion: self.opinion.told(),
+            probes: self.outage.probes.probed_at().zip(self.outage.probes.probes(now, lasts)),
+            others: self.condemn.others(now, lasts),
+            opinion: self.outage.opinion.told(),
         };
         let found = evidence.find();
         // A child that has just been started, or was slow once, is nobody's fault yet.
-        let early = self.outage.lasted(now).is_none_or(|lasted| lasted < self.config.ask_again);
+        let early = self.outage.clock.lasted(now).is_none_or(|lasted| lasted < self.config.ask_again);
         (found.confidence == Confidence::Certain || !early).then_some(found)
     }
 
     /// Judges anew, and keeps in the journal what it saw if that is news.
     pub(crate) fn step_blame(&mut self, now: Mono) {
         let found = self.find(now);
-        let before = self.found.as_ref().map(|finding| finding.blame);
-        self.found = found;
+        let before = self.outage.found.as_ref().map(|finding| finding.blame);
+        self.outage.found = found;
         let never = |blame: Blame| blame.may_condemn() == Condemns::Never;
-        if before.is_some_and(never) && !self.found.as_ref().is_some_and(|finding| never(finding.blame)) {
+        if before.is_some_and(never) && !self.outage.found.as_ref().is_some_and(|finding| never(finding.blame)) {
             // What it was held for holds no more.
-            self.ask_guard_now(now);
+            self.condemn.ask_again(now);
         }
-        if let Some(Finding { blame, confidence, evidence }) = &self.found
+        if let Some(Finding { blame, confidence, evidence }) = &self.outage.found
             && before != Some(*blame)
         {
             let what = format!("blame: {blame} ({confidence})");
@@ -386,13 +386,13 @@ impl Verdict {
 
     fn origin(&self, now: Mono, run: &Run) -> Option<Finding> {
         let lasts = self.config.evidence_lasts;
-        let down = self.inquiry.probes(now, lasts).and_then(|probes| probes.origins_down().next().cloned());
+        let down = self.outage.probes.probes(now, lasts).and_then(|probes| probes.origins_down().next().cloned());
         if let Some(origin) = down {
             let evidence = format!("{}: {}", origin.service, origin.probe.evidence);
             return Some(found(Blame::Origin, Confidence::Certain, evidence));
         }
         let (at, text) = run.complaints.get(&Complaint::OriginUnreachable)?;
-        let fresh = now.since(*at) <= lasts && self.inquiry.probed_at().is_none_or(|probed| probed < *at);
+        let fresh = now.since(*at) <= lasts && self.outage.probes.probed_at().is_none_or(|probed| probed < *at);
         fresh.then(|| found(Blame::Origin, Confidence::Guess, format!("cloudflared says: {text}")))
     }
 }

@@ -1,7 +1,7 @@
 //! The rules: what speaks against being replaced, and what the reports say of the others.
 
 use super::Others;
-use crate::outage::Outage;
+use crate::outage::Clock;
 use crate::{Config, Group, Mono, PeerGrain, Peers};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -115,7 +115,7 @@ impl Zone {
 }
 
 /// Whether in the newest grain that tells of them all others of this zone were out, and somebody of another zone was not.
-pub(super) fn zone_is_out(peers: &Peers, zone: &Zone, outage: &Outage, now: Mono, config: &Config) -> bool {
+pub(super) fn zone_is_out(peers: &Peers, zone: &Zone, outage: &Clock, now: Mono, config: &Config) -> bool {
     let (margin, window) = (config.grain / 3, config.flapping_window);
     let while_out = |grain: &&PeerGrain| outage.bad_before(now, now.before(grain.age), margin, window);
     let tells = |grain: &&PeerGrain| grain.live > 0 || grain.reporting as usize >= zone.others;
@@ -130,7 +130,7 @@ pub(super) fn zone_is_out(peers: &Peers, zone: &Zone, outage: &Outage, now: Mono
 /// grains that tell.
 pub(super) fn same_version(
     peers: &Peers,
-    outage: &Outage,
+    outage: &Clock,
     now: Mono,
     config: &Config,
     enough: usize,
@@ -176,7 +176,7 @@ pub(super) fn canary(group: &Group, registered_ever: bool) -> Result<(), String>
 /// Only grains count that ended when this instance had been out for a moment, so that an outage which reaches one instance
 /// after the other is not taken for this one's own. Of an outage with good moments in it, more is asked: when everybody comes
 /// and goes, each sees another one alive now and then.
-pub(super) fn judge_peers(peers: &Peers, outage: &Outage, now: Mono, config: &Config, others: usize) -> Others {
+pub(super) fn judge_peers(peers: &Peers, outage: &Clock, now: Mono, config: &Config, others: usize) -> Others {
     let (margin, window) = (config.grain / 3, config.flapping_window);
     let while_out = |grain: &&PeerGrain| outage.bad_before(now, now.before(grain.age), margin, window);
     let mut grains: Vec<_> = peers.grains.iter().filter(while_out).collect();
@@ -227,7 +227,7 @@ mod tests {
     /// What two others reported, the newest grain first, to an instance that was lost at these seconds of the last ten
     /// minutes and was back after the given time, or is not.
     fn judged(lost: &[(u64, u64)], grains: &[(u32, u32)]) -> Others {
-        let (config, mut outage) = (Config::default(), Outage::default());
+        let (config, mut outage) = (Config::default(), Clock::default());
         let now = Mono::new(Duration::from_secs(10_000));
         for second in 0..=600 {
             let good = !lost.iter().any(|(from, lasting)| (*from..from + lasting).contains(&second));
