@@ -5,7 +5,7 @@
 
 use crate::change::Probation;
 use crate::change::Refused;
-use crate::condemn::{Ladder, Mark};
+use crate::condemn::Ladder;
 use crate::journal::{Journal, KEPT};
 use crate::outage::Clock;
 use crate::{Mono, VersionId};
@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The schema of what this agent carries. An agent before it wrote none.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 /// Nothing is planned further ahead than this.
 const AHEAD: Duration = Duration::from_secs(24 * 3600);
 /// More restarts of one outage than there can be in a year.
@@ -84,13 +84,8 @@ impl Carried {
 
     /// The moments in it that may be to come.
     fn planned(&self) -> impl Iterator<Item = Mono> {
-        let mark = match &self.ladder.mark {
-            Mark::None | Mark::Asked { .. } | Mark::Shown => None,
-            Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } => Some(*ask_at),
-            Mark::Lifting { retry_at, .. } => Some(*retry_at),
-        };
         let refused = self.refused.as_ref().and_then(|refused| refused.until);
         let returns = self.probation.as_ref().map(|probation| probation.next_try);
-        [mark, refused, returns].into_iter().flatten()
+        [self.ladder.standing.planned(), refused, returns].into_iter().flatten()
     }
 }

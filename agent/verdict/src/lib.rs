@@ -25,7 +25,7 @@ mod time;
 mod view;
 
 pub use carried::Carried;
-pub use condemn::{Lift, Mark};
+pub use condemn::Mark;
 pub use config::{Config, Mode};
 pub use connectors::{Attempts, Refusals, Role, Run};
 pub use duty::{Hold, Holder, tag_holds};

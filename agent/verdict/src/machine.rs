@@ -37,6 +37,7 @@ impl Verdict {
             Ok(carried) => (carried, None),
             Err(why) => (Carried::default(), Some(why)),
         };
+        let group_lag = config.group_lag;
         let mut verdict = Self {
             config,
             started: carried.started.unwrap_or(now).min(now),
@@ -47,7 +48,7 @@ impl Verdict {
             connectors: Connectors::default(),
             change: Change::carried(carried.refused, carried.probation, carried.proven),
             outage: Outage::carried(carried.outage, carried.blips, carried.registered_ever, now),
-            condemn: Condemn::carried(carried.ladder),
+            condemn: Condemn::carried(carried.ladder, now, group_lag),
             duty: Duty::default(),
         };
         if let Some(why) = dropped {

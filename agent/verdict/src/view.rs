@@ -63,7 +63,7 @@ impl Verdict {
             blame: self.outage.found().cloned(),
             holds: self.holds_in_force(now).map(|(by, hold)| (by, hold.clone())).collect(),
             guard: self.condemn.said().map(String::from),
-            mark: self.condemn.mark().clone(),
+            mark: self.condemn.standing().mark(),
             installed: self.change.installed().cloned(),
             previous: self.change.probation().and_then(|probation| probation.previous.clone()),
             runs: self.connectors.iter().map(|(id, run)| (id, run.clone())).collect(),

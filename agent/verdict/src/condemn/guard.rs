@@ -2,7 +2,7 @@
 //! instance. What cannot be read is a no.
 
 use super::rules::{self, Objection, Zone};
-use crate::condemn::{Lift, Mark};
+use super::standing::{Ground, Lift, Question, Standing};
 use crate::{Blame, Condemns, DecisionKind, Failure, Group, Member, Mono, Order, Peers, Verdict};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -27,10 +27,9 @@ pub enum Others {
     NotKnown,
 }
 
-/// How far the question has come. An agent that is restarted asks anew.
+/// What the guard knows and remembers.
 #[derive(Debug, Default)]
-pub struct Guard {
-    stage: Stage,
+pub(super) struct Guard {
     others: Option<(Mono, Others)>,
     /// Since when it has been waited for the others' reports.
     waiting_since: Option<Mono>,
@@ -39,35 +38,6 @@ pub struct Guard {
     marked_at: Mono,
     /// What it answered last, and how often in a row.
     said: Option<(String, u32)>,
-}
-
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-enum Stage {
-    #[default]
-    Idle,
-    /// The group is read.
-    Group,
-    /// The others' reports are read.
-    Peers { others: usize, zone: Option<Zone>, rank: u32, canary: Result<(), String> },
-    /// It may be done at that time.
-    Clear { at: Mono, ground: Ground },
-    /// The group is read once more, because time has passed.
-    Again { ground: Ground },
-    /// Nothing speaks against it: done in the same step, if it is still called for.
-    Go { ground: Ground },
-    /// The mark is out; the group is read for whether it shows, and for marks made at the same time.
-    Verify,
-}
-
-/// On what ground an instance may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ground {
-    /// The fault is its own process's, so nobody need be asked.
-    Process,
-    /// Others are registered: with the same version of the secret, where the blame needs that.
-    Others,
-    /// Nobody is, and it is the one that tries.
-    Canary,
 }
 
 impl Guard {
@@ -92,13 +62,8 @@ impl Guard {
     }
 
     /// It is not asked any more.
-    pub fn drop_question(&mut self) {
-        (self.stage, self.waiting_since) = (Stage::Idle, None);
-    }
-
-    /// Whether it is being asked, or was answered well and waits for its turn.
-    pub fn is_asking(&self) -> bool {
-        self.stage != Stage::Idle
+    pub fn waits_no_more(&mut self) {
+        self.waiting_since = None;
     }
 
     /// The outage is over.
@@ -106,17 +71,9 @@ impl Guard {
         *self = Self::default();
     }
 
-    /// When it wants to go on by itself.
-    pub fn moment(&self) -> Option<Mono> {
-        match self.stage {
-            Stage::Clear { at, .. } => Some(at),
-            Stage::Idle
-            | Stage::Group
-            | Stage::Peers { .. }
-            | Stage::Again { .. }
-            | Stage::Go { .. }
-            | Stage::Verify => None,
-        }
+    /// A mark is not looked at before then.
+    pub fn put_verify_off(&mut self, moment: Mono) {
+        self.next_verify = moment;
     }
 
     /// When a mark that is shown is looked at again.
@@ -131,24 +88,33 @@ impl Verdict {
         if self.guard_is_busy() {
             return;
         }
-        match (&self.condemn.guard.stage, &self.condemn.ladder.mark) {
-            (Stage::Clear { at, ground }, _) if now >= *at => {
-                self.condemn.guard.stage = Stage::Again { ground: *ground };
-                self.orders.give(Order::ReadGroup);
+        let verify = now >= self.condemn.guard.next_verify;
+        match &mut self.condemn.ladder.standing {
+            Standing::Called { question: Question::Go { ground }, .. } => {
+                let ground = *ground;
+                return self.go(now, ground);
             }
-            (Stage::Go { ground }, _) => self.go(now, *ground),
-            (Stage::Idle, Mark::Shown | Mark::Due { may_stand: true, .. }) if now >= self.condemn.guard.next_verify => {
-                self.condemn.guard.stage = Stage::Verify;
-                self.condemn.guard.next_verify = now + self.verify_again(now);
-                self.orders.give(Order::ReadGroup);
+            Standing::Called { question: question @ Question::Clear { .. }, .. } => match question {
+                Question::Clear { at, ground } if now >= *at => *question = Question::Again { ground: *ground },
+                _ => return,
+            },
+            Standing::Called { question: question @ Question::Idle, no: None, may_stand: true, .. } if verify => {
+                *question = Question::Verify;
             }
-            (Stage::Idle, Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. }) if now < *ask_at => {}
-            (Stage::Idle, Mark::Due { .. } | Mark::Refused { .. } | Mark::Asked { .. }) => {
-                self.condemn.guard.stage = Stage::Group;
-                self.orders.give(Order::ReadGroup);
+            Standing::Called { question: question @ Question::Idle, ask_at, .. } if now >= *ask_at => {
+                *question = Question::Group;
             }
-            _ => {}
+            Standing::Shown { verifying } if !*verifying && verify => *verifying = true,
+            Standing::Called { .. }
+            | Standing::Calm
+            | Standing::Marking { .. }
+            | Standing::Shown { .. }
+            | Standing::Lifting { .. } => return,
         }
+        if verify && self.condemn.is_verifying() {
+            self.condemn.guard.next_verify = now + self.verify_again(now);
+        }
+        self.orders.give(Order::ReadGroup);
     }
 
     /// Marks, unless what allowed it holds no more.
@@ -156,13 +122,13 @@ impl Verdict {
         if let Some(hold) = self.hold_in_force(now) {
             return self.refuse(now, hold);
         }
-        self.condemn.guard.stage = Stage::Idle;
+        self.condemn.ask(Question::Idle);
         if ground == Ground::Process && !self.is_process_fault() {
             return;
         }
         self.condemn.guard.marked_at = now;
-        let again = matches!(self.condemn.ladder.mark, Mark::Refused { .. });
-        self.condemn.ladder.mark = Mark::Asked { again };
+        let again = matches!(self.condemn.standing(), Standing::Called { no: Some(_), .. });
+        self.condemn.ladder.standing = Standing::Marking { again };
         self.orders.give(Order::MarkUnhealthy);
     }
 
@@ -182,14 +148,21 @@ impl Verdict {
     }
 
     pub(crate) fn group_read(&mut self, now: Mono, result: Result<Group, Failure>) {
-        let stage = std::mem::take(&mut self.condemn.guard.stage);
-        if matches!(stage, Stage::Verify) {
+        let stage = match &mut self.condemn.ladder.standing {
+            Standing::Called { question, .. } => std::mem::take(question),
+            Standing::Shown { verifying } if *verifying => {
+                *verifying = false;
+                Question::Verify
+            }
+            Standing::Shown { .. } | Standing::Calm | Standing::Marking { .. } | Standing::Lifting { .. } => return,
+        };
+        if stage == Question::Verify {
             // Unreadable: the mark stays, and is looked at again.
             return if let Ok(group) = result {
                 self.verify(now, &group)
             };
         }
-        if !matches!(stage, Stage::Group | Stage::Again { .. }) {
+        if !matches!(stage, Question::Group | Question::Again { .. }) {
             return;
         }
         let group = match result {
@@ -197,7 +170,7 @@ impl Verdict {
             Err(failure) => return self.refuse(now, format!("the group cannot be read: {}", failure.text)),
         };
         let marked = group.myself().is_some_and(|me| !me.healthy);
-        if marked && self.condemn.ladder.mark.may_stand() {
+        if marked && self.condemn.standing().may_stand() {
             return self.shown(now);
         }
         if let Some(hold) = self.hold_in_force(now) {
@@ -211,10 +184,10 @@ impl Verdict {
         {
             return self.refuse(now, why);
         }
-        let Stage::Again { ground } = stage else { return self.ask_peers(now, &group) };
+        let Question::Again { ground } = stage else { return self.ask_peers(now, &group) };
         match rules::canary(&group, self.outage.registered_ever()) {
             Err(objection) if ground == Ground::Canary => self.refuse(now, objection),
-            _ => self.condemn.guard.stage = Stage::Go { ground },
+            _ => self.condemn.ask(Question::Go { ground }),
         }
     }
 
@@ -239,12 +212,14 @@ impl Verdict {
         }
         let zone = Zone::of(group);
         let zones = zone.as_ref().map(|zone| zone.all.clone()).unwrap_or_default();
-        self.condemn.guard.stage = Stage::Peers { others, zone, rank: group.rank(), canary };
+        self.condemn.ask(Question::Peers { others, zone, rank: group.rank(), canary });
         self.read_peers(now, zones);
     }
 
     pub(crate) fn peers_read(&mut self, now: Mono, result: Result<Peers, Failure>) {
-        let Stage::Peers { others, zone, rank, canary } = std::mem::take(&mut self.condemn.guard.stage) else {
+        let Some(Question::Peers { others, zone, rank, canary }) =
+            self.condemn.ladder.standing.question().map(std::mem::take)
+        else {
             return self.others_told(now, result);
         };
         let peers = match result {
@@ -320,7 +295,7 @@ impl Verdict {
 
     /// Asks for the others beside the question of condemning. Says whether they are asked.
     pub(crate) fn ask_others(&mut self, now: Mono) -> bool {
-        if self.guard_is_busy() || self.condemn.guard.is_asking() {
+        if self.guard_is_busy() || self.condemn.standing().is_asking() {
             return false;
         }
         self.read_peers(now, vec![]);
@@ -344,7 +319,7 @@ impl Verdict {
     }
 
     fn wait_until(&mut self, at: Mono) {
-        if let Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } = &mut self.condemn.ladder.mark {
+        if let Standing::Called { ask_at, .. } = &mut self.condemn.ladder.standing {
             *ask_at = at;
         }
     }
@@ -355,13 +330,13 @@ impl Verdict {
         let turn = now + (self.config.stagger * rank).min(self.config.longest_stagger);
         let at =
             self.condemn.ladder.testified.map_or(turn, |testified| turn.max(testified + self.config.evidence_pause));
-        self.condemn.guard.stage = if at > now { Stage::Clear { at, ground } } else { Stage::Go { ground } };
+        self.condemn.ask(if at > now { Question::Clear { at, ground } } else { Question::Go { ground } });
     }
 
     /// The group shows our mark.
     pub(crate) fn shown(&mut self, now: Mono) {
-        if self.condemn.ladder.mark != Mark::Shown {
-            self.condemn.ladder.mark = Mark::Shown;
+        if !matches!(self.condemn.standing(), Standing::Shown { .. }) {
+            self.condemn.ladder.standing = Standing::Shown { verifying: false };
             self.condemn.guard.next_verify = now;
             self.condemn.guard.said = None;
             self.note(now, DecisionKind::Action, "this instance is condemned", "the group shows it unhealthy");
@@ -376,11 +351,12 @@ impl Verdict {
         if goes(&me.lifecycle) {
             return;
         }
-        match &self.condemn.ladder.mark {
-            Mark::Due { .. } if me.healthy => return,
+        if matches!(self.condemn.standing(), Standing::Called { .. }) {
+            if me.healthy {
+                return;
+            }
             // It shows after all.
-            Mark::Due { .. } => self.shown(now),
-            Mark::None | Mark::Asked { .. } | Mark::Shown | Mark::Lifting { .. } | Mark::Refused { .. } => {}
+            self.shown(now);
         }
         if me.healthy && now.since(self.condemn.guard.marked_at) <= self.config.ask_again {
             return;
@@ -393,8 +369,8 @@ impl Verdict {
         if let Some(other) = group.others().find(first) {
             let why = format!("{} goes at the same time, and goes first", other.id);
             self.note(now, DecisionKind::Action, "take the mark back", &why);
-            self.condemn.ladder.mark =
-                Mark::Lifting { retry_at: now + self.config.ask_again, lift: Lift::Yields, times: 1 };
+            let retry_at = now + self.config.ask_again;
+            self.condemn.ladder.standing = Standing::Lifting { retry_at, lift: Lift::Yields, times: 1 };
             self.orders.give(Order::MarkHealthy);
         }
     }
@@ -404,9 +380,9 @@ impl Verdict {
         if self.condemn.guard.says(why) == 1 {
             self.note(now, DecisionKind::Delay, "not condemned yet", why);
         }
-        self.condemn.guard.drop_question();
-        let may_stand = self.condemn.ladder.mark.may_stand();
-        self.condemn.ladder.mark = Mark::Due { ask_at: now + self.config.ask_again, may_stand };
+        self.condemn.drop_question();
+        let may_stand = self.condemn.standing().may_stand();
+        self.condemn.ladder.standing = Standing::called(now + self.config.ask_again, None, may_stand);
         self.condemn.guard.next_verify = now + self.config.group_lag;
     }
 
@@ -423,10 +399,10 @@ impl Verdict {
         } else if times == 1 {
             self.note(now, DecisionKind::Delay, "not condemned for now", &why);
         }
-        self.condemn.guard.drop_question();
+        self.condemn.drop_question();
         // What the group was read to show may be older than a mark of ours.
-        let may_stand = self.condemn.ladder.mark.may_stand();
+        let may_stand = self.condemn.standing().may_stand();
         let again = self.config.refused_again * (1 << (times - 1).min(3));
-        self.condemn.ladder.mark = Mark::Refused { ask_at: now + again, why, may_stand };
+        self.condemn.ladder.standing = Standing::called(now + again, Some(why), may_stand);
     }
 }

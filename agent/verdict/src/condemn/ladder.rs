@@ -1,5 +1,6 @@
 //! What is done about an outage, and when: read the secret again, probe, restart, condemn.
 
+use super::standing::{Lift, Standing};
 use crate::{
     Condemns, Confidence, DecisionKind, Failure, FailureKind, Finding, Mode, Mono, Order, Ready, Restarts, Run, Stop,
     Verdict,
@@ -17,7 +18,7 @@ pub struct Ladder {
     /// When condemning was called for, so that the evidence went to the log.
     pub testified: Option<Mono>,
     /// Where condemning stands.
-    pub mark: Mark,
+    pub standing: Standing,
 }
 
 /// The restarts of one outage.
@@ -27,71 +28,6 @@ pub struct Restarted {
     pub at: Mono,
     /// How many there were.
     pub times: u32,
-}
-
-/// Where condemning stands.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mark {
-    /// It is not called for.
-    #[default]
-    None,
-    /// It is called for: the evidence is in the log, and the guard is asked.
-    Due {
-        /// When it is asked, or asked again.
-        ask_at: Mono,
-        /// The mark was made and did not show, as within the group's grace period.
-        may_stand: bool,
-    },
-    /// The order is out: whether the group heard it is not known.
-    Asked {
-        /// It was refused before: that it is tried again is no news.
-        again: bool,
-    },
-    /// The group shows our mark.
-    Shown,
-    /// The mark is being taken back.
-    Lifting {
-        /// When that is tried again.
-        retry_at: Mono,
-        /// What for.
-        lift: Lift,
-        /// How often it was tried.
-        #[serde(default)]
-        times: u32,
-    },
-    /// It must not be made, or could not be.
-    Refused {
-        /// When the guard is asked again.
-        ask_at: Mono,
-        /// Why.
-        why: String,
-        /// A mark of ours may stand: no answer came when it was made.
-        may_stand: bool,
-    },
-}
-
-/// What a mark is taken back for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Lift {
-    /// The tunnel is registered again.
-    Registered,
-    /// Another instance goes at the same time.
-    Yields,
-    /// It turned out that a new instance would meet the same.
-    Blamed,
-}
-
-impl Mark {
-    /// Whether the group may show a mark of ours.
-    pub fn may_stand(&self) -> bool {
-        match self {
-            Mark::None => false,
-            Mark::Asked { .. } | Mark::Shown | Mark::Lifting { .. } => true,
-            Mark::Due { may_stand, .. } | Mark::Refused { may_stand, .. } => *may_stand,
-        }
-    }
 }
 
 /// The second restart of an outage comes so long after the first one.
@@ -125,7 +61,7 @@ impl Ladder {
 
 impl Verdict {
     pub(crate) fn step_ladder(&mut self, now: Mono) {
-        let Some((_, run)) = self.connectors.serving() else { return self.condemn.guard.drop_question() };
+        let Some((_, run)) = self.connectors.serving() else { return self.condemn.drop_question() };
         let registered = run.connections() > 0;
         self.outage.look(now, registered, &self.config);
         if registered {
@@ -153,7 +89,7 @@ impl Verdict {
         }
         if self.return_comes_first(now) {
             // What is known by now may be old when it has been tried.
-            self.condemn.guard.drop_question();
+            self.condemn.drop_question();
         } else if self.reached(now, self.config.condemn_after) && now >= self.condemnable_from() {
             self.condemn(now);
         }
@@ -220,15 +156,15 @@ impl Verdict {
 
     /// The tunnel is registered: nothing is condemned, and a mark that may stand is taken back.
     fn spare(&mut self, now: Mono) {
-        self.condemn.guard.drop_question();
-        if self.condemn.ladder.mark.may_stand() {
+        self.condemn.drop_question();
+        if self.condemn.standing().may_stand() {
             self.lift(now, Lift::Registered, "the tunnel is registered again");
             return;
         }
-        if self.condemn.ladder.mark != Mark::None {
+        if *self.condemn.standing() != Standing::Calm {
             let what = "this instance is not condemned after all";
             self.note(now, DecisionKind::Action, what, "the tunnel is registered again");
-            self.condemn.ladder.mark = Mark::None;
+            self.condemn.ladder.standing = Standing::Calm;
         }
         self.drop_opinion(now);
         if self.outage.clock().lasted(now).is_none() {
@@ -241,37 +177,39 @@ impl Verdict {
     /// Takes our mark back, again and again until the group shows it, which it may not do for hours: it has begun to replace
     /// this instance, and cannot launch another.
     fn lift(&mut self, now: Mono, lift: Lift, why: &str) {
-        let (lift, times) = match self.condemn.ladder.mark {
-            Mark::Lifting { retry_at, .. } if now < retry_at => return,
-            Mark::Lifting { lift, times, .. } => (lift, times),
-            Mark::None | Mark::Due { .. } | Mark::Asked { .. } | Mark::Shown | Mark::Refused { .. } => (lift, 0),
+        let (lift, times) = match self.condemn.standing() {
+            Standing::Lifting { retry_at, .. } if now < *retry_at => return,
+            Standing::Lifting { lift, times, .. } => (*lift, *times),
+            Standing::Calm | Standing::Called { .. } | Standing::Marking { .. } | Standing::Shown { .. } => (lift, 0),
         };
         if self.marking() {
             return;
         }
-        if !matches!(self.condemn.ladder.mark, Mark::Lifting { .. }) {
+        if !matches!(self.condemn.standing(), Standing::Lifting { .. }) {
             self.note(now, DecisionKind::Action, "take the mark back", why);
         }
         let again = if times < QUICK_LIFTS { self.config.ask_again } else { SLOW_LIFT };
-        self.condemn.ladder.mark = Mark::Lifting { retry_at: now + again, lift, times: times.saturating_add(1) };
+        self.condemn.ladder.standing =
+            Standing::Lifting { retry_at: now + again, lift, times: times.saturating_add(1) };
         self.orders.give(Order::MarkHealthy);
     }
 
     fn condemn(&mut self, now: Mono) {
-        match &self.condemn.ladder.mark {
-            Mark::Lifting { lift: lift @ (Lift::Yields | Lift::Blamed), .. } => return self.lift(now, *lift, ""),
+        match self.condemn.standing() {
+            Standing::Lifting { lift: lift @ (Lift::Yields | Lift::Blamed), .. } => return self.lift(now, *lift, ""),
             // It was not lifted before the tunnel was lost again.
-            Mark::Lifting { lift: Lift::Registered, .. } if !self.marking() => self.condemn.ladder.mark = Mark::Shown,
-            Mark::Lifting { .. }
-            | Mark::None
-            | Mark::Due { .. }
-            | Mark::Asked { .. }
-            | Mark::Shown
-            | Mark::Refused { .. } => {}
+            Standing::Lifting { lift: Lift::Registered, .. } if !self.marking() => {
+                self.condemn.ladder.standing = Standing::Shown { verifying: false };
+            }
+            Standing::Lifting { .. }
+            | Standing::Calm
+            | Standing::Called { .. }
+            | Standing::Marking { .. }
+            | Standing::Shown { .. } => {}
         }
         if let Some(why) = self.blamed_for_good() {
             let certain = self.outage.found().is_some_and(|finding| finding.confidence == Confidence::Certain);
-            if certain && self.condemn.ladder.mark == Mark::Shown {
+            if certain && matches!(self.condemn.standing(), Standing::Shown { .. }) {
                 return self.lift(now, Lift::Blamed, &why);
             }
             return self.hold_for_blame(now);
@@ -284,8 +222,8 @@ impl Verdict {
             self.note(now, DecisionKind::Action, "condemn this instance, if the guard agrees", evidence);
             self.condemn.ladder.testified = Some(now);
         }
-        if self.condemn.ladder.mark == Mark::None {
-            self.condemn.ladder.mark = Mark::Due { ask_at: now, may_stand: false };
+        if *self.condemn.standing() == Standing::Calm {
+            self.condemn.ladder.standing = Standing::called(now, None, false);
         }
         // A child that was not looked at yet is nobody's fault.
         if self.outage.found().is_some() {
@@ -309,10 +247,11 @@ impl Verdict {
     }
 
     fn refuse_when_due(&mut self, now: Mono, why: String) {
-        let due = match &self.condemn.ladder.mark {
-            Mark::None | Mark::Due { .. } => true,
-            Mark::Refused { ask_at, .. } => now >= *ask_at || self.condemn.guard.is_asking(),
-            Mark::Asked { .. } | Mark::Shown | Mark::Lifting { .. } => false,
+        let standing = self.condemn.standing();
+        let due = match standing {
+            Standing::Calm | Standing::Called { no: None, .. } => true,
+            Standing::Called { ask_at, .. } => now >= *ask_at || standing.is_asking(),
+            Standing::Marking { .. } | Standing::Shown { .. } | Standing::Lifting { .. } => false,
         };
         if due {
             self.refuse(now, why);
@@ -330,7 +269,7 @@ impl Verdict {
             Err(Failure { kind: FailureKind::Unreachable, text }) => self.wait(now, &text),
             Err(Failure { text, .. }) => {
                 self.refuse(now, text);
-                if let Mark::Refused { may_stand, .. } = &mut self.condemn.ladder.mark {
+                if let Standing::Called { may_stand, .. } = &mut self.condemn.ladder.standing {
                     *may_stand = false;
                 }
             }
@@ -338,14 +277,11 @@ impl Verdict {
     }
 
     pub(crate) fn lifted(&mut self, now: Mono) {
+        let Standing::Lifting { lift, .. } = *self.condemn.standing() else { return };
         self.note(now, DecisionKind::Action, "the mark was taken back", "the group shows this instance healthy");
-        let lift = match self.condemn.ladder.mark {
-            Mark::Lifting { lift, .. } => lift,
-            Mark::None | Mark::Due { .. } | Mark::Asked { .. } | Mark::Shown | Mark::Refused { .. } => Lift::Registered,
-        };
-        let refused = |ask_at, why: &str| Mark::Refused { ask_at, why: why.into(), may_stand: false };
-        self.condemn.ladder.mark = match lift {
-            Lift::Registered => Mark::None,
+        let refused = |ask_at, why: &str| Standing::called(ask_at, Some(why.into()), false);
+        self.condemn.ladder.standing = match lift {
+            Lift::Registered => Standing::Calm,
             Lift::Yields => {
                 refused(now + self.config.refused_again, "another instance of the group went at the same time")
             }
@@ -358,16 +294,9 @@ impl Verdict {
     }
 
     pub(crate) fn ladder_moments(&self) -> Vec<Mono> {
-        let mut moments = match &self.condemn.ladder.mark {
-            Mark::Due { ask_at, may_stand: true } => vec![*ask_at, self.condemn.guard.next_verify()],
-            Mark::Due { ask_at, .. } | Mark::Refused { ask_at, .. } => vec![*ask_at],
-            Mark::Lifting { retry_at, .. } => vec![*retry_at],
-            Mark::Shown => vec![self.condemn.guard.next_verify()],
-            Mark::None | Mark::Asked { .. } => vec![],
-        };
+        let mut moments = self.condemn.moments();
         moments.extend(self.blip_moments());
         moments.extend(self.opinion_moment());
-        moments.extend(self.condemn.guard.moment());
         if let Some(since) = self.outage.clock().reaches(Duration::ZERO) {
             moments.push(since + self.config.recheck_secret_after);
             moments.push((since + self.config.probe_after).max(self.inquiry_moment()));

@@ -3,12 +3,15 @@
 mod guard;
 mod ladder;
 mod rules;
+mod standing;
 
 use crate::Mono;
 use guard::Guard;
 pub(crate) use guard::Others;
 pub(crate) use ladder::{LATER, Ladder};
-pub use ladder::{Lift, Mark};
+pub use standing::Mark;
+use standing::Question;
+pub(crate) use standing::{Lift, Standing};
 use std::time::Duration;
 
 /// How far an outage has been climbed, and where the question stands whether this instance may go.
@@ -19,18 +22,57 @@ pub(crate) struct Condemn {
 }
 
 impl Condemn {
-    /// What an earlier agent of this boot left.
-    pub fn carried(ladder: Ladder) -> Self {
-        Self { ladder, guard: Guard::default() }
+    /// What an earlier agent of this boot left. Whether the group heard an order that was out is asked of the group.
+    pub fn carried(mut ladder: Ladder, now: Mono, group_lag: Duration) -> Self {
+        let mut guard = Guard::default();
+        if let Standing::Marking { again } = ladder.standing {
+            let no = again.then(|| "whether the group took the mark is not known".into());
+            ladder.standing = Standing::called(now, no, true);
+            guard.put_verify_off(now + group_lag);
+        }
+        Self { ladder, guard }
     }
+
     /// What must survive a restart of the agent.
     pub fn carry(&self) -> Ladder {
         self.ladder.clone()
     }
 
     /// Where condemning stands.
-    pub fn mark(&self) -> &Mark {
-        &self.ladder.mark
+    pub fn standing(&self) -> &Standing {
+        &self.ladder.standing
+    }
+
+    /// The guard's question has come so far.
+    fn ask(&mut self, stage: Question) {
+        if let Some(question) = self.ladder.standing.question() {
+            *question = stage;
+        }
+    }
+
+    /// Whether the group is read for a mark that was made.
+    fn is_verifying(&self) -> bool {
+        match &self.ladder.standing {
+            Standing::Called { question, .. } => *question == Question::Verify,
+            Standing::Shown { verifying } => *verifying,
+            Standing::Calm | Standing::Marking { .. } | Standing::Lifting { .. } => false,
+        }
+    }
+
+    /// When it wants to go on by itself.
+    fn moments(&self) -> Vec<Mono> {
+        let standing = &self.ladder.standing;
+        let mut moments: Vec<Mono> = standing.planned().into_iter().collect();
+        match standing {
+            Standing::Shown { .. } | Standing::Called { no: None, may_stand: true, .. } => {
+                moments.push(self.guard.next_verify());
+            }
+            Standing::Called { .. } | Standing::Calm | Standing::Marking { .. } | Standing::Lifting { .. } => {}
+        }
+        if let Standing::Called { question: Question::Clear { at, .. }, .. } = standing {
+            moments.push(*at);
+        }
+        moments
     }
 
     /// The last answer of the guard, in words.
@@ -55,19 +97,21 @@ impl Condemn {
 
     /// The guard is asked at once, if it said no.
     pub fn ask_again(&mut self, now: Mono) {
-        if let Mark::Refused { ask_at, .. } = &mut self.ladder.mark {
+        if let Standing::Called { ask_at, no: Some(_), .. } = &mut self.ladder.standing {
             *ask_at = (*ask_at).min(now);
         }
     }
 
     /// The guard is not asked any more.
     pub fn drop_question(&mut self) {
-        self.guard.drop_question();
+        self.guard.waits_no_more();
+        self.ladder.standing.drop_question();
     }
 
     /// The instance is taken into service again: of the outage before only a mark counts.
     pub fn begin_anew(&mut self) {
-        self.ladder = Ladder { mark: self.ladder.mark.clone(), ..Ladder::default() };
+        self.ladder = Ladder { standing: std::mem::take(&mut self.ladder.standing), ..Ladder::default() };
+        self.ladder.standing.drop_question();
         self.guard.over();
     }
 }

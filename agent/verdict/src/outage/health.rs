@@ -1,6 +1,6 @@
 //! The one word for how the tunnel is.
 
-use crate::condemn::{Lift, Mark};
+use crate::condemn::{Lift, Standing};
 use crate::{DecisionKind, Mono, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -109,19 +109,19 @@ impl Verdict {
         };
         let registered = run.connections() > 0;
         let young = self.outage.clock.lasted(now).is_none_or(|lasted| lasted < self.config.recheck_secret_after);
-        match self.condemn.mark() {
+        match self.condemn.standing() {
             _ if registered && !self.outage.clock.flapping(now, self.config.flapping_window) => {
                 if run.connections() < run.most { Health::Degraded } else { Health::Registered }
             }
-            Mark::Shown | Mark::Lifting { lift: Lift::Registered, .. } => Health::Condemned,
-            Mark::Refused { .. }
-            | Mark::Asked { again: true }
-            | Mark::Lifting { lift: Lift::Yields | Lift::Blamed, .. } => Health::Held,
-            Mark::Due { .. } | Mark::Asked { again: false } => Health::Remediating,
-            Mark::None if registered => Health::Broken,
-            Mark::None if self.condemn.has_restarted() => Health::Remediating,
-            Mark::None if !self.outage.registered_once && young => Health::Starting,
-            Mark::None => Health::Broken,
+            Standing::Shown { .. } | Standing::Lifting { lift: Lift::Registered, .. } => Health::Condemned,
+            Standing::Called { no: Some(_), .. }
+            | Standing::Marking { again: true }
+            | Standing::Lifting { lift: Lift::Yields | Lift::Blamed, .. } => Health::Held,
+            Standing::Called { no: None, .. } | Standing::Marking { again: false } => Health::Remediating,
+            Standing::Calm if registered => Health::Broken,
+            Standing::Calm if self.condemn.has_restarted() => Health::Remediating,
+            Standing::Calm if !self.outage.registered_once && young => Health::Starting,
+            Standing::Calm => Health::Broken,
         }
     }
 
@@ -136,8 +136,8 @@ impl Verdict {
         let Some((_, run)) = self.connectors.serving() else {
             return self.why_nothing_serves();
         };
-        match (self.outage.clock.lasted(now), self.condemn.mark()) {
-            (_, Mark::Refused { why, .. }) => format!("{}; not condemned: {why}", run.evidence()),
+        match (self.outage.clock.lasted(now), self.condemn.standing()) {
+            (_, Standing::Called { no: Some(why), .. }) => format!("{}; not condemned: {why}", run.evidence()),
             (Some(_), _) if run.connections() == 0 => {
                 format!("{}; {}", self.outage.clock.tell(now), run.evidence())
             }
