@@ -148,7 +148,7 @@ impl Agent {
             autoscaling: host.and_then(|host| host.autoscaling.as_ref()).map(|_| status::AutoScaling {
                 group: self.told.membership.as_ref().map(|membership| membership.group.clone()),
                 lifecycle: self.told.membership.as_ref().map(|membership| membership.lifecycle.clone()),
-                marked: matches!(view.mark, Mark::Shown | Mark::Lifting { .. }),
+                marked: matches!(view.mark, Mark::Shown | Mark::Lifting),
                 last_error: match &view.mark {
                     Mark::Refused { why, .. } => Some(why.clone()),
                     _ => None,

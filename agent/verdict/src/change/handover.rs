@@ -3,6 +3,7 @@
 //! An installed bundle goes through the stages of [`Stage`]; whatever goes wrong in one of them, the connector that serves
 //! is not touched.
 
+use super::UnderWay;
 use crate::connectors::{Role, Trial};
 use crate::{
     DecisionKind, Ended, Failure, Generation, Installed, Memory, Mode, Mono, Order, Purpose, RunId, Transport, Verdict,
@@ -101,7 +102,7 @@ impl Verdict {
         if self.is_stopping() || !self.is_on_duty() {
             return;
         }
-        if self.connectors.full() || self.change.handover.is_some() {
+        if self.connectors.full() || self.change.is_handing_over() {
             // It is read again when the one that is under way is over.
             self.change.poll.next_read = now;
             self.conclude(Ended::Failed, "another connector is still being started or drained; try again".into());
@@ -117,7 +118,7 @@ impl Verdict {
         let changes_rules = old.installed.generation != installed.generation && why != Why::Return;
         let stage = if changes_rules { Stage::Origins } else { Stage::Memory };
         let (old, new) = (old.installed.generation, installed.generation);
-        self.change.handover = Some(Handover { installed, why, stage });
+        self.change.under_way = UnderWay::HandingOver(Handover { installed, why, stage });
         match stage {
             Stage::Origins => self.orders.give(Order::CompareOrigins { old, new }),
             Stage::Memory | Stage::Trial | Stage::Refused { .. } | Stage::Asking { .. } | Stage::Vacating { .. } => {
@@ -144,7 +145,7 @@ impl Verdict {
     }
 
     pub(crate) fn origins_compared(&mut self, now: Mono, new: Generation, result: Result<Vec<String>, Failure>) {
-        let Some(Handover { installed, stage: Stage::Origins, .. }) = &self.change.handover else { return };
+        let Some(Handover { installed, stage: Stage::Origins, .. }) = self.change.handover() else { return };
         if installed.generation != new {
             return;
         }
@@ -164,11 +165,11 @@ impl Verdict {
 
     /// Whether nothing serves because there was no room for two.
     pub(crate) fn is_vacating(&self) -> bool {
-        matches!(&self.change.handover, Some(Handover { stage: Stage::Vacating { .. }, .. }))
+        matches!(self.change.handover(), Some(Handover { stage: Stage::Vacating { .. }, .. }))
     }
 
     fn measure(&mut self, now: Mono) {
-        let Some(handover) = &mut self.change.handover else { return };
+        let Some(handover) = self.change.handover_mut() else { return };
         handover.stage = Stage::Memory;
         match self.connectors.serving() {
             Some((like, _)) => self.orders.give(Order::MeasureMemory { like }),
@@ -181,7 +182,7 @@ impl Verdict {
             return;
         }
         let serving = self.connectors.serving().map(|(id, run)| (id, run.clone()));
-        let Some(handover @ Handover { stage: Stage::Memory, .. }) = &mut self.change.handover else { return };
+        let Some(handover @ Handover { stage: Stage::Memory, .. }) = self.change.handover_mut() else { return };
         match (result, serving) {
             (Ok(memory), Some((old, run))) if !memory.has_room() => {
                 handover.stage = Stage::Vacating { old };
@@ -208,7 +209,7 @@ impl Verdict {
     }
 
     fn begin_trial(&mut self, now: Mono) {
-        let Some(handover) = &mut self.change.handover else { return };
+        let Some(handover) = self.change.handover_mut() else { return };
         handover.stage = Stage::Trial;
         let installed = handover.installed.clone();
         let until = now + self.config.register_timeout;
@@ -223,14 +224,14 @@ impl Verdict {
             return;
         }
         let alone = self.connectors.serving().is_none_or(|(_, run)| run.connections() == 0);
-        if !alone && self.change.handover.as_ref().is_some_and(|handover| handover.why == Why::Return) {
+        if !alone && self.change.handover().is_some_and(|handover| handover.why == Why::Return) {
             self.note(
                 now,
                 DecisionKind::Action,
                 "no return is needed",
                 "the connector that serves is registered again",
             );
-            self.change.handover = None;
+            self.change.end_handover();
             return self.drain(id);
         }
         match trial {
@@ -265,7 +266,7 @@ impl Verdict {
     fn ask_why_refused(&mut self, now: Mono, successor: RunId) -> bool {
         let may = self.config.second_opinion && self.config.mode == Mode::Act;
         let new = |why: &Why| matches!(why, Why::Version | Why::Asked);
-        let Some(handover) = self.change.handover.as_mut().filter(|handover| may && new(&handover.why)) else {
+        let Some(handover) = self.change.handover_mut().filter(|handover| may && new(&handover.why)) else {
             return false;
         };
         handover.stage = Stage::Refused { successor };
@@ -276,7 +277,7 @@ impl Verdict {
 
     /// The refused successor is gone: what asks in its place starts.
     fn ask_in_its_place(&mut self, now: Mono) {
-        let Some(handover) = &mut self.change.handover else { return };
+        let Some(handover) = self.change.handover_mut() else { return };
         let installed = handover.installed.clone();
         let generation = installed.generation;
         let (run, slot) = self.connectors.add(now, installed, Role::Opinion);
@@ -285,7 +286,7 @@ impl Verdict {
     }
 
     fn step_asking(&mut self, now: Mono) {
-        let Some(Handover { installed, stage: Stage::Asking { run: id, until }, .. }) = &self.change.handover else {
+        let Some(Handover { installed, stage: Stage::Asking { run: id, until }, .. }) = self.change.handover() else {
             return;
         };
         let (id, until, version) = (*id, *until, installed.version.clone());
@@ -297,7 +298,7 @@ impl Verdict {
             // It is taken over HTTP/2, so it goes on trial with that.
             run.role = Role::Successor { until: now + self.config.register_timeout, enough_since: None };
             self.orders.give(Order::Adopt { run: id });
-            if let Some(handover) = &mut self.change.handover {
+            if let Some(handover) = self.change.handover_mut() {
                 handover.stage = Stage::Trial;
             }
         } else if fault.is_some() || run.exits > 0 || run.not_spawned || run.connections() > 0 || now >= until {
@@ -308,14 +309,14 @@ impl Verdict {
 
     /// When what asks in a successor's place is to be looked at.
     pub(crate) fn asking_moment(&self) -> Option<Mono> {
-        match self.change.handover.as_ref()?.stage {
+        match self.change.handover()?.stage {
             Stage::Asking { until, .. } => Some(until),
             Stage::Origins | Stage::Memory | Stage::Trial | Stage::Refused { .. } | Stage::Vacating { .. } => None,
         }
     }
 
     fn trial_ended(&mut self, now: Mono, version: VersionId, fault: Option<String>, evidence: String) {
-        let why = self.change.handover.take().map(|handover| handover.why);
+        let why = self.change.take_handover().map(|handover| handover.why);
         match (why, fault) {
             (Some(Why::Return), _) => {
                 self.note(now, DecisionKind::Refusal, "the bundle before does not register either", evidence);
@@ -359,7 +360,7 @@ impl Verdict {
         let what = format!("secret version {} serves now", installed.version);
         self.note(now, DecisionKind::Action, &what, evidence);
         self.conclude(Ended::Done, format!("{what} (generation {generation})"));
-        let why = self.change.handover.take().map(|handover| handover.why);
+        let why = self.change.take_handover().map(|handover| handover.why);
         self.change.poll.installed = Some(installed);
         let Some((id, run)) = old else { return };
         match why {
@@ -377,13 +378,12 @@ impl Verdict {
             return self.hand_over(now, installed, why);
         }
         let generation = installed.generation;
-        self.change.poll.equivalent = Some(installed);
+        self.change.under_way = UnderWay::Adopting(installed);
         self.orders.give(Order::Commit { generation });
     }
 
     fn commit_equivalent(&mut self, now: Mono, generation: Generation) -> bool {
-        let Some(installed) = self.change.poll.equivalent.take_if(|installed| installed.generation == generation)
-        else {
+        let Some(installed) = self.change.take_adopted(generation) else {
             return false;
         };
         let what = format!("secret version {} changes nothing for the connector", installed.version);
@@ -402,14 +402,14 @@ impl Verdict {
     }
 
     pub(crate) fn not_committed(&mut self, now: Mono, generation: Generation, failure: Failure) {
-        let equivalent = self.change.poll.equivalent.take_if(|installed| installed.generation == generation);
+        let equivalent = self.change.take_adopted(generation);
         let successor =
             self.connectors.successor().filter(|(_, run)| run.installed.generation == generation).map(|(id, _)| id);
         self.supply_failed(now, "the bundle was not made current", failure);
         match successor {
             _ if equivalent.is_some() => self.orders.give(Order::Discard { generation }),
             Some(id) => {
-                self.change.handover = None;
+                self.change.end_handover();
                 self.drain(id);
             }
             // It runs all the same. The next read installs it anew.
@@ -419,7 +419,7 @@ impl Verdict {
 
     /// Lets go of a bundle that no connector was started from.
     fn give_up(&mut self, generation: Generation) {
-        self.change.handover = None;
+        self.change.end_handover();
         self.orders.give(Order::Discard { generation });
     }
 
@@ -432,15 +432,15 @@ impl Verdict {
 
     pub(crate) fn drained(&mut self, now: Mono, id: RunId) {
         let Some(run) = self.connectors.remove(id) else { return };
-        if let Some(Handover { stage: Stage::Vacating { old }, .. }) = &self.change.handover
+        if let Some(Handover { stage: Stage::Vacating { old }, .. }) = self.change.handover()
             && *old == id
-            && let Some(handover) = self.change.handover.take()
+            && let Some(handover) = self.change.take_handover()
             && !self.is_stopping()
             && self.is_on_duty()
         {
             self.take_over(now, handover.installed);
         }
-        if matches!(&self.change.handover, Some(Handover { stage: Stage::Refused { successor }, .. }) if *successor == id)
+        if matches!(self.change.handover(), Some(Handover { stage: Stage::Refused { successor }, .. }) if *successor == id)
         {
             return self.ask_in_its_place(now);
         }

@@ -8,7 +8,7 @@ mod rollout;
 mod secret_poll;
 
 use crate::connectors::Role;
-use crate::{Failure, Installed, Mono, Verdict, VersionId};
+use crate::{Failure, Generation, Installed, Mono, Verdict, VersionId};
 pub(crate) use handover::OPINION_RUNS;
 use handover::{Handover, Why};
 pub(crate) use probation::Probation;
@@ -23,18 +23,31 @@ pub(crate) struct Change {
     poll: SecretPoll,
     /// A change that waits for its turn.
     rollout: Option<Rollout>,
-    handover: Option<Handover>,
+    under_way: UnderWay,
     probation: Option<Probation>,
     /// The version that passed its probation last.
     proven: Option<VersionId>,
     requests: Requests,
 }
 
+/// What is under way with a bundle: one thing at a time. Reading the secret is none: it never stands in another's way.
+#[derive(Debug, Default)]
+enum UnderWay {
+    #[default]
+    Idle,
+    /// A version is checked and installed.
+    Installing,
+    /// It means the same to the connector that serves, and is made current.
+    Adopting(Installed),
+    /// A connector of it is to take over.
+    HandingOver(Handover),
+}
+
 impl Change {
     /// What an earlier agent of this boot left.
     pub fn carried(refused: Option<Refused>, probation: Option<Probation>, proven: Option<VersionId>) -> Self {
         let poll = SecretPoll::carried(refused);
-        Self { poll, rollout: None, handover: None, probation, proven, requests: Requests::default() }
+        Self { poll, rollout: None, under_way: UnderWay::Idle, probation, proven, requests: Requests::default() }
     }
     /// Whether the instance knows who it is, so that the secret can be named.
     pub fn identified(&self) -> bool {
@@ -68,12 +81,64 @@ impl Change {
 
     /// Whether the second connector's place is taken or called for.
     pub fn needs_the_second_place(&self) -> bool {
-        self.handover.is_some() || self.requests.is_active()
+        self.is_changing() || self.requests.is_active()
     }
 
     /// Whether one connector takes over from another.
     pub fn is_handing_over(&self) -> bool {
-        self.handover.is_some()
+        self.handover().is_some()
+    }
+
+    /// Whether a bundle is installed, or taken into use.
+    pub fn is_changing(&self) -> bool {
+        match self.under_way {
+            UnderWay::Idle => false,
+            UnderWay::Installing | UnderWay::Adopting(_) | UnderWay::HandingOver(_) => true,
+        }
+    }
+
+    fn handover(&self) -> Option<&Handover> {
+        match &self.under_way {
+            UnderWay::HandingOver(handover) => Some(handover),
+            UnderWay::Idle | UnderWay::Installing | UnderWay::Adopting(_) => None,
+        }
+    }
+
+    fn handover_mut(&mut self) -> Option<&mut Handover> {
+        match &mut self.under_way {
+            UnderWay::HandingOver(handover) => Some(handover),
+            UnderWay::Idle | UnderWay::Installing | UnderWay::Adopting(_) => None,
+        }
+    }
+
+    fn take_handover(&mut self) -> Option<Handover> {
+        match std::mem::take(&mut self.under_way) {
+            UnderWay::HandingOver(handover) => Some(handover),
+            other @ (UnderWay::Idle | UnderWay::Installing | UnderWay::Adopting(_)) => {
+                self.under_way = other;
+                None
+            }
+        }
+    }
+
+    fn end_handover(&mut self) {
+        drop(self.take_handover());
+    }
+
+    fn take_adopted(&mut self, generation: Generation) -> Option<Installed> {
+        match std::mem::take(&mut self.under_way) {
+            UnderWay::Adopting(installed) if installed.generation == generation => Some(installed),
+            other @ (UnderWay::Idle | UnderWay::Installing | UnderWay::Adopting(_) | UnderWay::HandingOver(_)) => {
+                self.under_way = other;
+                None
+            }
+        }
+    }
+
+    fn installing_is_over(&mut self) {
+        if matches!(self.under_way, UnderWay::Installing) {
+            self.under_way = UnderWay::Idle;
+        }
     }
 
     /// The secret is read by then.
@@ -94,7 +159,8 @@ impl Change {
 
     /// Nothing is changed while the instance is not to serve.
     pub fn suspend(&mut self) {
-        (self.handover, self.rollout, self.probation) = (None, None, None);
+        self.end_handover();
+        (self.rollout, self.probation) = (None, None);
     }
 
     /// The instance is taken into service again: the secret is read, and gives what was installed.
@@ -107,7 +173,7 @@ impl Change {
 impl Verdict {
     /// What is under way or to come, in words, and until when.
     pub(crate) fn told_changing(&self) -> Option<(String, Option<Mono>)> {
-        if let Some(handover) = &self.change.handover {
+        if let Some(handover) = self.change.handover() {
             return Some((handover.tell(), None));
         }
         if let Some(turn) = &self.change.rollout {
@@ -129,7 +195,7 @@ impl Verdict {
     /// Why nothing serves, for a person.
     pub(crate) fn why_nothing_serves(&self) -> String {
         match (&self.change.poll.refused, &self.change.poll.trouble) {
-            _ if self.is_vacating() => self.change.handover.as_ref().map(Handover::tell).unwrap_or_default(),
+            _ if self.is_vacating() => self.change.handover().map(Handover::tell).unwrap_or_default(),
             (Some(refused), _) => refused.tell(),
             (None, Some(failure)) => failure.text.clone(),
             (None, None) if self.change.poll.identified => "the secret is being read".into(),

@@ -1,7 +1,7 @@
 //! The first minutes of a new bundle: lost in them, the one before comes back, if it can.
 
 use crate::change::Why;
-use crate::{DecisionKind, Installed, Mode, Mono, Order, Run, Verdict};
+use crate::{DecisionKind, Installed, Mode, Mono, Run, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// A bundle that serves, or is to serve, and has not proven itself on this instance.
@@ -27,8 +27,7 @@ impl Probation {
 impl Verdict {
     /// What takes over from `old` has to prove itself, if it is another bundle.
     pub(crate) fn begin_probation(&mut self, now: Mono, old: &Run) {
-        let new =
-            self.change.handover.as_ref().map(|handover| &handover.installed).or(self.change.poll.installed.as_ref());
+        let new = self.change.handover().map(|handover| &handover.installed).or(self.change.poll.installed.as_ref());
         if new.is_some_and(|new| new.generation != old.installed.generation) {
             // What never worked is no way back: the one before it stays that.
             let before = self.change.probation.take().and_then(|probation| probation.previous);
@@ -91,15 +90,13 @@ impl Verdict {
     }
 
     fn may_return(&self, now: Mono) -> bool {
-        let installing = self.orders.is_open(|order| matches!(order, Order::Install { .. }));
-        let busy =
-            self.change.handover.is_some() || installing || self.change.requests.is_active() || self.connectors.full();
+        let busy = self.change.is_changing() || self.change.requests.is_active() || self.connectors.full();
         !busy && !self.is_held(now) && !self.edge_out(now) && self.config.mode == Mode::Act
     }
 
     /// Whether the way back is being tried, or has yet to be: nothing is condemned for what that may mend.
     pub(crate) fn return_comes_first(&self, now: Mono) -> bool {
-        let returning = self.change.handover.as_ref().is_some_and(|handover| handover.why == Why::Return);
+        let returning = self.change.handover().is_some_and(|handover| handover.why == Why::Return);
         let untried =
             self.change.probation.as_ref().is_some_and(|probation| probation.previous.is_some() && !probation.tried);
         returning || (untried && self.may_return(now))

@@ -45,11 +45,9 @@ impl Verdict {
     pub(crate) fn step_reload(&mut self, now: Mono) {
         self.watch_reload(now);
         let busy = self.change.requests.is_active()
-            || self.change.handover.is_some()
+            || self.change.is_changing()
             || self.connectors.full()
-            || self.orders.is_open(|order| {
-                matches!(order, Order::ReadSecret { .. } | Order::Install { .. } | Order::Commit { .. })
-            });
+            || self.orders.is_open(|order| matches!(order, Order::ReadSecret { .. } | Order::Commit { .. }));
         if busy || self.change.requests.waiting.is_empty() {
             return;
         }

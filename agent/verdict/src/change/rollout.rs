@@ -96,10 +96,10 @@ impl Verdict {
         if !urgent && turn.at.is_none_or(|at| now < at) {
             return;
         }
-        let busy = self.change.handover.is_some()
+        let busy = self.change.is_changing()
             || self.change.requests.is_active()
             || self.connectors.full()
-            || self.orders.is_open(|order| matches!(order, Order::Install { .. } | Order::ReadRefusals));
+            || self.orders.is_open(|order| matches!(order, Order::ReadRefusals));
         if busy || (!urgent && self.is_held(now)) {
             return;
         }
@@ -141,7 +141,7 @@ impl Verdict {
     }
 
     fn go_ahead(&mut self, now: Mono) {
-        if self.change.handover.is_some() || self.connectors.full() {
+        if self.change.is_handing_over() || self.connectors.full() {
             return;
         }
         let what = self.told_change();
@@ -149,7 +149,7 @@ impl Verdict {
         match turn.change {
             Update::Version(version) => {
                 self.note(now, DecisionKind::Action, what, "the secret has it");
-                self.orders.give(Order::Install { version });
+                self.install(version);
             }
             Update::Binary(binary) => {
                 let serving = self.connectors.serving().filter(|(_, run)| run.connections() > 0);

@@ -1,6 +1,6 @@
 //! Where bundles come from: when the secret is read, what became of it.
 
-use super::Update;
+use super::{UnderWay, Update};
 use crate::change::Why;
 use crate::connectors::Role;
 use crate::jitter::Jitter;
@@ -19,8 +19,6 @@ pub struct SecretPoll {
     pub identified: bool,
     /// The bundle in use, or taken into use.
     pub installed: Option<Installed>,
-    /// One that means the same to the connector, on its way to be made current.
-    pub equivalent: Option<Installed>,
     /// The version that was refused last, if it still is.
     pub refused: Option<Refused>,
     /// What stands in the way of a bundle right now.
@@ -125,8 +123,8 @@ impl Verdict {
     }
 
     pub(crate) fn step_supply(&mut self, now: Mono) {
-        let busy = self.orders.is_open(|order| matches!(order, Order::ReadSecret { .. } | Order::Install { .. }))
-            || self.change.handover.is_some()
+        let busy = self.orders.is_open(|order| matches!(order, Order::ReadSecret { .. }))
+            || self.change.is_changing()
             || self.change.requests.is_active()
             || (self.connectors.full() && !self.outage.opinion_is_asked());
         if !self.change.poll.identified || now < self.change.poll.next_read || busy {
@@ -150,7 +148,7 @@ impl Verdict {
 
     /// Whether what is installed may be replaced by itself: nothing is lost by that.
     fn may_install_anew(&self) -> bool {
-        self.is_urgent() && self.change.handover.is_none() && self.config.mode == Mode::Act
+        self.is_urgent() && !self.change.is_handing_over() && self.config.mode == Mode::Act
     }
 
     /// Whether the edge does not want this connector.
@@ -181,7 +179,7 @@ impl Verdict {
                 let what = format!("install secret version {version} anew");
                 self.note(now, DecisionKind::Action, what, "what is installed is not what the secret holds");
                 self.drop_opinion(now);
-                return self.orders.give(Order::Install { version });
+                return self.install(version);
             }
             SecretRead::New(version) if asked || !self.change.poll.is_refusing(&version, now) => version,
             SecretRead::Unchanged | SecretRead::New(_) | SecretRead::Altered(_) => {
@@ -205,7 +203,7 @@ impl Verdict {
                 self.hand_over_anew(now)
             };
         }
-        if self.change.handover.is_some() || self.orders.is_open(|order| matches!(order, Order::Install { .. })) {
+        if self.change.is_changing() {
             // That began while it was read. It is read again after it.
             self.change.poll.next_read = now;
         } else if !asked && self.is_starting(now) {
@@ -214,10 +212,16 @@ impl Verdict {
             self.change.rollout = None;
             self.drop_opinion(now);
             self.note(now, DecisionKind::Action, format!("install secret version {version}"), "the secret has it");
-            self.orders.give(Order::Install { version });
+            self.install(version);
         } else {
             self.take_turn(Update::Version(version));
         }
+    }
+
+    /// Has the payload that was read last installed.
+    pub(super) fn install(&mut self, version: VersionId) {
+        self.change.under_way = UnderWay::Installing;
+        self.orders.give(Order::Install { version });
     }
 
     /// Somebody wants a new connector, and the secret has nothing new.
@@ -266,6 +270,7 @@ impl Verdict {
 
     /// A bundle was checked and installed, and may mean the same as the one in use; or it was not.
     pub(crate) fn installed(&mut self, now: Mono, version: VersionId, taken: Result<Taken, Failure>) {
+        self.change.installing_is_over();
         match taken {
             Ok(Taken::New(installed)) => {
                 let why = if self.change.requests.is_active() { Why::Asked } else { Why::Version };
@@ -294,7 +299,7 @@ impl Verdict {
     pub(crate) fn not_started(&mut self, now: Mono, run: RunId, failure: Failure) {
         match self.connectors.remove(run).map(|run| run.role) {
             Some(Role::Serving) => self.change.poll.installed = None,
-            Some(Role::Successor { .. }) => self.change.handover = None,
+            Some(Role::Successor { .. }) => self.change.end_handover(),
             Some(Role::Opinion) => return self.opinion_not_started(now, run),
             Some(Role::Leaving) | None => {}
         }

@@ -94,10 +94,13 @@ impl Verdict {
                 let ground = *ground;
                 return self.go(now, ground);
             }
-            Standing::Called { question: question @ Question::Clear { .. }, .. } => match question {
-                Question::Clear { at, ground } if now >= *at => *question = Question::Again { ground: *ground },
-                _ => return,
-            },
+            Standing::Called { question: Question::Clear { at, ground }, .. } => {
+                let (at, ground) = (*at, *ground);
+                if now < at {
+                    return;
+                }
+                self.condemn.ask(Question::Again { ground });
+            }
             Standing::Called { question: question @ Question::Idle, no: None, may_stand: true, .. } if verify => {
                 *question = Question::Verify;
             }

@@ -117,9 +117,9 @@ impl Verdict {
         let (id, _) = self.connectors.serving().filter(|(_, run)| run.has_lost_all())?;
         let lost = self.outage.clock.lost_since()?;
         let blamed = self.outage.found.as_ref().is_some_and(|finding| finding.blame.may_restart() != Restarts::Soon);
-        let busy = self.change.is_handing_over()
+        let busy = self.change.is_changing()
             || self.return_comes_first(now)
-            || self.orders.is_open(|order| matches!(order, Order::Install { .. } | Order::Restart { .. }));
+            || self.orders.is_open(|order| matches!(order, Order::Restart { .. }));
         let may = self.config.mode == Mode::Act && self.outage.blips.may(now) && !blamed && !busy;
         may.then_some((id, lost))
     }

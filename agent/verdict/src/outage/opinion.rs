@@ -126,10 +126,7 @@ impl Verdict {
 
     /// Whether one may be asked for: nothing else needs the second place.
     fn may_ask_opinion(&self, now: Mono) -> bool {
-        let busy = self.change.needs_the_second_place()
-            || self.connectors.full()
-            || self.orders.is_open(|order| matches!(order, Order::Install { .. }))
-            || self.return_comes_first(now);
+        let busy = self.change.needs_the_second_place() || self.connectors.full() || self.return_comes_first(now);
         self.config.second_opinion && self.config.mode == Mode::Act && !busy
     }
 

@@ -189,7 +189,7 @@ mod outage {
         let mut world = World::registered();
         world.ready = Ready::No;
         world.run(126);
-        assert!(matches!(world.verdict.view(world.now).mark, Mark::Due { .. }));
+        assert!(matches!(world.verdict.view(world.now).mark, Mark::Due));
         world.ready = FOUR;
         world.look();
         world.run(100);
