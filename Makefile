@@ -51,7 +51,7 @@ bench: ## The agent next to a correct bash script, side by side
 # Every run has other random input; SEED=n repeats that of an earlier one.
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
-sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; and more random lives of one verdict
+sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; more random lives of one verdict; every order of events
 	@echo "make sim SEED=$(SEED) does the same again"
 	@began=$$(date +%s); SIM_FROM=$(SEED) \
 	cargo test --profile sim -p cflared-verdict --test sim many_lives -- --ignored --nocapture \
@@ -59,6 +59,7 @@ sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; and 
 	REHEARSALS=20 REHEARSAL_TABLE=write cargo test --profile sim -p cflared-verdict --test sim rehearsal
 	REHEARSALS=20 REHEARSALS_FROM=$(SEED) cargo test --profile sim -p cflared-verdict --test sim nothing_that_changes
 	PROPTEST_CASES=20000 PROPTEST_RNG_SEED=$(SEED) cargo test --profile sim -p cflared-verdict --test properties
+	cargo test --profile sim -p cflared-verdict --test model every_order -- --ignored --nocapture
 	PROPTEST_CASES=2000 PROPTEST_RNG_SEED=$(SEED) cargo test -p cflared-agent --lib
 
 faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/faults.md

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// What the settings say, as far as the verdict needs it. All durations are of the clock of [`Mono`](crate::Mono).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Config {
     /// How often the secret is read while all is well, at the latest; spread over its last fifth.
     pub poll_interval: Duration,
@@ -74,7 +74,7 @@ pub struct Config {
 }
 
 /// What the agent may do by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Mode {
     /// Whatever the verdict calls for.
     #[default]

@@ -36,7 +36,7 @@ impl fmt::Display for VersionId {
 }
 
 /// A whole bundle on disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Installed {
     /// Where it lies.
     pub generation: Generation,
@@ -121,7 +121,7 @@ pub enum RunFact {
 }
 
 /// What an exit says of the program, whatever it said before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// It ended itself, with a status.
@@ -152,7 +152,7 @@ impl fmt::Display for Transport {
 
 /// The registrations that the living child has tried since it was executed, as its `/metrics` counts them (2024.6 to 2026.8.2).
 /// Another child counts anew; a count that fell without a new child is a new start as well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Hash)]
 pub struct Tries {
     /// Those that the edge accepted: `tunnel_register_success`.
     pub accepted: u64,
@@ -183,7 +183,7 @@ pub struct Observation {
 }
 
 /// What `/ready` said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ready {
     /// 200. It is ours unless another process is shown to own the port.
     Yes {
@@ -241,7 +241,7 @@ pub enum Taken {
 }
 
 /// Why an order was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Failure {
     /// What kind of trouble: all that is decided by.
     pub kind: FailureKind,
@@ -257,7 +257,7 @@ impl Failure {
 }
 
 /// What kind of trouble stood in an order's way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// No answer: refused, cut, timed out.

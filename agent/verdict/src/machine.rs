@@ -13,7 +13,7 @@ use crate::{Carried, Complaint, Config, Event, Mono, Order, OrderId, Report, Req
 /// Decides what is done about the tunnel of one instance.
 ///
 /// Each part owns its state: no other module can write it, and what one part does to another it asks of it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub struct Verdict {
     pub(crate) config: Config,
     /// When the first agent of this boot started: the startup grace counts from here.

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct OrderId(pub u64);
 
 /// Something to be done by the agent, which reports it as exactly one [`Event::Done`](crate::Event::Done).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Order {
     /// Read the secret.
     ReadSecret {
@@ -145,7 +145,7 @@ pub enum Hook {
 }
 
 /// How the group is to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum HookResult {
     /// As it meant to.
@@ -155,7 +155,7 @@ pub enum HookResult {
 }
 
 /// What came of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Answer {
     /// Whether it was done.
     pub ended: Ended,
@@ -164,7 +164,7 @@ pub struct Answer {
 }
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// It was done.
@@ -176,7 +176,7 @@ pub enum Ended {
 }
 
 /// Why a living connector is restarted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// It has been unregistered for `restart_after`.
@@ -190,7 +190,7 @@ pub enum Reason {
 }
 
 /// How a living child is stopped for another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
     /// SIGTERM, up to 5 s, SIGKILL.
@@ -200,7 +200,7 @@ pub enum Stop {
 }
 
 /// What a connector is started for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// To serve, now or after a trial.

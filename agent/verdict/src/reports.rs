@@ -5,6 +5,7 @@ use crate::{
     Taken, Transport, VersionId,
 };
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash, Hasher};
 
 /// Writes [`Report`], and how it belongs to [`Order`], from one table: an order, the field of it that its report repeats, and
 /// its answer. Orders that are only done or not come first.
@@ -101,11 +102,18 @@ reports! {
 }
 
 /// The orders that were given and not reported yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct PendingOrders {
     last: u64,
     queue: VecDeque<(OrderId, Order)>,
     open: BTreeMap<OrderId, Order>,
+}
+
+/// The numbers of orders only grow; what is out counts.
+impl Hash for PendingOrders {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.open.values().for_each(|order| order.hash(state));
+    }
 }
 
 impl PendingOrders {

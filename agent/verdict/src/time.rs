@@ -1,6 +1,7 @@
 //! The one notion of time the verdict has.
 
 use serde::{Deserialize, Serialize};
+use std::hash::{Hash, Hasher};
 use std::ops::Add;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use std::time::Duration;
 ///
 /// It is the same clock for every process of one boot, so a moment that was saved by an agent still means the same to
 /// the agent that is started after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Mono(Duration);
 
 impl Mono {
@@ -30,6 +31,13 @@ impl Mono {
     /// The moment that lies `earlier` before this one; the host's boot, if that is later.
     pub fn before(self, earlier: Duration) -> Mono {
         Mono(self.0.saturating_sub(earlier))
+    }
+}
+
+/// As one `u128`, which nothing else that a verdict holds is hashed as: who compares states can count moments from now.
+impl Hash for Mono {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(self.0.as_nanos());
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
 use std::time::Duration;
 
 /// A hand-over that is under way; at most one is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Handover {
     /// The bundle that is to serve.
     pub installed: Installed,
@@ -21,7 +21,7 @@ pub(crate) struct Handover {
 }
 
 /// Why it is handed over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Why {
     /// The secret has a new version.
     Version,
@@ -34,7 +34,7 @@ pub(crate) enum Why {
 }
 
 /// How far it has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
     /// The origins that would change are tried.
     Origins,

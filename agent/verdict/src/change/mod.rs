@@ -18,7 +18,7 @@ pub(crate) use secret_poll::Refused;
 use secret_poll::SecretPoll;
 
 /// What is known of the secret, and what is under way because of it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Change {
     poll: SecretPoll,
     /// A change that waits for its turn.
@@ -31,7 +31,7 @@ pub(crate) struct Change {
 }
 
 /// What is under way with a bundle: one thing at a time. Reading the secret is none: it never stands in another's way.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 enum UnderWay {
     #[default]
     Idle,

@@ -5,7 +5,7 @@ use crate::{DecisionKind, Installed, Mode, Mono, Run, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// A bundle that serves, or is to serve, and has not proven itself on this instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub(crate) struct Probation {
     /// The bundle that worked before it; none if this is the first.
     pub previous: Option<Installed>,

@@ -3,7 +3,7 @@
 use crate::{Answer, Ended, Mode, Mono, Order, RequestId, RunId, Verdict};
 
 /// Who waits for what. What is asked for while a hand-over is under way is done after it, by a read of its own.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct Requests {
     waiting: Vec<RequestId>,
     /// Those that the read, the installation and the hand-over that are under way answer.

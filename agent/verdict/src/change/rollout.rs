@@ -6,7 +6,7 @@ use crate::{DecisionKind, Failure, FailureKind, Mode, Mono, Order, Place, Verdic
 use std::time::Duration;
 
 /// A change that waits for this instance's turn.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Rollout {
     pub change: Update,
     /// When it comes; `None`: the place in the group is being read.
@@ -22,7 +22,7 @@ pub(crate) struct Rollout {
 }
 
 /// What changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Update {
     /// The secret has that version.
     Version(VersionId),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What is known of the secret and of the bundle that `current` names.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct SecretPoll {
     /// Whether the instance knows who it is, so that the secret can be named.
     pub identified: bool,
@@ -31,7 +31,7 @@ pub struct SecretPoll {
 }
 
 /// A version of the secret that does not come into use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Refused {
     /// Which.
     pub version: VersionId,

@@ -14,7 +14,7 @@ const SHOULD_HAVE_PASSED: u32 = 6;
 const UNREAD: &str = "why this connector is not registered is not known: its /metrics cannot be read";
 
 /// Whether other connectors of the tunnel are registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Others {
     /// At least one is.
@@ -28,7 +28,7 @@ pub enum Others {
 }
 
 /// What the guard knows and remembers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(super) struct Guard {
     others: Option<(Mono, Others)>,
     /// Since when it has been waited for the others' reports.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How far an outage has been climbed. What a rung needs to remember lives in it.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Hash)]
 pub struct Ladder {
     /// Whether the secret was read again because of this outage.
     pub rechecked: bool,
@@ -22,7 +22,7 @@ pub struct Ladder {
 }
 
 /// The restarts of one outage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Restarted {
     /// When the last one was ordered.
     pub at: Mono,

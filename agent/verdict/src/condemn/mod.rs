@@ -15,7 +15,7 @@ pub(crate) use standing::{Lift, Standing};
 use std::time::Duration;
 
 /// How far an outage has been climbed, and where the question stands whether this instance may go.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Condemn {
     ladder: Ladder,
     guard: Guard,
@@ -35,7 +35,9 @@ impl Condemn {
 
     /// What must survive a restart of the agent.
     pub fn carry(&self) -> Ladder {
-        self.ladder.clone()
+        let mut ladder = self.ladder.clone();
+        ladder.standing.drop_question();
+        ladder
     }
 
     /// Where condemning stands.

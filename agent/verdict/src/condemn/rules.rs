@@ -94,7 +94,7 @@ pub(super) fn learned(group: &Group, registered_ever: bool) -> Option<String> {
 }
 
 /// Two or more instances of one availability zone, this one among them, in a group that has others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Zone {
     mine: String,
     /// How many others are in service there.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 ///             └──────────────────────┘ somebody else took it back
 /// ```
 /// The tunnel's return leads from `Called` to `Calm`, and to `Lifting` from wherever a mark may stand.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Standing {
     /// It is not called for.
@@ -52,7 +52,7 @@ pub(crate) enum Standing {
 }
 
 /// What a mark is taken back for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Lift {
     /// The tunnel is registered again.
@@ -64,7 +64,7 @@ pub(crate) enum Lift {
 }
 
 /// How far the guard's question has come.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Question {
     /// It is not asked yet, or waits to be asked again.
     #[default]
@@ -84,7 +84,7 @@ pub(crate) enum Question {
 }
 
 /// On what ground an instance may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Ground {
     /// The fault is its own process's, so nobody need be asked.
     Process,

@@ -8,7 +8,7 @@ mod tries;
 pub use tries::{Attempts, Refusals};
 
 /// One connector, as far as it is known.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct Run {
     /// The bundle that it runs from.
     pub installed: Installed,
@@ -58,7 +58,7 @@ pub struct Run {
 pub(crate) const CRASH_LOOP: usize = 3;
 
 /// What a connector is there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// It carries the tunnel.
     Serving,
@@ -240,7 +240,7 @@ impl Run {
 }
 
 /// All connectors of this agent's life that have not ended.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct Connectors {
     runs: BTreeMap<RunId, Run>,
     last: u32,

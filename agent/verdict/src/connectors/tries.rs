@@ -6,7 +6,7 @@ use crate::{Mono, Tries};
 use std::time::Duration;
 
 /// The tries of one connector since it was last registered, over all its children.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Hash)]
 pub struct Attempts {
     /// What the living child had counted when it was last read. A new child has counted nothing; `None`: it was not read, so the
     /// next read is only where counting begins.
@@ -21,7 +21,7 @@ pub struct Attempts {
 }
 
 /// The registrations that the edge answered with a no.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Refusals {
     /// How many.
     pub times: u64,

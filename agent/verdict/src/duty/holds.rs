@@ -14,7 +14,7 @@ pub enum Holder {
 }
 
 /// A hold in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Hold {
     /// When it ends by itself; `None`: when it is lifted.
     pub until: Option<Mono>,
@@ -23,7 +23,7 @@ pub struct Hold {
 }
 
 /// All holds, and what is known of the tag.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct Holds {
     operator: Option<Hold>,
     tag: Option<Hold>,

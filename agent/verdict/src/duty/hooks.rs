@@ -13,7 +13,7 @@ use crate::{
 use std::time::Duration;
 
 /// What the group and the metadata service have in mind for this instance.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(super) struct Hooks {
     service: Service,
     rebalance: bool,
@@ -23,7 +23,7 @@ pub(super) struct Hooks {
 }
 
 /// Whether the instance is to serve.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 enum Service {
     /// It is.
     #[default]
@@ -35,7 +35,7 @@ enum Service {
 }
 
 /// A hook that the group may wait at.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 struct Waiting {
     /// The group does not wait there any more.
     over: bool,

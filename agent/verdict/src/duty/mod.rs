@@ -9,7 +9,7 @@ pub use holds::{Hold, Holder, tag_holds};
 use hooks::Hooks;
 
 /// What others have in mind for this instance.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct Duty {
     hooks: Hooks,
     holds: Holds,
@@ -45,7 +45,7 @@ impl Verdict {
 }
 
 /// How far the agent's own life has come.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Life {
     #[default]
     Running,

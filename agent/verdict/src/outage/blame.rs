@@ -12,7 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Whose fault it is that the tunnel is not served, or not well. It decides what may be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Blame {
     /// cloudflared itself, on this host: it crashes, hangs, or cannot be executed.
@@ -121,7 +121,7 @@ impl fmt::Display for Blame {
 }
 
 /// How sure a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
     /// Something else would look the same.
@@ -143,7 +143,7 @@ impl fmt::Display for Confidence {
 }
 
 /// A blame with what it rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Finding {
     /// Whose fault it is.
     pub blame: Blame,

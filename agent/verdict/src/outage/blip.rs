@@ -27,14 +27,14 @@ const MOST: usize = 6;
 const SILENT: u32 = 2;
 
 /// The restarts that were made, and how far the next one has come.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct Blips {
     /// When they were made, oldest first; no more than may be within an hour.
     made: VecDeque<Mono>,
     stage: Stage,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stage {
     /// Nothing is lost, or nothing may be done about it.
     #[default]

@@ -9,7 +9,7 @@ use std::time::Duration;
 ///
 /// The clock starts at the first bad look and stops after a stretch of good ones, so that a connector which registers
 /// for a moment now and then does not start it anew each time.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Hash)]
 pub struct Clock {
     since: Option<Mono>,
     good_since: Option<Mono>,

@@ -49,7 +49,7 @@ impl Complaint {
 }
 
 /// What was tried from this host, all at the same time.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, Hash)]
 pub struct Probes {
     /// The edge's names: the SRV record, then the regions' addresses.
     pub dns: Probe,
@@ -62,7 +62,7 @@ pub struct Probes {
 }
 
 /// What one try gave.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, Hash)]
 pub struct Probe {
     /// The result: all that is decided by.
     pub reach: Reach,
@@ -71,7 +71,7 @@ pub struct Probe {
 }
 
 /// The result of one try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// It was not tried: switched off, or what it depends on failed.
@@ -86,7 +86,7 @@ pub enum Reach {
 }
 
 /// What a try of one origin gave.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct OriginProbe {
     /// The ingress rule's service, as in `tcp://db.internal:3306`; no path, no user, no secret.
     pub service: String,

@@ -19,7 +19,7 @@ use probes::ProbeSchedule;
 use std::collections::VecDeque;
 
 /// What is known of the tunnel's service.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Outage {
     clock: Clock,
     probes: ProbeSchedule,

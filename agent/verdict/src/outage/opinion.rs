@@ -22,14 +22,14 @@ const AGAIN: Duration = Duration::from_secs(300);
 const SELDOM: Duration = Duration::from_secs(3600);
 
 /// What a second opinion said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Told {
     pub complaint: Complaint,
     pub text: String,
 }
 
 /// How far one has come.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct Opinion {
     stage: Stage,
     /// How often one was asked for in this outage, and when the next may be.
@@ -38,7 +38,7 @@ pub(crate) struct Opinion {
     told: Option<Told>,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stage {
     #[default]
     Idle,

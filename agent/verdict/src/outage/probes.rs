@@ -9,7 +9,7 @@ use std::time::Duration;
 const ORIGIN_AGAIN: Duration = Duration::from_secs(600);
 
 /// What was tried from this host.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct ProbeSchedule {
     last: Option<(Mono, Probes)>,
     next: Mono,
