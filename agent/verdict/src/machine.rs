@@ -66,9 +66,7 @@ impl Verdict {
                     self.change.hurry(now);
                 }
                 self.outage.hear(id, &fact);
-                if let Some(run) = self.connectors.get_mut(id)
-                    && run.learn(now, fact)
-                {
+                if self.connectors.learn(now, id, fact) {
                     // Over QUIC that is all it says.
                     self.change.hurry(now);
                 }
@@ -190,7 +188,7 @@ impl Verdict {
             if self.is_on_duty() {
                 self.step_service(now);
             } else {
-                self.drain_all();
+                self.connectors.drain_all(&mut self.orders);
             }
         }
         self.step_health(now);
@@ -208,7 +206,7 @@ impl Verdict {
 
     fn step_stop(&mut self, now: Mono) {
         self.drop_reloads(now);
-        self.drain_all();
+        self.connectors.drain_all(&mut self.orders);
         if self.connectors.is_empty() && self.duty.may_exit() {
             self.orders.give(Order::Exit);
         }

@@ -6,7 +6,7 @@
 use super::UnderWay;
 use crate::connectors::{Role, Trial};
 use crate::{
-    DecisionKind, Ended, Failure, Generation, Installed, Memory, Mode, Mono, Order, Purpose, RunId, Transport, Verdict,
+    DecisionKind, Ended, Failure, Generation, Installed, Memory, Mode, Mono, Order, RunId, Transport, Verdict,
     VersionId,
 };
 use std::time::Duration;
@@ -140,7 +140,7 @@ impl Verdict {
         self.take_over(now, installed);
         if let Some((id, run)) = old {
             self.begin_probation(now, &run);
-            self.drain(id);
+            self.connectors.drain(&mut self.orders, id);
         }
     }
 
@@ -201,7 +201,7 @@ impl Verdict {
                 } else {
                     self.begin_probation(now, &run);
                 }
-                self.drain(old);
+                self.connectors.drain(&mut self.orders, old);
             }
             // What cannot be measured is no reason to take the tunnel down.
             _ => self.begin_trial(now),
@@ -232,7 +232,7 @@ impl Verdict {
                 "the connector that serves is registered again",
             );
             self.change.end_handover();
-            return self.drain(id);
+            return self.connectors.drain(&mut self.orders, id);
         }
         match trial {
             Trial::Passed { generation } => self.orders.give(Order::Commit { generation }),
@@ -244,18 +244,18 @@ impl Verdict {
 
     /// A configuration that cloudflared refuses gets no better by waiting.
     fn watch_successor(&mut self, now: Mono, id: RunId) {
-        let refused = self.connectors.get_mut(id).and_then(|run| run.refused_files().map(String::from));
+        let refused = self.connectors.get(id).and_then(|run| run.refused_files().map(String::from));
         if let Some(text) = refused {
             self.trial_failed(now, id, format!("cloudflared says: {text}"));
         }
     }
 
     fn trial_failed(&mut self, now: Mono, id: RunId, evidence: String) {
-        let Some(run) = self.connectors.get_mut(id) else { return };
+        let Some(run) = self.connectors.get(id) else { return };
         let (version, fault) = (run.installed.version.clone(), run.fault_of_bundle().map(String::from));
         let refused = run.attempts.refused().is_some_and(|refusals| !refusals.are_superseded());
         let silent = refused && fault.is_none() && run.transport != Some(Transport::Http2);
-        self.drain(id);
+        self.connectors.drain(&mut self.orders, id);
         if silent && self.ask_why_refused(now, id) {
             return;
         }
@@ -279,10 +279,8 @@ impl Verdict {
     fn ask_in_its_place(&mut self, now: Mono) {
         let Some(handover) = self.change.handover_mut() else { return };
         let installed = handover.installed.clone();
-        let generation = installed.generation;
-        let (run, slot) = self.connectors.add(now, installed, Role::Opinion);
+        let run = self.connectors.start(&mut self.orders, now, installed, Role::Opinion);
         handover.stage = Stage::Asking { run, until: now + OPINION_RUNS };
-        self.orders.give(Order::Start { run, generation, slot, purpose: Purpose::Opinion });
     }
 
     fn step_asking(&mut self, now: Mono) {
@@ -290,19 +288,19 @@ impl Verdict {
             return;
         };
         let (id, until, version) = (*id, *until, installed.version.clone());
-        let Some(run) = self.connectors.get_mut(id) else {
+        let Some(run) = self.connectors.get(id) else {
             return self.trial_ended(now, version, None, REFUSED.into());
         };
         let fault = run.fault_of_bundle().map(String::from);
         if run.connections() > 0 && run.pinned.is_none() {
             // It is taken over HTTP/2, so it goes on trial with that.
-            run.role = Role::Successor { until: now + self.config.register_timeout, enough_since: None };
-            self.orders.give(Order::Adopt { run: id });
+            let on_trial = Role::Successor { until: now + self.config.register_timeout, enough_since: None };
+            self.connectors.adopt(&mut self.orders, id, on_trial);
             if let Some(handover) = self.change.handover_mut() {
                 handover.stage = Stage::Trial;
             }
         } else if fault.is_some() || run.exits > 0 || run.not_spawned || run.connections() > 0 || now >= until {
-            self.drain(id);
+            self.connectors.drain(&mut self.orders, id);
             self.trial_ended(now, version, fault, REFUSED.into());
         }
     }
@@ -354,9 +352,7 @@ impl Verdict {
         }
         let (installed, evidence) = (run.installed.clone(), run.evidence());
         let old = self.connectors.serving().map(|(id, run)| (id, run.clone()));
-        if let Some(run) = self.connectors.get_mut(new) {
-            run.role = Role::Serving;
-        }
+        self.connectors.promote(new);
         let what = format!("secret version {} serves now", installed.version);
         self.note(now, DecisionKind::Action, &what, evidence);
         self.conclude(Ended::Done, format!("{what} (generation {generation})"));
@@ -367,7 +363,7 @@ impl Verdict {
             Some(Why::Return) => self.returned(now, &run),
             _ => self.begin_probation(now, &run),
         }
-        self.drain(id);
+        self.connectors.drain(&mut self.orders, id);
     }
 
     /// A bundle that means the same to the connector is made current, and the connector stays.
@@ -388,14 +384,9 @@ impl Verdict {
         };
         let what = format!("secret version {} changes nothing for the connector", installed.version);
         self.note(now, DecisionKind::Action, what, "it means the same as the version before; the connector stays");
-        if let Some((id, _)) = self.connectors.serving()
-            && let Some(run) = self.connectors.get_mut(id)
-        {
-            // It goes on from the files that it was started with.
-            let before = std::mem::replace(&mut run.installed.version, installed.version.clone());
-            if self.change.proven.as_ref() == Some(&before) {
-                self.change.proven = Some(installed.version.clone());
-            }
+        let before = self.connectors.renamed(&installed.version);
+        if before.is_some() && self.change.proven == before {
+            self.change.proven = Some(installed.version.clone());
         }
         self.change.poll.installed = Some(installed);
         true
@@ -410,7 +401,7 @@ impl Verdict {
             _ if equivalent.is_some() => self.orders.give(Order::Discard { generation }),
             Some(id) => {
                 self.change.end_handover();
-                self.drain(id);
+                self.connectors.drain(&mut self.orders, id);
             }
             // It runs all the same. The next read installs it anew.
             None => self.change.poll.installed = None,
@@ -423,15 +414,8 @@ impl Verdict {
         self.orders.give(Order::Discard { generation });
     }
 
-    pub(crate) fn drain(&mut self, id: RunId) {
-        if let Some(run) = self.connectors.get_mut(id) {
-            run.role = Role::Leaving;
-            self.orders.give(Order::Drain { run: id });
-        }
-    }
-
     pub(crate) fn drained(&mut self, now: Mono, id: RunId) {
-        let Some(run) = self.connectors.remove(id) else { return };
+        let Some(run) = self.connectors.ended(id) else { return };
         if let Some(Handover { stage: Stage::Vacating { old }, .. }) = self.change.handover()
             && *old == id
             && let Some(handover) = self.change.take_handover()

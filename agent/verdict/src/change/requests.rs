@@ -67,7 +67,7 @@ impl Verdict {
 
     fn watch_reload(&mut self, now: Mono) {
         let Some((id, until)) = self.change.requests.watched else { return };
-        let run = self.connectors.iter().find(|(run, _)| *run == id).map(|(_, run)| run);
+        let run = self.connectors.get(id);
         match run {
             Some(run) if run.connections() > 0 => {
                 let text = format!(

@@ -6,8 +6,8 @@ use crate::connectors::Role;
 use crate::jitter::Jitter;
 use crate::time::doubled;
 use crate::{
-    Blame, DecisionKind, Ended, Failure, FailureKind, Installed, Mode, Mono, Order, Purpose, RunId, SecretRead, Taken,
-    Verdict, VersionId,
+    Blame, DecisionKind, Ended, Failure, FailureKind, Installed, Mode, Mono, Order, RunId, SecretRead, Taken, Verdict,
+    VersionId,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -283,21 +283,19 @@ impl Verdict {
     }
 
     pub(crate) fn start(&mut self, now: Mono, installed: Installed, role: Role) {
-        let generation = installed.generation;
         if role == Role::Serving {
             self.change.poll.installed = Some(installed.clone());
             self.outage.forget_opinion();
             self.begin_first_probation(now, &installed);
         }
-        let (run, slot) = self.connectors.add(now, installed, role);
-        self.orders.give(Order::Start { run, generation, slot, purpose: Purpose::Serve });
+        let run = self.connectors.start(&mut self.orders, now, installed, role);
         if role == Role::Serving {
             self.watch_start(now, run);
         }
     }
 
     pub(crate) fn not_started(&mut self, now: Mono, run: RunId, failure: Failure) {
-        match self.connectors.remove(run).map(|run| run.role) {
+        match self.connectors.ended(run).map(|run| run.role) {
             Some(Role::Serving) => self.change.poll.installed = None,
             Some(Role::Successor { .. }) => self.change.end_handover(),
             Some(Role::Opinion) => return self.opinion_not_started(now, run),

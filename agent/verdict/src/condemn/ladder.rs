@@ -112,7 +112,7 @@ impl Verdict {
         self.condemn.ladder.restart(now);
         let evidence = self.told_outage(now);
         self.note(now, DecisionKind::Action, "restart the connector", evidence);
-        self.orders.give(Order::Restart { run, reason, stop: Stop::Graceful });
+        self.connectors.restart(&mut self.orders, run, reason, Stop::Graceful);
     }
 
     /// From when on the instance may be condemned: not in its startup grace, and not before the connector that there is now

@@ -1,6 +1,10 @@
 //! The connectors: which serves, which is on trial, which is on its way out.
 
-use crate::{Complaint, Ending, Generation, Installed, Mono, Observation, Ready, RunFact, RunId, Transport};
+use crate::reports::PendingOrders;
+use crate::{
+    Complaint, Ending, Generation, Installed, Mono, Observation, Order, Purpose, Ready, Reason, RunFact, RunId, Stop,
+    Transport, VersionId,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -247,21 +251,72 @@ pub struct Connectors {
 }
 
 impl Connectors {
-    /// Adds one, on the metrics address that is free, and names it.
-    pub fn add(&mut self, now: Mono, installed: Installed, role: Role) -> (RunId, usize) {
+    /// Starts one on the metrics address that is free, and names it.
+    pub fn start(&mut self, orders: &mut PendingOrders, now: Mono, installed: Installed, role: Role) -> RunId {
         self.last += 1;
-        let taken = |slot| self.runs.values().any(|run| run.slot == slot);
-        let slot = if taken(0) { 1 } else { 0 };
-        self.runs.insert(RunId(self.last), Run::new(installed, slot, role, now));
-        (RunId(self.last), slot)
+        let (run, generation) = (RunId(self.last), installed.generation);
+        let slot = usize::from(self.runs.values().any(|run| run.slot == 0));
+        let purpose = if role == Role::Opinion { Purpose::Opinion } else { Purpose::Serve };
+        self.runs.insert(run, Run::new(installed, slot, role, now));
+        orders.give(Order::Start { run, generation, slot, purpose });
+        run
     }
 
-    pub fn remove(&mut self, id: RunId) -> Option<Run> {
+    /// One that was started for a second opinion is wanted for more.
+    pub fn adopt(&mut self, orders: &mut PendingOrders, run: RunId, role: Role) {
+        if let Some(adopted) = self.runs.get_mut(&run) {
+            adopted.role = role;
+            orders.give(Order::Adopt { run });
+        }
+    }
+
+    /// The one on trial carries the tunnel.
+    pub fn promote(&mut self, run: RunId) {
+        if let Some(successor) = self.runs.get_mut(&run) {
+            successor.role = Role::Serving;
+        }
+    }
+
+    /// Its child is replaced by another one.
+    pub fn restart(&self, orders: &mut PendingOrders, run: RunId, reason: Reason, stop: Stop) {
+        orders.give(Order::Restart { run, reason, stop });
+    }
+
+    /// Lets go of it.
+    pub fn drain(&mut self, orders: &mut PendingOrders, run: RunId) {
+        if let Some(leaving) = self.runs.get_mut(&run) {
+            leaving.role = Role::Leaving;
+            orders.give(Order::Drain { run });
+        }
+    }
+
+    /// Lets go of all that stay.
+    pub fn drain_all(&mut self, orders: &mut PendingOrders) {
+        for (run, leaving) in self.runs.iter_mut().filter(|(_, run)| run.role != Role::Leaving) {
+            leaving.role = Role::Leaving;
+            orders.give(Order::Drain { run: *run });
+        }
+    }
+
+    /// Nothing of it is left.
+    pub fn ended(&mut self, id: RunId) -> Option<Run> {
         self.runs.remove(&id)
     }
 
-    pub fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
-        self.runs.get_mut(&id)
+    /// Takes a fact. Says whether the edge refused that connector once more.
+    pub fn learn(&mut self, now: Mono, id: RunId, fact: RunFact) -> bool {
+        self.runs.get_mut(&id).is_some_and(|run| run.learn(now, fact))
+    }
+
+    /// The one that serves is of that version too, which means the same to it: it goes on from the files that it was started
+    /// with. Gives the version before.
+    pub fn renamed(&mut self, version: &VersionId) -> Option<VersionId> {
+        let serving = self.runs.values_mut().find(|run| run.role == Role::Serving)?;
+        Some(std::mem::replace(&mut serving.installed.version, version.clone()))
+    }
+
+    pub fn get(&self, id: RunId) -> Option<&Run> {
+        self.runs.get(&id)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (RunId, &Run)> {

@@ -7,8 +7,8 @@ use crate::condemn::Others;
 use crate::connectors::Role;
 use crate::time::doubled;
 use crate::{
-    Blame, Confidence, DecisionKind, Failure, FailureKind, Hook, HookResult, Mode, Mono, Notices, Order, Place, RunId,
-    Target, Verdict,
+    Blame, Confidence, DecisionKind, Failure, FailureKind, Hook, HookResult, Mode, Mono, Notices, Order, Place, Target,
+    Verdict,
 };
 use std::time::Duration;
 
@@ -146,15 +146,6 @@ impl Verdict {
         self.duty.hooks.launch = Waiting { since: Some(now), ..Waiting::default() };
         if let Some(installed) = self.change.resume(now).filter(|_| !self.connectors.full()) {
             self.start(now, installed, Role::Serving);
-        }
-    }
-
-    /// Lets go of whatever runs.
-    pub(crate) fn drain_all(&mut self) {
-        let staying = self.connectors.iter().filter(|(_, run)| run.role != Role::Leaving);
-        let staying: Vec<RunId> = staying.map(|(id, _)| id).collect();
-        for id in staying {
-            self.drain(id);
         }
     }
 

@@ -7,8 +7,7 @@ use crate::change::OPINION_RUNS;
 use crate::connectors::Role;
 use crate::jitter::Jitter;
 use crate::{
-    Blame, Complaint, DecisionKind, Failure, Memory, Mode, Mono, Order, Purpose, Reach, RunFact, RunId, Transport,
-    Verdict,
+    Blame, Complaint, DecisionKind, Failure, Memory, Mode, Mono, Order, Reach, RunFact, RunId, Transport, Verdict,
 };
 use std::time::Duration;
 
@@ -179,10 +178,8 @@ impl Verdict {
                     "ask for a second opinion over HTTP/2",
                     "over QUIC cloudflared does not say why it is refused",
                 );
-                let generation = installed.generation;
-                let (run, slot) = self.connectors.add(now, installed, Role::Opinion);
+                let run = self.connectors.start(&mut self.orders, now, installed, Role::Opinion);
                 self.outage.opinion.stage = Stage::Asking { run, until };
-                self.orders.give(Order::Start { run, generation, slot, purpose: Purpose::Opinion });
             }
             Some(_) | None => self.outage.opinion.ended(now),
         }
@@ -190,14 +187,8 @@ impl Verdict {
     }
 
     fn watch_opinion(&mut self, now: Mono, id: RunId, until: Mono) {
-        let Some((connections, ended)) = self
-            .connectors
-            .iter()
-            .find(|(run, _)| *run == id)
-            .map(|(_, run)| (run.connections(), run.exits > 0 || run.not_spawned))
-        else {
-            return self.outage.opinion.ended(now);
-        };
+        let Some(run) = self.connectors.get(id) else { return self.outage.opinion.ended(now) };
+        let (connections, ended) = (run.connections(), run.exits > 0 || run.not_spawned);
         let served = self.connectors.serving().is_some_and(|(_, run)| run.connections() > 0);
         let pinned = self.connectors.serving().is_some_and(|(_, run)| run.pinned.is_some());
         if connections > 0 && !served && !pinned {
@@ -211,18 +202,15 @@ impl Verdict {
     fn adopt_opinion(&mut self, now: Mono, id: RunId) {
         let old = self.connectors.serving().map(|(old, _)| old);
         self.outage.opinion.ended(now);
-        if let Some(run) = self.connectors.get_mut(id) {
-            run.role = Role::Serving;
-        }
         self.note(
             now,
             DecisionKind::Action,
             "the connector over HTTP/2 serves",
             "the edge took it, and refuses the one over QUIC",
         );
-        self.orders.give(Order::Adopt { run: id });
+        self.connectors.adopt(&mut self.orders, id, Role::Serving);
         if let Some(old) = old {
-            self.drain(old);
+            self.connectors.drain(&mut self.orders, old);
         }
     }
 
@@ -230,7 +218,7 @@ impl Verdict {
     pub(crate) fn drop_opinion(&mut self, now: Mono) {
         if let Some(run) = self.outage.opinion.run() {
             self.outage.opinion.ended(now);
-            self.drain(run);
+            self.connectors.drain(&mut self.orders, run);
         }
     }
 

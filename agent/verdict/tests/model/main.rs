@@ -11,7 +11,6 @@ mod explorer;
 mod world;
 
 use explorer::{Explored, explore};
-use std::time::Instant;
 use world::{Chances, Fault, Plant, Setting, World};
 
 const FAULTS: [Fault; 3] = [Fault::Process, Fault::Network, Fault::Edge];
@@ -20,11 +19,9 @@ const EACH: Chances = Chances { lost: 1, reborn: 1, back: 1, late: 1, versions: 
 
 /// Explores from a moment before the first one asks.
 fn explored(setting: Setting, chances: Chances, depth: usize) -> Explored {
-    let began = Instant::now();
     let explored = explore(World::new(setting, chances), depth);
     let Explored { states, steps, ends, .. } = explored;
-    let took = began.elapsed().as_secs_f64();
-    println!("{setting:?} {chances:?}, depth {depth}: {states} states, {steps} steps, {ends} ends, {took:.1} s");
+    println!("{setting:?} {chances:?}, depth {depth}: {states} states, {steps} steps, {ends} ends");
     explored
 }
 

@@ -283,11 +283,20 @@ impl World {
             }
             let of_the_group = |action: &Action| matches!(action, Action::Terminate(_) | Action::Replace(_));
             match self.actions().into_iter().find(of_the_group) {
+                Some(Action::Terminate(i)) if self.has_served(i) => {
+                    return Err(format!("#{i} serves, and its mark stands when the group acts on it"));
+                }
                 Some(action) => self.act(action)?,
                 None => self.pass(),
             }
         }
         self.rests()
+    }
+
+    /// Whether it has been back for long enough to take its mark back.
+    fn has_served(&self, i: usize) -> bool {
+        let back = self.instances[i].as_ref().and_then(|instance| instance.back);
+        back.is_some_and(|back| self.now.since(back) > LOOK + LAG)
     }
 
     /// Whether the group has long been as it is: whoever waits for it has asked again since.
@@ -348,7 +357,8 @@ impl World {
             Some((_, Order::MarkHealthy, _, false)) => true,
             _ => return,
         };
-        if !(healthy && self.plant == Plant::NoLift) && !self.group[i].terminating {
+        let lost = healthy && self.plant == Plant::NoLift;
+        if !lost && !self.group[i].terminating {
             self.change(i, |seen| seen.healthy = healthy);
         }
         self.with(i, |instance| instance.calls[0].3 = true);
