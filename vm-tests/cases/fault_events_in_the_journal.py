@@ -89,7 +89,7 @@ def held_back(host, journal):
     host.standins.conduct("refuse")
     host.standins.edge("drop", {})
     journal.wait("refusal", "held by the instance's tag")
-    for event in ("evidence", "evidence_lines", "blame", "decision"):
+    for event in ("evidence_begins", "evidence", "blame", "decision"):
         journal.wait(event)
     host.standins.conduct("accept")
     host.registered(120)

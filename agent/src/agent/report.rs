@@ -24,7 +24,7 @@ pub(super) struct Told {
     pub stopped: bool,
     secret_version: Option<VersionId>,
     secret_read_at: Option<SystemTime>,
-    log: log::Handle,
+    pub(super) log: log::Handle,
 }
 
 impl Told {

@@ -8,6 +8,7 @@
 //! and replayed to them later, and they would stamp it with the time of the writing.
 
 mod context;
+mod first;
 mod levels;
 mod queue;
 mod record;
@@ -15,8 +16,10 @@ mod repeats;
 mod write;
 
 pub use context::Context;
+pub use write::split;
 
 use crate::settings::LogFormat;
+use first::First;
 use levels::Levels;
 use queue::{Guard, Lost, Queue};
 use record::Record;
@@ -44,6 +47,7 @@ pub enum Error {
 pub struct Log {
     guard: Guard,
     context: context::Shared,
+    first: First,
 }
 
 /// What the agent tells the log and learns from it.
@@ -51,12 +55,13 @@ pub struct Log {
 pub struct Handle {
     lost: Lost,
     context: context::Shared,
+    first: First,
 }
 
 impl Log {
     /// A handle.
     pub fn handle(&self) -> Handle {
-        Handle { lost: self.guard.lost(), context: self.context.clone() }
+        Handle { lost: self.guard.lost(), context: self.context.clone(), first: self.first.clone() }
     }
 }
 
@@ -64,6 +69,11 @@ impl Handle {
     /// The lines that were lost so far: the queue was full, or they could not be written.
     pub fn lines_lost(&self) -> u64 {
         self.lost.get()
+    }
+
+    /// The agent's own first lines, oldest first; bounded in number and length.
+    pub fn first_lines(&self) -> Vec<String> {
+        self.first.lines()
     }
 
     /// From now on this is what every line carries.
@@ -83,13 +93,14 @@ pub fn init(format: LogFormat) -> Result<Log, Error> {
     let setting = std::env::var(LEVEL).ok();
     let levels = setting.as_deref().map_or(Ok(Levels::default()), str::parse);
     let (queue, guard) = queue::start(write::Form::for_stderr(format)?)?;
-    let context = context::Shared::default();
-    let front = Front { levels: levels.unwrap_or_default(), queue, context: context.clone() };
+    let (context, first) = (context::Shared::default(), First::default());
+    let front =
+        Front { levels: levels.unwrap_or_default(), queue, context: context.clone(), first: first.clone() };
     tracing::subscriber::set_global_default(front).map_err(|_| Error::Twice)?;
     if let Err(error) = levels {
         warn!(value = setting, event = "log_level_ignored", "{LEVEL} is not used: {error}");
     }
-    Ok(Log { guard, context })
+    Ok(Log { guard, context, first })
 }
 
 /// Where events arrive.
@@ -97,6 +108,7 @@ struct Front {
     levels: Levels,
     queue: Queue,
     context: context::Shared,
+    first: First,
 }
 
 impl Subscriber for Front {
@@ -110,7 +122,9 @@ impl Subscriber for Front {
     }
 
     fn event(&self, event: &Event<'_>) {
-        self.queue.push(Record::of(event, self.context.get()));
+        let record = Record::of(event, self.context.get());
+        self.first.keep(&record);
+        self.queue.push(record);
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

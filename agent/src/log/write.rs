@@ -20,6 +20,13 @@ const JOURNAL: &str = "/run/systemd/journal/socket";
 /// Under what name the journal shows our own lines, and whose they are for a shipper of JSON.
 const IDENTIFIER: &str = "cflared-agent";
 
+/// The most that a reader of the journal takes of one field, in bytes, with its name and one more: `journalctl --output=json`, and with
+/// it the CloudWatch agent, drops what reaches 4,096 (systemd, `JSON_THRESHOLD`), and writes text that is not printable as numbers.
+const FIELD: usize = 4096;
+
+/// The longest message that such a reader takes, in bytes.
+const MESSAGE: usize = FIELD - "MESSAGE=\n".len();
+
 /// A form, and where it goes.
 pub(super) enum Form {
     Text(File),
@@ -59,7 +66,9 @@ impl Form {
         match self {
             Self::Text(file) => (&mut &*file).write_all(text(record).as_bytes()),
             Self::Json(file) => (&mut &*file).write_all(&json(record)?),
-            Self::Journal(socket, path) => socket.send_to(&datagram(record), path).map(drop),
+            Self::Journal(socket, path) => {
+                datagrams(record).iter().try_for_each(|datagram| socket.send_to(datagram, path).map(drop))
+            }
         }
     }
 }
@@ -71,17 +80,14 @@ fn is_the_journal(stderr: &File) -> bool {
 }
 
 /// `2026-11-20T17:12:57.000001Z  INFO cflared_agent::connector: connector started run=1 pid=77`
-fn text(record: &Record) -> String {
+pub(super) fn text(record: &Record) -> String {
     let time = humantime::format_rfc3339_micros(record.time);
     format!("{time} {:>5} {}: {}\n", record.level, record.target, message(record))
 }
 
 /// The message with its fields, on one line whatever they hold.
 fn message(record: &Record) -> String {
-    let mut line = String::new();
-    for c in record.message.chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
-    }
+    let mut line = printable(&record.message);
     for (name, value) in &record.fields {
         let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && !"\"=\\".contains(c)) && !text.is_empty();
         // Writing into a string cannot fail.
@@ -91,6 +97,25 @@ fn message(record: &Record) -> String {
         };
     }
     line
+}
+
+/// A text without control characters: those are written as Rust writes them.
+fn printable(text: &str) -> String {
+    split(text, usize::MAX).concat()
+}
+
+/// A text as it is printed, in pieces of `bytes` at most; at least one piece.
+pub fn split(text: &str, bytes: usize) -> Vec<String> {
+    let (mut pieces, mut piece) = (Vec::new(), String::new());
+    for c in text.chars() {
+        let length = if c.is_control() { c.escape_default().len() } else { c.len_utf8() };
+        if piece.len() + length > bytes {
+            pieces.push(std::mem::take(&mut piece));
+        }
+        if c.is_control() { piece.extend(c.escape_default()) } else { piece.push(c) }
+    }
+    pieces.push(piece);
+    pieces
 }
 
 /// `{"timestamp":"…","level":"info","service":"cflared-agent","version":"…","message":"…","target":"…","tunnel":"…",
@@ -123,17 +148,34 @@ fn json(record: &Record) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// One entry of the journal. The fields are in its message, for people, and beside it, for `journalctl CFLARED_RUN=1`.
-fn datagram(record: &Record) -> Vec<u8> {
+/// The entries of the journal: one, or several for a message that its readers would drop. The fields are in the message, for people,
+/// and beside it, for `journalctl CFLARED_RUN=1`.
+fn datagrams(record: &Record) -> Vec<Vec<u8>> {
+    let message = message(record);
+    if message.len() <= MESSAGE {
+        return vec![datagram(record, &message, None)];
+    }
+    let pieces = split(&message, MESSAGE - "(99/99) ".len());
+    let numbered = pieces.iter().enumerate().map(|(index, piece)| {
+        let number = format!("{}/{}", index + 1, pieces.len());
+        datagram(record, &format!("({number}) {piece}"), Some(&number))
+    });
+    numbered.collect()
+}
+
+fn datagram(record: &Record, message: &str, piece: Option<&str>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let identifier = if record.target == LOG_TARGET { LOG_TARGET } else { IDENTIFIER };
     let time = humantime::format_rfc3339_micros(record.time);
-    put(&mut bytes, "MESSAGE", &message(record));
+    put(&mut bytes, "MESSAGE", message);
     put(&mut bytes, "PRIORITY", priority(record.level));
     put(&mut bytes, "SYSLOG_IDENTIFIER", identifier);
     put(&mut bytes, "CFLARED_TARGET", record.target);
     // The journal's own time is that of the arrival.
     put(&mut bytes, "CFLARED_TIME", &time.to_string());
+    if let Some(piece) = piece {
+        put(&mut bytes, "CFLARED_PIECE", piece);
+    }
     for (name, value) in &record.fields {
         put(&mut bytes, &field_name(name), &value.to_string());
     }
@@ -149,17 +191,12 @@ fn field_name(name: &str) -> String {
     format!("CFLARED_{}", name.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_"))
 }
 
-/// A value with a line end must be preceded by its length.
+/// A field; left out if a reader would drop it, for the message holds it in pieces.
 fn put(bytes: &mut Vec<u8>, name: &str, value: &str) {
-    bytes.extend_from_slice(name.as_bytes());
-    if value.contains('\n') {
-        bytes.push(b'\n');
-        bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
-    } else {
-        bytes.push(b'=');
+    let field = format!("{name}={}\n", printable(value));
+    if field.len() <= FIELD {
+        bytes.extend_from_slice(field.as_bytes());
     }
-    bytes.extend_from_slice(value.as_bytes());
-    bytes.push(b'\n');
 }
 
 /// The priorities of syslog(3).

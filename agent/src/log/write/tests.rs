@@ -57,22 +57,9 @@ fn json_is_one_object_a_line() {
 }
 
 /// Reads a datagram as the journal does.
-fn entry(mut bytes: &[u8]) -> Vec<(String, String)> {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let mut fields = Vec::new();
-    while !bytes.is_empty() {
-        let name = bytes.iter().position(|byte| b"=\n".contains(byte)).unwrap();
-        let (start, length) = if bytes[name] == b'=' {
-            (name + 1, bytes[name + 1..].iter().position(|byte| *byte == b'\n').unwrap())
-        } else {
-            let length = u64::from_le_bytes(bytes[name + 1..name + 9].try_into().unwrap());
-            (name + 9, usize::try_from(length).unwrap())
-        };
-        fields.push((text(&bytes[..name]), text(&bytes[start..start + length])));
-        assert_eq!(bytes[start + length], b'\n');
-        bytes = &bytes[start + length + 1..];
-    }
-    fields
+fn entry(bytes: &[u8]) -> Vec<(String, String)> {
+    let lines = std::str::from_utf8(bytes).unwrap().lines().map(|line| line.split_once('=').unwrap());
+    lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 #[test]
@@ -114,7 +101,7 @@ fn the_journal_gets_names_it_can_find() {
         ("SYSLOG_IDENTIFIER", "cloudflared"),
         ("CFLARED_TARGET", "cloudflared"),
         ("CFLARED_TIME", "2026-11-20T17:12:57.000001Z"),
-        ("CFLARED_LAST_LINE", "one\ntwo"),
+        ("CFLARED_LAST_LINE", "one\\ntwo"),
         ("CFLARED_STATE", "odd"),
         ("CFLARED_TUNNEL", "6ff42ae2-765d-4adf-8112-31c55c1551ef"),
     ];
@@ -122,13 +109,35 @@ fn the_journal_gets_names_it_can_find() {
 }
 
 #[test]
-fn the_largest_record_fits_into_a_datagram() {
-    let dir = crate::cloudflared::fake::Dir::new();
-    let _journal = UnixDatagram::bind(dir.join("socket")).unwrap();
+fn what_a_reader_would_drop_is_written_in_pieces() {
     let mut record = record();
-    record.message = "m".repeat(16 * 1024);
+    record.message = "\u{1b}é\n".repeat(4 * 1024);
     record.fields = ["a", "b", "c", "d"].map(|name| (name, Value::Text("v".repeat(16 * 1024)))).to_vec();
-    Form::journal(dir.join("socket")).unwrap().write(&record).unwrap();
+    record.fields.push(("small", Value::Text("\u{7}".into())));
+    let entries: Vec<_> = datagrams(&record).iter().map(|bytes| entry(bytes)).collect();
+    let mut whole = String::new();
+    for (index, fields) in entries.iter().enumerate() {
+        let field = |name: &str| fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
+        let number = format!("{}/{}", index + 1, entries.len());
+        assert_eq!((field("CFLARED_PIECE"), field("CFLARED_SMALL")), (Some(&*number), Some("\\u{7}")));
+        whole += field("MESSAGE").unwrap().strip_prefix(&format!("({number}) ")).unwrap();
+        for (name, value) in fields {
+            assert!(name.len() + 1 + value.len() < 4096, "{name}: {} bytes", value.len());
+            assert!(!value.chars().any(char::is_control), "{value:?}");
+        }
+    }
+    assert_eq!(whole, message(&record));
+    assert!(whole.len() > 80 * 1024);
+}
+
+#[test]
+fn a_message_is_cut_only_beyond_the_bound() {
+    let mut record = record();
+    record.fields = Vec::new();
+    for (length, entries) in [(0, 1), (4087, 1), (4088, 2)] {
+        record.message = "m".repeat(length);
+        assert_eq!(datagrams(&record).len(), entries, "{length} bytes");
+    }
 }
 
 #[test]
