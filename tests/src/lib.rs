@@ -8,6 +8,7 @@ pub mod http;
 
 pub mod imds;
 
+pub mod anew;
 pub mod aws;
 
 pub mod edge;

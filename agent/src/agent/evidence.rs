@@ -31,9 +31,11 @@ impl Agent {
         exhibits.extend(decisions.iter().rev().map(|decision| Exhibit::json("decision", decision)));
         for (run, connector) in &self.connectors {
             let lines = connector.handle.seen().last_lines;
-            exhibits.extend(lines.iter().rev().map(|line| Exhibit { kind: format!("line of {run}"), text: line.clone() }));
+            exhibits
+                .extend(lines.iter().rev().map(|line| Exhibit { kind: format!("line of {run}"), text: line.clone() }));
         }
-        exhibits.extend(self.told.log.first_lines().into_iter().map(|text| Exhibit { kind: "first line".into(), text }));
+        exhibits
+            .extend(self.told.log.first_lines().into_iter().map(|text| Exhibit { kind: "first line".into(), text }));
         let evidence = self.clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         error!(evidence, event = "evidence_begins", "{occasion}: the evidence follows");
         for Piece { part, kind, text } in pieces(exhibits) {
@@ -113,7 +115,8 @@ mod tests {
         let pieces = pieces(exhibits.into());
         let parts: Vec<_> = (1..=pieces.len()).map(|part| format!("{part:03}/{:03}", pieces.len())).collect();
         assert_eq!(pieces.iter().map(|piece| piece.part.clone()).collect::<Vec<_>>(), parts);
-        let of = |kind: &str| pieces.iter().filter(|piece| piece.kind == kind).map(|piece| &*piece.text).collect::<Vec<_>>();
+        let of =
+            |kind: &str| pieces.iter().filter(|piece| piece.kind == kind).map(|piece| &*piece.text).collect::<Vec<_>>();
         assert_eq!(of("status").concat(), long.replace('\u{1b}', "\\u{1b}"));
         assert_eq!(of("decision"), ["newest", "oldest"]);
         assert_eq!(of("line of 1"), [""]);

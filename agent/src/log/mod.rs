@@ -94,8 +94,7 @@ pub fn init(format: LogFormat) -> Result<Log, Error> {
     let levels = setting.as_deref().map_or(Ok(Levels::default()), str::parse);
     let (queue, guard) = queue::start(write::Form::for_stderr(format)?)?;
     let (context, first) = (context::Shared::default(), First::default());
-    let front =
-        Front { levels: levels.unwrap_or_default(), queue, context: context.clone(), first: first.clone() };
+    let front = Front { levels: levels.unwrap_or_default(), queue, context: context.clone(), first: first.clone() };
     tracing::subscriber::set_global_default(front).map_err(|_| Error::Twice)?;
     if let Err(error) = levels {
         warn!(value = setting, event = "log_level_ignored", "{LEVEL} is not used: {error}");

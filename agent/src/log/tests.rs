@@ -127,12 +127,15 @@ fn an_event_is_taken_down_with_its_types_and_bounded() {
     let error: &dyn std::error::Error = &Error::Twice;
     let levels = "debug".parse().unwrap();
     let context = context::Shared::default();
-    tracing::subscriber::with_default(Front { levels, queue, context: context.clone(), first: First::default() }, || {
-        context.set(Context { environment: Some("dev".into()), ..Context::default() });
-        debug!(error, on = true, small = -1, none = None::<u32>, took = ?Duration::from_millis(5), "a{}", "é".repeat(9000));
-        tracing::trace!("not logged");
-        drop(tracing::info_span!("not logged", secret = "in a span").entered());
-    });
+    tracing::subscriber::with_default(
+        Front { levels, queue, context: context.clone(), first: First::default() },
+        || {
+            context.set(Context { environment: Some("dev".into()), ..Context::default() });
+            debug!(error, on = true, small = -1, none = None::<u32>, took = ?Duration::from_millis(5), "a{}", "é".repeat(9000));
+            tracing::trace!("not logged");
+            drop(tracing::info_span!("not logged", secret = "in a span").entered());
+        },
+    );
     drop(guard);
     let lines: Vec<_> = BufReader::new(reader).lines().map(Result::unwrap).collect();
     assert_eq!(lines.len(), 1);

@@ -1,8 +1,10 @@
 //! The UDP socket of an address, which lets through to QUIC what the conduct of the address lets through.
 
 use super::negotiation;
+use crate::anew;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
+use socket2::SockRef;
 use std::collections::HashSet;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -51,7 +53,9 @@ impl Door {
     /// An open one. `knocked` is called for each question which versions there are.
     pub(super) fn open(address: SocketAddr, knocked: impl Fn() + Send + Sync + 'static) -> io::Result<Arc<Self>> {
         let mut door = Door { address, inner: Mutex::default(), knocked: Box::new(knocked), together: 1 };
-        door.reopen()?;
+        let socket = UdpSocket::bind(address)?;
+        SockRef::from(&socket).set_reuse_address(true)?;
+        door.take(socket)?;
         let socket = door.lock().socket.clone();
         door.together = socket.map_or(1, |socket| socket.max_receive_segments());
         Ok(Arc::new(door))
@@ -59,13 +63,14 @@ impl Door {
 
     /// Binds the address again.
     pub(super) fn reopen(&self) -> io::Result<()> {
+        if self.is_open() { Ok(()) } else { self.take(anew::socket(self.address)?) }
+    }
+
+    fn take(&self, socket: UdpSocket) -> io::Result<()> {
         let mut inner = self.lock();
-        if inner.socket.is_none() {
-            let socket = UdpSocket::bind(self.address)?;
-            inner.socket = Some(TokioRuntime.wrap_udp_socket(socket)?);
-            if let Some(waker) = inner.waker.take() {
-                waker.wake();
-            }
+        inner.socket = Some(TokioRuntime.wrap_udp_socket(socket)?);
+        if let Some(waker) = inner.waker.take() {
+            waker.wake();
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::door::{Door, Strangers};
 use super::state::{self, State};
 use super::tcp::Port;
 use super::{Conduct, Transport, quic};
+use crate::anew;
 use quinn::Endpoint;
 use socket2::SockRef;
 use std::io;
@@ -150,7 +151,7 @@ impl Task {
         }
         let [http2, quic] = [Transport::Http2, Transport::Quic].map(|transport| self.conducts.over(transport));
         if http2 != Conduct::Refuse && listener.is_none() {
-            *listener = Some(TcpListener::bind(self.port.edge).await?);
+            *listener = Some(anew::listener(self.port.edge).await?);
         } else if http2 == Conduct::Refuse
             && let Some(listener) = listener.take()
         {

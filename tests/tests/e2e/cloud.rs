@@ -104,6 +104,9 @@ async fn in_an_outage(host: &mut Host, edge: &Edge) -> anyhow::Result<Agent> {
     Ok(agent)
 }
 
+/// The events of the judgement.
+const JUDGEMENT: [&str; 5] = ["health", "blame", "decision", "delay", "refusal"];
+
 /// Why a mark is not made.
 #[derive(Debug, Clone, Copy)]
 enum No {
@@ -149,10 +152,13 @@ async fn a_mark_that_is_refused_is_held_said_once_and_asked_for_again() -> anyho
             let more = async || (world.aws.requests().count(asked) > first + 3).then_some(());
             eventually("the next tries", more).await?;
         }
-        let log = agent.log_text();
-        let told =
-            log.lines().filter(|line| line.contains("not condemned: a person is needed") && line.contains(cause));
-        assert_eq!(told.count(), 1, "it is said once");
+        let judged: Vec<_> = agent.log().into_iter().map(|line| line.json["fields"].clone()).collect();
+        let judged: Vec<_> =
+            judged.iter().filter(|fields| JUDGEMENT.iter().any(|event| fields["event"] == *event)).collect();
+        let again = |pair: &[&serde_json::Value]| {
+            pair.iter().all(|fields| fields["event"] == "refusal" && fields["evidence"].to_string().contains(cause))
+        };
+        assert!(!judged.windows(2).any(again), "it is said once while nothing else changes: {judged:#?}");
         assert_eq!(agent.health(), "held");
 
         world.edge.set(Conduct::Accept).await?;
@@ -162,6 +168,20 @@ async fn a_mark_that_is_refused_is_held_said_once_and_asked_for_again() -> anyho
         Ok(())
     })
     .await
+}
+
+/// All pieces of the first evidence in the log, in order.
+async fn first_evidence(agent: &Agent) -> anyhow::Result<Vec<serde_json::Value>> {
+    let all = || {
+        let mut pieces: Vec<_> = agent.log().into_iter().map(|line| line.json).collect();
+        pieces.retain(|line| line["fields"]["event"] == "evidence");
+        let first = pieces.first()?["fields"]["evidence"].clone();
+        pieces.retain(|piece| piece["fields"]["evidence"] == first);
+        let part = |index: usize| format!("{:03}/{:03}", index + 1, pieces.len());
+        let whole = pieces.iter().enumerate().all(|(index, piece)| piece["fields"]["part"] == part(index));
+        whole.then_some(pieces)
+    };
+    eventually("the evidence", async || all()).await
 }
 
 #[tokio::test]
@@ -176,16 +196,23 @@ async fn a_mark_within_the_grace_is_made_again_after_it_and_taken_back_when_the_
     assert_eq!(agent.health(), "remediating");
 
     // The evidence was in the log 5 s before the group was asked.
-    let evidence = agent.wait_log("about to be condemned: the evidence").await?;
-    let last_lines = agent.wait_log("about to be condemned: its last lines").await?;
-    let told = humantime::parse_rfc3339(last_lines.json["timestamp"].as_str().context("no time")?)?;
+    agent.wait_log("about to be condemned: the evidence follows").await?;
+    let pieces = first_evidence(&agent).await?;
+    let last = pieces.last().context("no evidence")?;
+    let told = humantime::parse_rfc3339(last["timestamp"].as_str().context("no time")?)?;
     let told_us = told.duration_since(std::time::UNIX_EPOCH)?.as_micros();
     let asked_us = u128::from(world.aws.requests().of("SetInstanceHealth")[0].began_us);
     assert!(asked_us - told_us >= 5_000_000, "{} us", asked_us - told_us);
-    let status: serde_json::Value =
-        serde_json::from_str(evidence.json["fields"]["status"].as_str().context("no status")?)?;
+    let of = |kind: &str| {
+        pieces
+            .iter()
+            .filter(|piece| piece["fields"]["kind"] == kind)
+            .map(|piece| piece["message"].as_str().unwrap_or_default())
+            .collect::<Vec<_>>()
+    };
+    let status: serde_json::Value = serde_json::from_str(&of("status").concat())?;
     assert_eq!(status["instance"]["id"], json!(host.id));
-    assert!(status["journal"].as_array().is_some_and(|journal| journal.len() > 3));
+    assert!(of("decision").len() > 3 && of("line of 1").len() > 3 && of("first line").len() > 3);
 
     world.aws.edit_group(GROUP, |group| {
         group.grace_period_ms = 0;

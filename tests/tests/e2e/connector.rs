@@ -112,6 +112,10 @@ async fn a_megabyte_without_an_end_and_outputs_that_are_closed_do_not_disturb() 
 #[tokio::test]
 async fn a_frozen_child_is_replaced_after_restart_after() -> anyhow::Result<()> {
     let (world, mut host) = World::with_host().await?;
+    // A look that a busy machine cuts short would be another freeze, and a child that it starts slowly another restart.
+    host.set("observe.timeout", "10s");
+    host.set("verdict.restart_after", "40s");
+    host.set("verdict.condemn_after", "80s");
     let clock = Clock::of(&mut host)?;
     let mut agent = host.start()?;
     let frozen = registered_pid(&mut agent, None).await?;
@@ -121,13 +125,10 @@ async fn a_frozen_child_is_replaced_after_restart_after() -> anyhow::Result<()> 
     world.edge.order(&Scope::default(), &Order::Freeze);
     let broken = agent.wait_health("broken").await?;
     assert!(broken["health"]["why"].to_string().contains("/ready does not answer"), "{}", broken["health"]);
-    let broken = agent.wait_log("→ broken").await?;
+    assert_eq!(lines_with(&agent, "restart the connector"), 0);
+    clock.set_ahead(Duration::from_secs(31 + 40))?;
     registered_pid(&mut agent, Some(frozen)).await?;
     agent.wait_health("registered").await?;
-    let restart = agent.wait_log("restart the connector").await?;
-    // The outage began when a look was not answered, which is what made it broken.
-    let after = (restart.at - broken.at).as_millis();
-    assert!(after >= 4300, "{after} ms");
     assert_eq!((lines_with(&agent, "restart the connector"), lines_with(&agent, STARTED)), (1, 2));
     assert!(!lives(frozen));
     assert_eq!(agent.status()["counters"]["connector_restarts"], 1);

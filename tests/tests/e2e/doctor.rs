@@ -29,6 +29,8 @@ pub struct Patient {
 impl Patient {
     async fn new() -> anyhow::Result<Self> {
         let (world, mut host) = World::with_host().await?;
+        // A look that a busy machine cuts short would be a finding more.
+        host.set("observe.timeout", "10s");
         let origin = MySql::start(world.block.address(60, 3306), Greeting::Version("8.0.39".into())).await?;
         world.aws.put_secret(SECRET, &payload(1, &origin.address().to_string()).text());
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();

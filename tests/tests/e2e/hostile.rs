@@ -1,6 +1,7 @@
 //! What is no edge sits on the edge's port: neither the agent nor cloudflared breaks, and the tunnel comes with the edge.
 
 use crate::support::{STARTED, lines_with};
+use cflared_tests::anew;
 use cflared_tests::edge::{Conduct, Rule, What};
 use cflared_tests::world::{World, eventually};
 use serde_json::Value;
@@ -8,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::UdpSocket;
 
 /// What it answers with, each in turn.
 const ANSWERS: [&[u8]; 8] = [
@@ -35,7 +36,7 @@ impl Hostile {
         let served = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
         let mut tasks = vec![];
         for address in addresses {
-            let (listener, socket) = (TcpListener::bind(address).await?, UdpSocket::bind(address).await?);
+            let (listener, socket) = (anew::listener(*address).await?, UdpSocket::from_std(anew::socket(*address)?)?);
             let [tcp, udp] = served.clone();
             tasks.push(tokio::spawn(async move {
                 while let Ok((mut stream, _)) = listener.accept().await {
