@@ -80,6 +80,28 @@ def edge_faults(host, journal):
     journal.planted.add("unauthorized")
 
 
+def whole_evidence(host):
+    """The pieces of the first evidence, once all are there, as a reader of the journal gets them: one that drops what is too long (null)
+    and writes what is not printable as numbers, and sorts as packaging/aws/queries/evidence does."""
+    entries = host.journal("CFLARED_EVENT=evidence")
+    first = entries and entries[0]["CFLARED_EVIDENCE"]
+    pieces = sorted((entry for entry in entries if entry["CFLARED_EVIDENCE"] == first), key=lambda entry: entry["CFLARED_PART"])
+    if not pieces or len(pieces) < int(pieces[0]["CFLARED_PART"].split("/")[1]):
+        return None
+    expect([piece["CFLARED_PART"] for piece in pieces] == [f"{n:03}/{len(pieces):03}" for n in range(1, len(pieces) + 1)], "parts are missing")
+    for piece in pieces:
+        expect(all(isinstance(value, str) for value in piece.values()), f"a reader would lose a field: {piece}")
+    texts = {}
+    for piece in pieces:
+        texts.setdefault(piece["CFLARED_KIND"], []).append(piece["MESSAGE"].split(" evidence=")[0])
+    status = json.loads("".join(texts.pop("status")))
+    expect(status["tunnel"] == TUNNEL, f"the status is not whole: {status}")
+    decisions = [json.loads(text)["at"] for text in texts.pop("decision")]
+    expect(decisions == sorted(decisions, reverse=True) and len(decisions) > 3, f"decisions are not newest first: {decisions}")
+    expect(len(texts.pop("first line")) > 3 and any(texts.values()), f"lines are missing: {texts.keys()}")
+    return pieces
+
+
 def held_back(host, journal):
     """An outage in which a hold keeps the guard from having the instance replaced."""
     anew(host)
@@ -91,6 +113,7 @@ def held_back(host, journal):
     journal.wait("refusal", "held by the instance's tag")
     for event in ("evidence_begins", "evidence", "blame", "decision"):
         journal.wait(event)
+    eventually("the whole evidence", 30, lambda: whole_evidence(host))
     host.standins.conduct("accept")
     host.registered(120)
     host.standins.imds("instance", {"tags": {"adv:env": "dev"}})

@@ -172,7 +172,10 @@ async fn condemn(scene: &mut Scene, voice: &mut Voice, broke: f64) -> anyhow::Re
     let lines = scene.until("the evidence in the log", logged).await?;
     let shown = [&lines[0], &lines[lines.len() - 1]].map(|line| show::log_line(line, LOG_LINE));
     voice.quote(&shown)?;
-    voice.quote(&[format!("({} lines: the whole status, and what cloudflared said last)", lines.len())])?;
+    voice.quote(&[format!(
+        "({} pieces: the whole status, the decisions, what cloudflared said last, and the agent first)",
+        lines.len()
+    )])?;
     show_status(scene, voice, "remediating", 1, Much::Head).await?;
 
     let mark = scene.until("a mark", |world, _| world.aws.marks().first().cloned()).await?;
@@ -270,9 +273,7 @@ async fn decision(scene: &mut Scene, what: &str) -> anyhow::Result<Line> {
 }
 
 fn evidence(agent: &Agent) -> Vec<Line> {
-    let is_evidence =
-        |json: &Value| json["message"].as_str().is_some_and(|text| text.starts_with("about to be condemned"));
-    agent.log().into_iter().filter(|line| is_evidence(&line.json)).collect()
+    agent.log().into_iter().filter(|line| line.json["fields"]["event"] == "evidence").collect()
 }
 
 fn events(world: &World, what: &What) -> Vec<Event> {

@@ -33,7 +33,7 @@ pub const SECRET: &str = "/adventive/cloudflared/dev";
 /// The group that every instance is in.
 pub const GROUP: &str = "adv-cflared-dev";
 /// How long anything is waited for, before a test calls it missing. Generous: the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One AWS, one edge, one /24.
 pub struct World {

@@ -281,7 +281,7 @@ async fn a_secret_that_the_child_prints_stays_with_it() -> anyhow::Result<()> {
     // The evidence before a mark has the last lines in it.
     world.edge.outage().await?;
     agent.wait_health("condemned").await?;
-    agent.wait_log("its last lines").await?;
+    agent.wait_log("\"kind\":\"line of 1\"").await?;
     assert!(agent.stop().await?.success());
     assert!(lines_with(&agent, "[redacted]") >= 2);
     let files = [agent.log_text(), agent.status().to_string(), agent.state().to_string(), agent.notices().join("\n")];
