@@ -8,7 +8,6 @@ use crate::edge::{Conduct, Event, What};
 use crate::http::requests::Requests;
 use crate::world::{Agent, GROUP, Line, Payload, SECRET, TUNNEL, World};
 use anyhow::{Context, ensure};
-use serde_json::Value;
 use std::fs;
 use std::time::Instant;
 
