@@ -141,7 +141,8 @@ impl Verdict {
 
     /// How soon a mark is looked at again: soon at first, because what the group shows lags behind.
     fn verify_again(&self, now: Mono) -> Duration {
-        let young = now.since(self.condemn.guard.marked_at) <= self.config.ask_again;
+        // So long may another one's mark have been on its way, from a read that did not show this one's.
+        let young = now.since(self.condemn.guard.marked_at) <= self.config.refused_again;
         if young { self.config.group_lag } else { self.config.refused_again }
     }
 

@@ -15,8 +15,9 @@ const LOOK: Duration = Duration::from_secs(15);
 const CALL: Duration = Duration::from_secs(10);
 /// What the group shows may be so old.
 const LAG: Duration = Duration::from_secs(3);
-/// The group looks for unhealthy instances so seldom that a mark has stood so long when it is acted upon.
-const ACTS_AFTER: Duration = Duration::from_secs(30);
+/// A mark has stood so long when the group acts on it: two calls, the lag, a look and two more calls. One that acts sooner can
+/// act on two of one moment before anybody could read that there are two; the simulation has such groups.
+const ACTS_AFTER: Duration = Duration::from_secs(50);
 /// How long it takes the group to have another instance in service.
 const REPLACED_AFTER: Duration = Duration::from_secs(90);
 /// How long a fair course is followed at most, and how long after the last change of the group at least.

@@ -339,6 +339,15 @@ mod mark {
     }
 
     #[test]
+    fn another_mark_that_was_long_on_its_way_is_seen_soon() {
+        let mut world = broken(175, |world| world.group = Ok(group(&[ME, LOWER])));
+        assert_eq!(world.verdict.view(world.now).mark, Mark::Shown);
+        of(&mut world).members[1].healthy = false;
+        world.run(4);
+        assert_eq!(world.count(|order| *order == Order::MarkHealthy), 1, "50 s after its own");
+    }
+
+    #[test]
     fn the_lower_of_two_stays_marked() {
         let mut world = broken(135, |_| {});
         of(&mut world).members[1].healthy = false;
