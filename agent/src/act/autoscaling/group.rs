@@ -171,7 +171,7 @@ pub(super) fn member(instance: &Instance) -> Member {
         lifecycle: instance.lifecycle_state().map(|state| state.as_str()).unwrap_or_default().into(),
         // What the group does not call healthy is not.
         healthy: instance.health_status().is_some_and(|health| health.eq_ignore_ascii_case("healthy")),
-        zone: None,
+        zone: instance.availability_zone().map(Into::into),
     }
 }
 

@@ -34,11 +34,16 @@ fn mine() -> Reply {
     dated("DescribeAutoScalingInstances", &result)
 }
 
+fn zone_of(id: &str) -> &'static str {
+    if id == OTHER { "eu-west-1b" } else { "eu-west-1a" }
+}
+
 fn group_of(members: &[(&str, &str, &str)], suspended: &[&str]) -> Reply {
     let member = |(id, state, health): &(&str, &str, &str)| {
         format!(
-            "<member><InstanceId>{id}</InstanceId><LifecycleState>{state}</LifecycleState><HealthStatus>{health}\
-             </HealthStatus></member>"
+            "<member><InstanceId>{id}</InstanceId><AvailabilityZone>{}</AvailabilityZone><LifecycleState>{state}\
+             </LifecycleState><HealthStatus>{health}</HealthStatus></member>",
+            zone_of(id)
         )
     };
     let members: String = members.iter().map(member).collect();
@@ -117,7 +122,7 @@ fn the_group_is_read_whole() {
             id: id.into(),
             lifecycle: lifecycle.into(),
             healthy,
-            zone: None,
+            zone: Some(zone_of(id).into()),
         };
         let members = [(INSTANCE, "InService", true), (OTHER, "Terminating:Wait", false), ("i-9", "Standby", false)];
         assert_eq!(group.members, members.map(member));
