@@ -3,6 +3,7 @@
 use crate::change::Why;
 use crate::{DecisionKind, Installed, Mode, Mono, Run, Verdict};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// A bundle that serves, or is to serve, and has not proven itself on this instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
@@ -13,14 +14,17 @@ pub(crate) struct Probation {
     pub registered: Option<Mono>,
     /// When a return may be tried next.
     pub next_try: Mono,
-    /// Whether one was tried since the bundle was registered last.
+    /// How often one was tried since the bundle was registered last.
     #[serde(default)]
-    pub tried: bool,
+    pub tries: u32,
 }
+
+/// In an outage that neither bundle ends, returns are not tried more seldom than this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 impl Probation {
     fn begins(now: Mono, previous: Option<Installed>) -> Self {
-        Self { previous, registered: None, next_try: now, tried: false }
+        Self { previous, registered: None, next_try: now, tries: 0 }
     }
 }
 
@@ -56,7 +60,7 @@ impl Verdict {
             self.change.probation = None;
         } else if connections > 0 {
             // It came back by itself. Lost again, the way back is the first thing to try again.
-            probation.tried = false;
+            probation.tries = 0;
             probation.registered.get_or_insert(now);
             if self.probation_ends().is_some_and(|end| now >= end) {
                 (self.change.probation, self.change.proven) = (None, Some(installed.version));
@@ -97,17 +101,22 @@ impl Verdict {
     /// Whether the way back is being tried, or has yet to be: nothing is condemned for what that may mend.
     pub(crate) fn return_comes_first(&self, now: Mono) -> bool {
         let returning = self.change.handover().is_some_and(|handover| handover.why == Why::Return);
-        let untried =
-            self.change.probation.as_ref().is_some_and(|probation| probation.previous.is_some() && !probation.tried);
+        let untried = self
+            .change
+            .probation
+            .as_ref()
+            .is_some_and(|probation| probation.previous.is_some() && probation.tries == 0);
         returning || (untried && self.may_return(now))
     }
 
     fn try_return(&mut self, now: Mono) {
-        let Some(Probation { previous: Some(previous), next_try, tried, .. }) = &mut self.change.probation else {
+        let Some(Probation { previous: Some(previous), next_try, tries, .. }) = &mut self.change.probation else {
             return;
         };
         let previous = previous.clone();
-        (*next_try, *tried) = (now + self.config.register_timeout * 2, true);
+        // 2, 4, 8 … times as long as a connector may take: most often the other bundle is no remedy either.
+        *tries = tries.saturating_add(1);
+        *next_try = now + (self.config.register_timeout * 2u32.saturating_pow(*tries)).min(LONGEST_PAUSE);
         let what = format!("try the bundle before, secret version {}", previous.version);
         let evidence = format!("the new one was lost within its probation; {}", self.why(now));
         self.note(now, DecisionKind::Action, what, evidence);

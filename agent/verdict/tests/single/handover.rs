@@ -214,6 +214,21 @@ mod probation {
     }
 
     #[test]
+    fn in_an_outage_that_neither_bundle_ends_the_way_back_is_tried_ever_more_seldom() {
+        let mut world = with_new_version(|_| {});
+        world.ready = Ready::No;
+        world.run(3 * 3600);
+        let returns = world.decisions.iter().filter(|decision| decision.what.starts_with("try the bundle before"));
+        let at: Vec<u64> = returns.map(|decision| decision.at.since_boot().as_secs()).collect();
+        let pauses: Vec<u64> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!((6..=9).contains(&at.len()), "{at:?}");
+        assert!(pauses.is_sorted() && pauses.iter().all(|pause| *pause < 3700), "{pauses:?}");
+        world.ready = FOUR;
+        world.run(400);
+        assert_eq!(world.verdict.health(), Health::Registered);
+    }
+
+    #[test]
     fn lost_where_there_is_no_room_for_two_it_is_put_off_too_and_the_bundle_before_is_no_step_on_the_way_back_to_it() {
         let mut world = with_new_version(|_| {});
         world.available = 80;
