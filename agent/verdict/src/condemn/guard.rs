@@ -216,12 +216,14 @@ impl Verdict {
         }
         let zone = Zone::of(group);
         let zones = zone.as_ref().map(|zone| zone.all.clone()).unwrap_or_default();
-        self.condemn.ask(Question::Peers { others, zone, rank: group.rank(), canary });
+        let unsteady = self.outage.clock().is_unsteady(now, self.config.flapping_window);
+        let alone = if unsteady { rules::one_that_comes_and_goes(group) } else { Ok(()) };
+        self.condemn.ask(Question::Peers { others, zone, rank: group.rank(), canary, alone });
         self.read_peers(now, zones);
     }
 
     pub(crate) fn peers_read(&mut self, now: Mono, result: Result<Peers, Failure>) {
-        let Some(Question::Peers { others, zone, rank, canary }) =
+        let Some(Question::Peers { others, zone, rank, canary, alone }) =
             self.condemn.ladder.standing.question().map(std::mem::take)
         else {
             return self.others_told(now, result);
@@ -243,7 +245,7 @@ impl Verdict {
         self.condemn.guard.others = Some((now, answer));
         self.step_blame(now);
         match answer {
-            Others::Alive => match self.may_go_alone(now, &peers) {
+            Others::Alive => match alone.and_then(|()| self.may_go_alone(now, &peers)) {
                 Ok(()) => self.clear(now, rank, Ground::Others),
                 Err(objection) => self.refuse(now, objection),
             },

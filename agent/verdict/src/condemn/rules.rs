@@ -171,6 +171,15 @@ pub(super) fn canary(group: &Group, registered_ever: bool) -> Result<(), String>
     }
 }
 
+/// Whether an instance that comes and goes may be replaced though others are registered. An edge that comes and goes in step with the
+/// minute is up in each of their reports, so that counts as a try too: once an hour.
+pub(super) fn one_that_comes_and_goes(group: &Group) -> Result<(), String> {
+    if group.replaced.iter().any(|age| *age < HOUR) {
+        return Err("this instance comes and goes, and one was replaced for its health within the last hour: it may be the edge".into());
+    }
+    Ok(())
+}
+
 /// What the reports say of the others.
 ///
 /// Only grains count that ended when this instance had been out for a moment, so that an outage which reaches one instance

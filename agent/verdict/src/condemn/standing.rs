@@ -71,8 +71,8 @@ pub(crate) enum Question {
     Idle,
     /// The group is read.
     Group,
-    /// The others' reports are read.
-    Peers { others: usize, zone: Option<Zone>, rank: u32, canary: Result<(), String> },
+    /// The others' reports are read. What the group says of a try where nobody is registered, and of one where others are.
+    Peers { others: usize, zone: Option<Zone>, rank: u32, canary: Result<(), String>, alone: Result<(), String> },
     /// It may be done at that time.
     Clear { at: Mono, ground: Ground },
     /// The group is read once more, because time has passed.
