@@ -54,8 +54,10 @@ SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; more random lives of one verdict; every order of events
 	@echo "make sim SEED=$(SEED) does the same again"
 	@began=$$(date +%s); SIM_FROM=$(SEED) \
-	cargo test --profile sim -p cflared-verdict --test sim many_lives -- --ignored --nocapture \
+	cargo test --profile sim -p cflared-verdict --test sim lives::many_lives -- --ignored --nocapture \
 		&& echo "$$(( $$(date +%s) - began )) s of wall time, with the build"
+	SIM_FROM=$(SEED) cargo test --profile sim -p cflared-verdict --test sim many_lives_without_repair -- --ignored --nocapture
+	STORMS=3 STORM_TABLE=write cargo test --profile sim -p cflared-verdict --test sim storm
 	REHEARSALS=20 REHEARSAL_TABLE=write cargo test --profile sim -p cflared-verdict --test sim rehearsal
 	REHEARSALS=20 REHEARSALS_FROM=$(SEED) cargo test --profile sim -p cflared-verdict --test sim nothing_that_changes
 	PROPTEST_CASES=20000 PROPTEST_RNG_SEED=$(SEED) cargo test --profile sim -p cflared-verdict --test properties

@@ -172,9 +172,10 @@ impl Fleet {
         if self.obstacle(i, version, over) == Some(Obstacle::Binary) {
             return self.not_spawned(i, run);
         }
-        self.plans += 1;
-        let pid = u32::try_from(self.plans % 1_000_000).unwrap_or(1) + 1;
+        self.instances[i].pids += 1;
+        let pid = self.instances[i].pids;
         self.note(i, Entry::Spawned(run));
+        self.watch.counts_load(now, |load| load.starts += 1);
         self.tell(i, Event::Run(run, RunFact::Spawned { pid, pinned: None }));
         self.look_by(i, now + S);
         match self.obstacle(i, version, over) {
@@ -217,6 +218,7 @@ impl Fleet {
     }
 
     fn dial(&mut self, i: usize, run: RunId) {
+        self.watch.counts_load(self.now, |load| load.dials += 1);
         let Some(child) = self.instances[i].children.get_mut(&run) else { return };
         let (version, faded, over, ever) = (child.version, child.faded, child.transport, child.ever);
         if over == Transport::Quic {
@@ -234,8 +236,10 @@ impl Fleet {
                 self.unreachable(i, run, Complaint::EdgeUnreachable);
             }
             // Only a child that was never connected over QUIC falls back.
-            Some(Obstacle::Udp) if ever => self.unreachable(i, run, Complaint::EdgeUnreachable),
-            Some(Obstacle::Udp) => {
+            Some(Obstacle::Udp | Obstacle::Large) if ever || over == Transport::Http2 => {
+                self.unreachable(i, run, Complaint::EdgeUnreachable);
+            }
+            Some(Obstacle::Udp | Obstacle::Large) => {
                 if let Some(child) = self.instances[i].children.get_mut(&run) {
                     child.transport = Transport::Http2;
                 }

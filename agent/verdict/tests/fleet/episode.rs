@@ -1,6 +1,6 @@
 //! Random lives: one fault after the other, now and then two at once, with quiet days between them.
 
-use super::fault::{Cut, EdgeMode, Fault, ImageFault, Kind, Scope};
+use super::fault::{Cut, EdgeMode, Fault, Hole, ImageFault, Kind, Scope};
 use super::plant::Plant;
 use super::rng::{Rng, hash};
 use super::secret::Flaw;
@@ -26,7 +26,10 @@ pub struct Tally {
     pub excluded: BTreeMap<&'static str, u64>,
     pub by_fault: BTreeMap<String, (u64, BTreeMap<&'static str, u64>)>,
     pub slowest: [Ms; 2],
-    pub raced: u64,
+    /// Two that were replaced in one moment, by the size of their group.
+    pub raced: BTreeMap<usize, u64>,
+    /// Marks that were ordered, by whose fault it was held to be.
+    pub blamed: BTreeMap<String, u64>,
     /// A digest of everything that happened from the lead of an episode to its end, if chance was drawn anew.
     pub digests: Vec<u64>,
     /// The seeds whose lives broke an invariant, with the first violation and what happened before it.
@@ -45,7 +48,8 @@ impl Tally {
         self.episodes += other.episodes;
         self.instance_ms += other.instance_ms;
         self.in_time += other.in_time;
-        self.raced += other.raced;
+        other.raced.into_iter().for_each(|(size, n)| *self.raced.entry(size).or_default() += n);
+        other.blamed.into_iter().for_each(|(blame, n)| *self.blamed.entry(blame).or_default() += n);
         other.sizes.into_iter().for_each(|(size, n)| *self.sizes.entry(size).or_default() += n);
         other.faults.into_iter().for_each(|(what, n)| *self.faults.entry(what).or_default() += n);
         other.acts.into_iter().for_each(|(what, n)| *self.acts.entry(what).or_default() += n);
@@ -119,7 +123,11 @@ pub fn live(seed: u64, drawn: Drawn) -> Tally {
     tally.acts = std::mem::take(&mut fleet.watch.acts);
     tally.excluded = std::mem::take(&mut fleet.watch.excluded);
     tally.by_fault = std::mem::take(&mut fleet.watch.by_fault);
-    (tally.in_time, tally.slowest, tally.raced) = (fleet.watch.in_time, fleet.watch.slowest, fleet.watch.raced);
+    tally.blamed = std::mem::take(&mut fleet.watch.blamed);
+    (tally.in_time, tally.slowest) = (fleet.watch.in_time, fleet.watch.slowest);
+    if fleet.watch.raced > 0 {
+        tally.raced.insert(size, fleet.watch.raced);
+    }
     tally
 }
 
@@ -132,7 +140,7 @@ fn tell(fleet: &Fleet, drawn: Drawn, size: usize) -> String {
     let faults = faults.concat();
     format!(
         "seed {}, {size} instances: {} ({:?}), #{} at {} s\n{faults}{last}\
-         rerun alone: SIM_SEED={} cargo test -p cflared-verdict --test sim one_life -- --nocapture  # {drawn:?}\n",
+         rerun alone: SIM_SEED={} cargo test -p cflared-verdict --test sim lives::one_life -- --nocapture  # {drawn:?}\n",
         fleet.seed,
         broken.invariant,
         broken.what,
@@ -169,7 +177,8 @@ fn episode(fleet: &mut Fleet, rng: &mut Rng, start: Ms, tally: &mut Tally) {
     fleet.everybody_is_answered();
 }
 
-fn name(fault: &Fault) -> String {
+/// What it is called where faults are counted.
+pub fn name(fault: &Fault) -> String {
     let whole = format!("{:?}", fault.kind);
     let flaps = if fault.flaps.is_some() { ", flapping" } else { "" };
     let scope = match (fault.kind, fault.scope) {
@@ -187,7 +196,7 @@ fn spread(rng: &mut Rng, low: Ms, high: Ms) -> Ms {
 }
 
 /// The faults of one episode that begins at `start`.
-fn draw(fleet: &Fleet, rng: &mut Rng, start: Ms) -> Vec<Fault> {
+pub fn draw(fleet: &Fleet, rng: &mut Rng, start: Ms) -> Vec<Fault> {
     let one = Scope::One(*rng.pick(&fleet.living));
     let zone = Scope::Zone(rng.between(0, u64::from(fleet.zones)) as u8);
     let short = start + spread(rng, 10 * S, 4 * MIN);
@@ -200,7 +209,10 @@ fn draw(fleet: &Fleet, rng: &mut Rng, start: Ms) -> Vec<Fault> {
     let dropped = Fault::new(Kind::Dropped, if rng.chance(50) { Scope::All } else { one }, start + S, start + 2 * S);
     let stagger = rng.between(0, 20 * S);
     let (there, away) = (spread(rng, 15 * S, 3 * MIN), spread(rng, 15 * S, 3 * MIN));
-    match rng.between(0, 46) {
+    let hole = Kind::MtuHole(*rng.pick(&[Hole::Out, Hole::Both]));
+    // What shows a hole: connections that are there stay.
+    let shown = |scope| Fault::new(Kind::Dropped, scope, start + 1, start + 2 * S);
+    match rng.between(0, 50) {
         0..3 => vec![fault(Kind::Network(cut), one)],
         3 => vec![lasting(Kind::Network(Cut::Edge), one)],
         4 => vec![fault(Kind::Frozen, one)],
@@ -248,6 +260,16 @@ fn draw(fleet: &Fleet, rng: &mut Rng, start: Ms) -> Vec<Fault> {
         42 | 43 => vec![fault(Kind::AnswersLost, one)],
         44 => vec![fault(Kind::UnknownWords, if rng.chance(50) { Scope::All } else { one })],
         45 => vec![lasting(Kind::Network(Cut::Edge), zone).staggered(stagger)],
+        46 => vec![lasting(hole, one), shown(one)],
+        47 => {
+            let scope = if rng.chance(50) { Scope::All } else { zone };
+            vec![fault(hole, scope), shown(scope)]
+        }
+        48 | 49 => {
+            // Nothing heals: what comes in its place has the same fault.
+            let image = *rng.pick(&ImageFault::ALL);
+            vec![lasting(Kind::BadImage(image), Scope::All), lasting(image.kind(), one)]
+        }
         _ => vec![fault(Kind::SecretsAway, Scope::All), Fault::new(Kind::AgentKilled, one, start + S, start + MIN)],
     }
 }

@@ -26,6 +26,8 @@ pub enum Kind {
     PortTaken,
     /// UDP to the edge is shut; TCP is not.
     UdpShut,
+    /// Small packets to the edge pass, and large ones are lost without a word: what is connected stays, and nothing new comes up.
+    MtuHole(Hole),
     /// The answers to this host's registrations are lost.
     AnswersLost,
     /// The agent is killed, and started again by systemd.
@@ -63,6 +65,8 @@ pub enum Kind {
     ClockSkewed,
     /// The marks are answered with a contention.
     MarkContention,
+    /// The marks reach the group, and their answers are lost.
+    MarkAnswerLost,
     /// Secrets Manager does not answer.
     SecretsAway,
     /// The instance metadata does not answer.
@@ -114,6 +118,15 @@ pub enum Cut {
     Dns,
     /// Everything, AWS too, but not the metadata.
     All,
+}
+
+/// Which large packets are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hole {
+    /// Those to the edge: a probe's hello is small, and is answered; a connector's is not.
+    Out,
+    /// Those from the edge too: no hello is answered.
+    Both,
 }
 
 /// How the edge fails.
@@ -213,6 +226,8 @@ pub enum Obstacle {
     EdgeUnreachable,
     /// Over QUIC alone.
     Udp,
+    /// Handshakes need large packets.
+    Large,
     /// The answers are lost on the way to this host.
     AnswersLost,
     EdgeSilent,
@@ -226,7 +241,8 @@ impl Obstacle {
         matches!(self, Self::EdgeUnreachable | Self::EdgeSilent | Self::EdgeRejects)
     }
 
-    /// Whether a connection that is there does not survive it. New ones are what a rotated secret refuses.
+    /// Whether a connection that is there does not survive it. New ones are what a rotated secret refuses, and what a hole for large
+    /// packets swallows.
     pub fn cuts(self) -> bool {
         self.is_edge() || matches!(self, Self::Unreachable | Self::Udp | Self::AnswersLost)
     }
@@ -257,6 +273,7 @@ impl Fleet {
                 Kind::CrashLoop => Some(Obstacle::Crash),
                 Kind::UnknownWords => Some(Obstacle::Words),
                 Kind::UdpShut if over == Transport::Quic => Some(Obstacle::Udp),
+                Kind::MtuHole(_) => Some(Obstacle::Large),
                 Kind::AnswersLost => Some(Obstacle::AnswersLost),
                 Kind::PortTaken => Some(Obstacle::Port),
                 Kind::Network(Cut::Dns) => Some(Obstacle::Dns),

@@ -50,6 +50,8 @@ pub struct Instance {
     pub refused: Vec<(Ms, bool)>,
     /// Since when and until when somebody holds by the command.
     pub held: Option<(Ms, Ms)>,
+    /// How many processes there were.
+    pub pids: u32,
     /// Since when its last look was good; `None`: it was not.
     pub good_since: Option<Ms>,
     pub rng: Rng,
@@ -80,6 +82,7 @@ impl Instance {
             refusing: None,
             refused: Vec::new(),
             held: None,
+            pids: 0,
             good_since: None,
             rng: Rng::new(seed),
             seed,
@@ -211,6 +214,7 @@ impl Fleet {
         let changed = health != instance.health;
         instance.health = health;
         decisions.into_iter().for_each(|decision| self.note(i, Entry::Decided(decision)));
+        self.watch.is(i, now, health);
         if changed {
             self.note(i, Entry::Health(health));
         }

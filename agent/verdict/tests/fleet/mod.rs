@@ -17,6 +17,7 @@ pub mod orders;
 pub mod plant;
 pub mod rng;
 pub mod secret;
+pub mod table;
 pub mod trace;
 pub mod watch;
 
@@ -140,6 +141,13 @@ impl Fleet {
     /// The same after half an hour, when everybody has been registered for long.
     pub fn steady(seed: u64, size: usize) -> Self {
         Self::new(seed, size).settled()
+    }
+
+    /// The same over that transport.
+    pub fn over(seed: u64, size: usize, transport: Transport) -> Self {
+        let mut fleet = Self::new(seed, size);
+        fleet.transport = transport;
+        fleet.settled()
     }
 
     /// The same with hooks; a replacement comes before what it replaces goes.

@@ -1,7 +1,7 @@
 //! How orders are carried out: how long it takes, and what comes of it.
 
 use super::child::Child;
-use super::fault::{Cut, EdgeMode, Kind};
+use super::fault::{Cut, EdgeMode, Hole, Kind};
 use super::plant::Plant;
 use super::secret::{Flaw, number};
 use super::trace::Entry;
@@ -160,7 +160,11 @@ impl Fleet {
                 self.instances[i].children.remove(run);
                 self.stirred(i);
             }
-            Order::Commit { generation } => self.instances[i].current = Some(*generation),
+            Order::Commit { generation } => {
+                self.instances[i].current = Some(*generation);
+                // What it reports from now on is another version, though the connector may stay.
+                self.stirred(i);
+            }
             _ => {}
         }
     }
@@ -215,7 +219,7 @@ impl Fleet {
         }
         let lag = self.instances[i].rng.between(0, 2 * S);
         // The answer is lost now and then, when all was done.
-        if self.instances[i].rng.chance(1) {
+        if self.instances[i].rng.chance(1) || self.struck(i, |kind| *kind == Kind::MarkAnswerLost) {
             return fail(FailureKind::Unreachable);
         }
         let group = self.describe(i, lag)?;
@@ -227,11 +231,14 @@ impl Fleet {
         let edge = dns && !self.struck(i, |kind| matches!(kind, Kind::Network(_) | Kind::Edge(EdgeMode::Unreachable)));
         let origin = !self.struck(i, |kind| matches!(kind, Kind::Origin | Kind::Network(Cut::All)));
         let probe = |good, bad| Probe { reach: if good { Reach::Answered } else { bad }, evidence: String::new() };
-        let udp = edge && !self.struck(i, |kind| *kind == Kind::UdpShut);
+        let large = |hole: &[Hole]| self.struck(i, |kind| matches!(kind, Kind::MtuHole(it) if hole.contains(it)));
+        // A probe's datagram is as large as a connector's; its TLS hello is small, and what answers that is large.
+        let udp = edge && !self.struck(i, |kind| *kind == Kind::UdpShut) && !large(&[Hole::Out, Hole::Both]);
+        let tcp = edge && !large(&[Hole::Both]);
         let edge_bad = if dns { Reach::Silent } else { Reach::Untried };
         Probes {
             dns: probe(dns, Reach::Failed),
-            tcp: probe(edge, edge_bad),
+            tcp: probe(tcp, edge_bad),
             udp: probe(udp, edge_bad),
             origins: vec![OriginProbe {
                 service: "tcp://db.internal:3306".into(),

@@ -6,7 +6,7 @@
 use crate::fleet::fault::{EdgeMode, Fault, ImageFault, Kind, Scope};
 use crate::fleet::plant::Plant;
 use crate::fleet::secret::Flaw;
-use crate::fleet::{Fleet, HOUR, MIN, Ms, S};
+use crate::fleet::{Fleet, HOUR, MIN, Ms, S, table};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -214,18 +214,9 @@ fn nothing_that_changes_a_group_takes_its_tunnel_down() {
     let (first, seeds) = (number("REHEARSALS_FROM").unwrap_or(1), number("REHEARSALS").unwrap_or(3));
     let rows: String = Case::all().into_iter().map(|case| rehearsed(case, first..first + seeds)).collect();
     println!("{TABLE}{rows}");
-    if std::env::var("REHEARSAL_TABLE").is_ok_and(|value| value == "write") {
-        write_table(&format!("{TABLE}{rows}"));
+    if table::wanted("REHEARSAL_TABLE") {
+        table::write("rehearsal", &format!("{TABLE}{rows}"));
     }
-}
-
-/// Puts the table in its place in the document.
-fn write_table(table: &str) {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/simulation.md");
-    let text = std::fs::read_to_string(page).unwrap();
-    let (before, rest) = text.split_once("<!-- rehearsal -->\n").unwrap();
-    let (_, after) = rest.split_once("<!-- end of rehearsal -->\n").unwrap();
-    std::fs::write(page, format!("{before}<!-- rehearsal -->\n{table}<!-- end of rehearsal -->\n{after}")).unwrap();
 }
 
 /// A mistake around the verdict breaks the rehearsal, which holds without it.

@@ -12,7 +12,7 @@ impl Fleet {
         let fault = self.faults[number];
         let Scope::One(i) = fault.scope else { return };
         let lasting = matches!(fault.kind, Kind::Frozen | Kind::CrashLoop | Kind::PortTaken | Kind::UnknownWords)
-            || matches!(fault.kind, Kind::Network(Cut::Edge) | Kind::AnswersLost);
+            || matches!(fault.kind, Kind::Network(Cut::Edge) | Kind::AnswersLost | Kind::MtuHole(_));
         let limit = limit(&fault.kind);
         let born_with_it = self.instances[i].booted + MIN > fault.from;
         if lasting && !born_with_it && fault.flaps.is_none() && fault.until >= fault.onset(i) + limit + MIN {
@@ -53,6 +53,11 @@ impl Fleet {
         if self.instances[i].served.is_empty() && self.instances[i].launched.is_some_and(|(_, unhealthy)| unhealthy) {
             return Some("held: it came for an unhealthy one and never registered");
         }
+        // Nothing but the counts of its tries speaks then, so it takes another one with the same version.
+        let unknown = matches!(fault.kind, Kind::AnswersLost | Kind::MtuHole(_));
+        if unknown && self.instances[i].served.last().map(|(_, served)| *served) != self.version(i) {
+            return Some("held: the version that it took in the outage may be the cause");
+        }
         let process = is_process(&fault.kind);
         let Some(member) = self.group.member(i) else { return Some("it is gone") };
         if member.leaving || member.lifecycle != "InService" || !member.healthy {
@@ -77,7 +82,9 @@ impl Fleet {
             // The others are asked about the network only.
             let harmless =
                 matches!(it.kind, Kind::CloudWatch | Kind::CloudWatchDenied | Kind::Origin | Kind::SecretsAway);
-            let bears = if process { it.concerns(i, zone) && !harmless } else { true };
+            // What makes it lose its connections is what shows a hole for large packets.
+            let shows = it.kind == Kind::Dropped && it.scope == fault.scope;
+            let bears = if process { it.concerns(i, zone) && !harmless } else { !shows };
             other != number && there && bears
         });
         if overlaps {

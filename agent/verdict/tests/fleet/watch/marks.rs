@@ -20,9 +20,6 @@ impl Fleet {
             fault.kind == Kind::UnknownWords && fault.scope == Scope::One(i) && fault.until + LINGERS > self.now
         });
         if !self.recently(i, LINGERS, |kind| is_local(kind) || is_edge(kind)) && !self.hangs(i) && !own_words {
-            if self.cannot_know_better(i, "marked, with nothing but a version that fails without a word") {
-                return;
-            }
             let shared = self.recently(i, HOUR, is_shared);
             let what = if shared { "credentials, configuration or origin" } else { "nothing is wrong with it" };
             self.watch.fail("no condemnation for credentials, config or origin", self.now, i, what);
@@ -43,25 +40,9 @@ impl Fleet {
     fn one_canary_an_hour(&mut self, i: usize, edge: bool) {
         let before = self.watch.replaced.iter().rev().find(|mark| mark.edge && self.now - mark.at < HOUR - 2 * MIN);
         if edge && let Some(before) = before {
-            if self.in_step_with_the_minute() {
-                *self
-                    .watch
-                    .excluded
-                    .entry("a canary too many: the edge flapped in step with the minute")
-                    .or_default() += 1;
-                return;
-            }
             let what = format!("#{} was replaced {} s before", before.i, (self.now - before.at) / S);
             self.watch.fail("an edge outage costs one canary an hour", self.now, i, what);
         }
-    }
-
-    /// An edge that comes and goes with the period of the datapoints, so that they show the same moment of it each time.
-    fn in_step_with_the_minute(&self) -> bool {
-        let in_step = |period: Ms| (MIN % period).min(period - MIN % period) <= 4 * S;
-        self.faults
-            .iter()
-            .any(|fault| is_edge(&fault.kind) && fault.flaps.is_some_and(|(there, away)| in_step(there + away)))
     }
 
     /// Two marks of one moment, and the group was faster than anybody who read it, or took up the other so soon that this

@@ -12,7 +12,7 @@ mod orders;
 use super::fault::{Fault, Kind};
 use super::trace::Entry;
 use super::{DAY, Fleet, HOUR, MIN, Ms, S};
-use cflared_verdict::{Order, OrderId, Purpose, Reason};
+use cflared_verdict::{Health, Order, OrderId, Purpose, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A cause that is over decides for so long at most: evidence lasts that long.
@@ -46,6 +46,12 @@ pub struct Watch {
     pub by_fault: BTreeMap<String, (u64, BTreeMap<&'static str, u64>)>,
     /// From the break to the mark, in ms.
     pub slowest: [Ms; 2],
+    /// Marks that were ordered, by whose fault it was held to be.
+    pub blamed: BTreeMap<String, u64>,
+    /// Starts of a connector, and dials of the edge, by minute, if they are counted.
+    pub load: Option<BTreeMap<u64, Load>>,
+    /// Since when an instance is neither registered, nor held, nor on its way out.
+    limbo: BTreeMap<usize, Ms>,
     /// Members that came or went, or were unhealthy: from when until when.
     unsettled: Vec<(usize, Ms, Option<Ms>)>,
     /// Our marks that were taken, oldest first.
@@ -60,6 +66,13 @@ pub struct Watch {
     pub lowest: usize,
     /// Which instances installed which version in turn.
     pub installed: BTreeSet<(u32, usize)>,
+}
+
+/// What the edge gets to do in a minute.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    pub starts: u64,
+    pub dials: u64,
 }
 
 /// A hand-over that somebody asked for.
@@ -114,6 +127,28 @@ impl Watch {
 
     pub fn agent_down(&mut self, i: usize) {
         self.of.entry(i).or_default().last_order = None;
+        self.limbo.remove(&i);
+    }
+
+    /// The health of an instance is this from now on.
+    pub fn is(&mut self, i: usize, now: Ms, health: Health) {
+        let decided = matches!(health, Health::Held | Health::Condemned | Health::Draining) || health.is_registered();
+        if decided {
+            self.limbo.remove(&i);
+        } else {
+            self.limbo.entry(i).or_insert(now);
+        }
+    }
+
+    /// How long an instance has been neither registered, nor held, nor on its way out.
+    pub fn in_limbo(&self, i: usize, now: Ms) -> Ms {
+        self.limbo.get(&i).map_or(0, |since| now - since)
+    }
+
+    pub fn counts_load(&mut self, now: Ms, what: impl Fn(&mut Load)) {
+        if let Some(load) = &mut self.load {
+            what(load.entry(now / MIN).or_default());
+        }
     }
 
     pub fn looked(&mut self, i: usize, now: Ms, good: bool) {
@@ -164,7 +199,8 @@ fn is_process(kind: &Kind) -> bool {
 }
 
 fn is_local(kind: &Kind) -> bool {
-    is_process(kind) || matches!(kind, Kind::StuckOnce | Kind::Network(_) | Kind::AnswersLost | Kind::UdpShut)
+    is_process(kind)
+        || matches!(kind, Kind::StuckOnce | Kind::Network(_) | Kind::AnswersLost | Kind::UdpShut | Kind::MtuHole(_))
 }
 
 fn is_edge(kind: &Kind) -> bool {

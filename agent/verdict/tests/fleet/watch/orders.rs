@@ -2,9 +2,9 @@
 
 use super::super::fault::Kind;
 use super::super::group::Member;
-use super::super::{Fleet, HOUR, Ms, S};
+use super::super::{Fleet, HOUR, MIN, Ms, S};
 use super::{LINGERS, UNSEEN, is_process};
-use cflared_verdict::{Order, OrderId, Reason, Stop};
+use cflared_verdict::{Blame, Order, OrderId, Reason, Stop};
 
 impl Fleet {
     /// What must hold when an order is given.
@@ -17,6 +17,8 @@ impl Fleet {
         match order {
             Order::MarkUnhealthy => {
                 self.one_mark_in_flight(i);
+                self.nothing_is_condemned_without_evidence_for_this_host(i);
+                self.a_replacement_that_did_not_help_is_not_repeated(i);
                 self.nothing_is_condemned_on_unreadable_facts(i);
                 self.nothing_is_condemned_under_a_hold(i);
                 self.nothing_is_condemned_while_the_group_is_busy(i);
@@ -39,6 +41,47 @@ impl Fleet {
         let open = &self.instances[i].open;
         if open.values().any(|order| matches!(order, Order::MarkUnhealthy | Order::MarkHealthy)) {
             self.watch.fail("one mark in flight", self.now, i, "a mark was ordered while one is under way");
+        }
+    }
+
+    /// By whose fault it is held to be. A canary says that it is the edge's; one of whom nothing is known has another one beside it that
+    /// is, or was a moment ago, registered with the same version.
+    fn nothing_is_condemned_without_evidence_for_this_host(&mut self, i: usize) {
+        let mono = self.instances[i].mono(self.now);
+        let view = self.instances[i].verdict.as_ref().map(|verdict| verdict.view(mono));
+        let blame = view.and_then(|view| view.blame).map(|finding| finding.blame);
+        *self.watch.blamed.entry(blame.map_or("none".into(), |blame| blame.to_string())).or_default() += 1;
+        let sound = match blame {
+            Some(Blame::Process | Blame::HostNetwork | Blame::Edge) => true,
+            Some(Blame::Unknown) => self.another_serves_the_same_version(i),
+            Some(_) | None => false,
+        };
+        if !sound {
+            self.watch.fail("nothing is condemned without evidence for its host", self.now, i, format!("{blame:?}"));
+        }
+    }
+
+    /// By the datapoints of the last minutes, which is as long as evidence lasts.
+    fn another_serves_the_same_version(&self, i: usize) -> bool {
+        let from = self.now.saturating_sub(10 * MIN);
+        let version = self.version(i);
+        let serves = |other: &usize| {
+            let instance = &self.instances[*other];
+            let was = |value: bool| {
+                let ends = instance.reported.iter().skip(1).map(|(at, _)| *at).chain([self.now]);
+                instance.reported.iter().zip(ends).any(|((_, said), end)| *said == Some(value) && end >= from)
+            };
+            *other != i && was(true) && instance.served.iter().any(|(_, served)| Some(*served) == version)
+        };
+        self.living.iter().chain(&self.buried).any(serves)
+    }
+
+    /// An instance that came for an unhealthy one and never registered is replaced again for its process only, or after six hours.
+    fn a_replacement_that_did_not_help_is_not_repeated(&mut self, i: usize) {
+        let instance = &self.instances[i];
+        let recent = instance.launched.is_some_and(|(at, unhealthy)| unhealthy && self.now - at < 6 * HOUR - MIN);
+        if recent && instance.served.is_empty() && !self.recently(i, LINGERS, is_process) && !self.hangs(i) {
+            self.watch.fail("a replacement that did not help is not repeated", self.now, i, "");
         }
     }
 
