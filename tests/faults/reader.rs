@@ -28,6 +28,29 @@ pub struct Scenario {
     pub why: String,
     /// Why it is not run with real processes.
     pub not_end_to_end: Option<String>,
+    /// What takes longer than it did before the judgement asked for evidence for this host, and why.
+    pub slower: Option<Slower>,
+    /// What its times are divided by in the run with real processes.
+    #[serde(default = "twenty")]
+    pub scale: u32,
+}
+
+/// A time that was shorter once.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slower {
+    pub what: Time,
+    #[serde(deserialize_with = "duration")]
+    pub before: Duration,
+    pub why: String,
+}
+
+/// Which time of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Time {
+    Acted,
+    Back,
 }
 
 /// What is given before anything breaks.
@@ -103,6 +126,10 @@ pub enum What {
     Dns,
     /// UDP to the edge is dropped.
     UdpBlocked,
+    /// Connections are lost, and large packets to the edge are too from now on; small ones pass, a probe's hello among them.
+    LargeSentLost,
+    /// The same, and large packets from the edge: no hello is answered.
+    LargeLost,
     /// The edge takes this host's connections, and its answers to registrations are lost.
     AnswersLost,
     /// The edge takes connections and never answers a registration.
@@ -123,8 +150,12 @@ pub enum What {
     ExitsWithWords,
     /// cloudflared is killed, and each one that starts panics.
     Panics,
-    /// cloudflared is killed, and another process has the metrics port.
+    /// cloudflared is killed, and another process has every port that the next ones are given.
     PortTaken,
+    /// cloudflared is killed, and another process has its metrics port.
+    OnePortTaken,
+    /// cloudflared is killed, and another process has both metrics ports of the settings.
+    BothPortsTaken,
     /// Its metrics page cannot be read.
     MetricsUnreadable,
     /// cloudflared is killed, and each one that starts refuses its configuration.
@@ -259,6 +290,11 @@ impl Happening {
 }
 
 impl Scenario {
+    /// A time of the table in the run with real processes.
+    pub fn scaled(&self, time: Duration) -> Duration {
+        time / self.scale
+    }
+
     /// Whether `what` is so, at that time after the break.
     pub fn is(&self, what: What, time: Duration) -> bool {
         self.now(what, time).is_some()
@@ -284,6 +320,10 @@ impl Scenario {
 /// The whole table.
 pub fn parts() -> Vec<Part> {
     serde_yaml::from_str(include_str!("scenarios.yml")).expect("the table is well-formed")
+}
+
+fn twenty() -> u32 {
+    20
 }
 
 fn quarter() -> Duration {

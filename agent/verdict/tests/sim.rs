@@ -157,7 +157,7 @@ mod model {
     #[test]
     fn an_edge_in_step_with_the_minute_costs_no_more_than_any_other() {
         let mut canaries = 0;
-        for (seed, period) in (1..).zip([60, 58, 62, 30, 29, 31, 20, 120].into_iter().cycle().take(32)) {
+        for (seed, period) in (1..).zip([60, 58, 62, 30, 29, 31, 20, 120].into_iter().cycle().take(16)) {
             let mut fleet = Fleet::steady(seed, [2, 4][seed as usize / 2 % 2]);
             let there = period * S * (30 + seed % 6 * 8) / 100;
             let from = fleet.now + seed * 7 % 60 * S;

@@ -1,10 +1,10 @@
 //! How each happening of the table is brought about, and ended, with the stand-ins.
 
 use crate::reader::{Happening, What, Who};
-use crate::stage::{Stage, payload, scaled};
+use crate::stage::{Stage, payload};
 use anyhow::{Context, ensure};
 use cflared_tests::aws::{Health, Visibility};
-use cflared_tests::edge::{Conduct, Route, Scope};
+use cflared_tests::edge::{Conduct, Route, Scope, Transport};
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::world::{GROUP, TUNNEL, eventually, tunnel_secret};
 use nix::sys::signal::{Signal, kill};
@@ -19,7 +19,8 @@ fn conduct(what: What) -> Option<Conduct> {
     match what {
         What::EdgeRefused => Some(Conduct::Refuse),
         What::EdgeBlackHole => Some(Conduct::BlackHole),
-        What::EdgeHangs => Some(Conduct::Hang),
+        // There is no other instance at this edge: what others come to is what they report.
+        What::EdgeHangs | What::AnswersLost => Some(Conduct::Hang),
         What::EdgeRejects => Some(Conduct::Retry),
         What::TunnelGone => Some(Conduct::Permanent),
         _ => None,
@@ -42,8 +43,10 @@ fn refusal(what: What) -> Option<(&'static str, Trouble)> {
 impl Stage {
     /// It begins.
     pub async fn begins(&mut self, it: &Happening) -> anyhow::Result<()> {
-        if it.who == Who::All {
-            self.others.set_registered(false);
+        match it.who {
+            Who::This => {}
+            Who::Zone => self.others.set_zone_registered(false),
+            Who::All => self.others.set_registered(false),
         }
         if let Some(conduct) = conduct(it.what) {
             self.world.edge.set(conduct).await?;
@@ -59,12 +62,23 @@ impl Stage {
                 self.world.edge.require_secret(TUNNEL, &tunnel_secret(2));
                 self.world.edge.drop_connections(&Scope::default());
             }
-            What::Frozen | What::Killed | What::CrashLoop | What::PortTaken | What::ConfigRefused => {
-                self.process_breaks(it).await?;
+            What::Frozen
+            | What::Killed
+            | What::CrashLoop
+            | What::ExitsWithWords
+            | What::Panics
+            | What::PortTaken
+            | What::OnePortTaken
+            | What::BothPortsTaken
+            | What::ConfigRefused => self.process_breaks(it).await?,
+            What::UdpBlocked => {
+                self.world.edge.set_udp(Some(Conduct::BlackHole)).await?;
+                self.world.edge.silence(&Scope { transport: Some(Transport::Quic), ..Scope::default() });
             }
             What::NewVersion | What::BadVersion => self.secret_changes(it.what == What::BadVersion),
             What::OriginDown => self.origin_fails().await?,
             What::PeersDead => self.others.set_reporting(false),
+            What::PeersOld => self.others.set_old(true),
             What::PeersRefuse => self.others.set_refusing(true),
             What::PeersLost => self.world.aws.set_visibility(Visibility { delay_ms: 0, lose: u32::MAX }),
             What::GroupSkewed => self.world.aws.set_clock_ahead(3600),
@@ -86,8 +100,10 @@ impl Stage {
 
     /// It ends.
     pub async fn ends(&mut self, it: &Happening) -> anyhow::Result<()> {
-        if it.who == Who::All {
-            self.others.set_registered(true);
+        match it.who {
+            Who::This => {}
+            Who::Zone => self.others.set_zone_registered(true),
+            Who::All => self.others.set_registered(true),
         }
         if conduct(it.what).is_some() {
             self.world.edge.set(Conduct::Accept).await?;
@@ -99,13 +115,10 @@ impl Stage {
         }
         match it.what {
             What::Unauthorized => self.world.edge.accept_any_secret(TUNNEL),
+            What::UdpBlocked => self.world.edge.set_udp(None).await?,
             What::CrashLoop => self.flag("crash_loop", false)?,
             What::ConfigRefused => self.flag("config_refused", false)?,
-            What::PortTaken => {
-                if let Some(foreign) = self.foreign.take() {
-                    foreign.abort();
-                }
-            }
+            What::PortTaken => self.foreign.drain(..).for_each(|foreign| foreign.abort()),
             What::Other if it.is.as_deref() == Some("unhealthy") => {
                 // It was replaced: it is gone, another one is there, and the activity tells why.
                 self.other(|other| (other.health, other.unhealthy_since_ms) = (Health::Healthy, None))?;
@@ -132,7 +145,7 @@ impl Stage {
     }
 
     async fn operator_holds(&self, it: &Happening) -> anyhow::Result<()> {
-        let lasts = it.lasts.map_or(Duration::from_secs(3600), scaled);
+        let lasts = it.lasts.map_or(Duration::from_secs(3600), |lasts| self.scaled(lasts));
         let held = self.host.run(["hold", &format!("{}ms", lasts.as_millis())]).await?;
         ensure!(held.status.success(), "{}", String::from_utf8_lossy(&held.stderr));
         Ok(())
@@ -142,7 +155,9 @@ impl Stage {
         let flag = match it.what {
             What::Frozen if it.lasts.is_none() => Some("frozen"),
             What::CrashLoop => Some("crash_loop"),
-            What::PortTaken => Some("port_awaited"),
+            What::ExitsWithWords => Some("words"),
+            What::Panics => Some("panic"),
+            What::PortTaken | What::OnePortTaken | What::BothPortsTaken => Some("port_awaited"),
             What::ConfigRefused => Some("config_refused"),
             _ => None,
         };
@@ -154,13 +169,17 @@ impl Stage {
             let signal = if it.what == What::Frozen { Signal::SIGSTOP } else { Signal::SIGKILL };
             kill(Pid::from_raw(i32::try_from(pid)?), signal)?;
         }
-        if it.what == What::PortTaken {
-            let bind = async || TcpListener::bind(self.host.metrics[0]).await.ok();
+        let taken = match it.what {
+            What::PortTaken | What::OnePortTaken => 1,
+            What::BothPortsTaken => 2,
+            _ => return Ok(()),
+        };
+        for port in self.host.metrics.iter().take(taken) {
+            let bind = async || TcpListener::bind(port).await.ok();
             let listener = eventually("the metrics port", bind).await?;
-            self.foreign = Some(tokio::spawn(answer_ready(listener)));
-            self.flag("port_awaited", false)?;
+            self.foreign.push(tokio::spawn(answer_ready(listener)));
         }
-        Ok(())
+        self.flag("port_awaited", false)
     }
 
     /// The origin is away, and clients go on asking for it.
@@ -172,13 +191,14 @@ impl Stage {
         }
         let at: SocketAddr = self.world.block.address(201, 4000);
         let clients = self.world.edge.listen_clients(at, Route::default()).await?;
+        let pause = self.scaled(Duration::from_secs(20));
         tokio::spawn(async move {
             loop {
                 if let Ok(mut client) = TcpStream::connect(clients).await {
                     let _ = client.write_all(b"hello").await;
                     let _ = client.read(&mut [0; 16]).await;
                 }
-                tokio::time::sleep(scaled(Duration::from_secs(20))).await;
+                tokio::time::sleep(pause).await;
             }
         });
         Ok(())

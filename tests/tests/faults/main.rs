@@ -1,5 +1,5 @@
 //! The fault library with real processes: scenarios of tests/faults/scenarios.yml against the whole agent, in times that
-//! are divided by [`SCALE`](stage::SCALE). Order and counts are asserted, and no times: those are the matter of the run in
+//! are divided by the [`scale`](reader::Scenario::scale) of each. Order and counts are asserted, and no times: those are the matter of the run in
 //! virtual time.
 //!
 //! Without `FAULTS` a part that stands for the rest is run; `FAULTS=all` runs every scenario that can be, and

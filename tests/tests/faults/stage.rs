@@ -3,16 +3,15 @@
 use crate::peers::Others;
 use crate::reader::{Scenario, Setting, What};
 use anyhow::{Context, ensure};
-use cflared_tests::aws::Visibility;
+use cflared_tests::aws::{DEFAULT_REGION, GroupInstance, Visibility};
 use cflared_tests::world::{Agent, GROUP, Host, Payload, SECRET, World};
+use cflared_verdict::Transport;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What every time of the table is divided by.
-pub const SCALE: u32 = 20;
 /// So long that the group does by itself nothing in a scenario: neither replaces, nor launches, nor terminates.
 const NEVER_MS: u64 = 1 << 50;
 const HOUR: Duration = Duration::from_secs(3600);
@@ -20,6 +19,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// cloudflared with the faults of a process, each switched by a file. It is the real stand-in in any other case.
 const SCRIPT: &str = r#"
 [ -e $DIR/crash_loop ] && exit 3
+[ -e $DIR/words ] && { echo "the flux capacitor is not fluxing" >&2; exit 1; }
+[ -e $DIR/panic ] && { printf 'panic: runtime error: invalid memory address or nil pointer dereference\n\ngoroutine 1 [running]:\n' >&2; exit 2; }
 [ -e $DIR/frozen ] && exec sleep 1000
 [ -e $DIR/config_refused ] && { echo "error parsing YAML in config file at /etc/cloudflared/config.yml: yaml: line 2" >&2; exit 1; }
 while [ -e $DIR/port_awaited ]; do sleep 0.05; done
@@ -37,14 +38,16 @@ pub struct Stage {
     /// What answers on the origin's address.
     pub origin: Option<JoinHandle<()>>,
     pub origin_at: SocketAddr,
-    /// Another cloudflared, on our metrics port.
-    pub foreign: Option<JoinHandle<()>>,
+    /// Another cloudflared, on our metrics ports.
+    pub foreign: Vec<JoinHandle<()>>,
     /// The newest version of the secret.
     pub newest: String,
     /// The version that is installed before anything happens, if one is.
     pub first: Option<String>,
     /// The secret of the tunnel that the edge is to take in the end.
     pub number: u8,
+    /// What every time of the table is divided by.
+    scale: u32,
 }
 
 impl Stage {
@@ -57,17 +60,34 @@ impl Stage {
         }
         let mut host = rest.remove(setting.rank as usize);
         stop_the_group(&world);
+        spread(&world, setting.zones);
         let origin_at = world.block.address(200, 3306);
         let newest = world.aws.put_secret(SECRET, &payload(origin_at, 1).text());
-        world.aws.set_visibility(Visibility { delay_ms: millis(scaled(setting.delay)), lose: 0 });
+        world.aws.set_visibility(Visibility { delay_ms: millis(scenario.scaled(setting.delay)), lose: 0 });
         host.script(SCRIPT)?;
-        pace(&mut host, setting);
-        let others = Others::new(setting.group - 1, world.aws_address());
+        pace(&mut host, scenario);
+        speak(&mut host, setting);
+        let zone = world.aws.group(GROUP).and_then(|group| group.instances.get(&host.id).map(zone_of));
+        let zone = zone.context("the group has no such instance")?;
+        host.imds.edit(|instance| instance.availability_zone.clone_from(&zone));
+        let others = Others::report_of(&rest, &zone, setting.same_version, &world);
         let origin = Some(tokio::spawn(accept(TcpListener::bind(origin_at).await?)));
         let first = setting.installed.then(|| newest.clone());
         let number = if scenario.happens.iter().any(|it| it.what == What::Unauthorized) { 2 } else { 1 };
-        let mut stage =
-            Self { first, number, world, host, rest, others, agent: None, origin, origin_at, foreign: None, newest };
+        let mut stage = Self {
+            first,
+            number,
+            world,
+            host,
+            rest,
+            others,
+            agent: None,
+            origin,
+            origin_at,
+            foreign: vec![],
+            newest,
+            scale: scenario.scale,
+        };
         stage.begin(setting).await?;
         Ok(stage)
     }
@@ -85,20 +105,41 @@ impl Stage {
         agent.wait_status("all connections", |status| status["connectors"][0]["connections"] == 4).await?;
         self.agent = Some(agent);
         // The start is an outage until it has been good for 30 s of the design.
-        tokio::time::sleep(scaled(Duration::from_secs(40))).await;
+        tokio::time::sleep(self.scaled(Duration::from_secs(40))).await;
         Ok(())
     }
 
     /// What counts from the break: the group's grace, and the ages of what it replaced.
     pub fn start_clocks(&self, setting: &Setting) {
-        plant_replacements(&self.world, setting);
-        let (now_ms, grace_ms) = (self.world.aws.now_ms(), millis(scaled(setting.grace)));
+        self.plant_replacements(setting);
+        if let Some(before) = setting.came_for_unhealthy {
+            let why = "an instance was launched in response to an unhealthy instance needing to be replaced.";
+            self.world.aws.plant_launch(GROUP, &self.host.id, why, self.scaled(before));
+        }
+        let (now_ms, grace_ms) = (self.world.aws.now_ms(), millis(self.scaled(setting.grace)));
         self.world.aws.edit_group(GROUP, |group| {
             group.grace_period_ms = grace_ms;
             if let Some(instance) = group.instances.get_mut(&self.host.id) {
                 instance.in_service_at_ms = now_ms;
             }
         });
+    }
+
+    fn plant_replacements(&self, setting: &Setting) {
+        let plant = |why: &str, before: &Duration| {
+            // An hour stays an hour: what is left of it is divided.
+            let age = before.checked_sub(HOUR).map_or_else(|| HOUR - self.scaled(HOUR - *before), |over| HOUR + over);
+            self.world.aws.plant_activity(GROUP, "i-00000000000000abc", why, age);
+        };
+        let why = "an instance was taken out of service in response to a user health-check.";
+        setting.replaced.iter().for_each(|before| plant(why, before));
+        let why = "an instance was taken out of service in response to an instance refresh.";
+        setting.refreshed.iter().for_each(|before| plant(why, before));
+    }
+
+    /// A time of the table in this run.
+    pub fn scaled(&self, time: Duration) -> Duration {
+        time / self.scale
     }
 
     pub fn agent(&self) -> anyhow::Result<&Agent> {
@@ -115,11 +156,6 @@ impl Stage {
     pub fn put_secret(&mut self, payload: &Payload) {
         self.newest = self.world.aws.put_secret(SECRET, &payload.text());
     }
-}
-
-/// A time of the table in this run.
-pub fn scaled(time: Duration) -> Duration {
-    time / SCALE
 }
 
 fn millis(time: Duration) -> u64 {
@@ -141,30 +177,49 @@ fn stop_the_group(world: &World) {
     });
 }
 
-fn plant_replacements(world: &World, setting: &Setting) {
-    let plant = |why: &str, before: &Duration| {
-        // An hour stays an hour: what is left of it is divided.
-        let age = before.checked_sub(HOUR).map_or_else(|| HOUR - scaled(HOUR - *before), |over| HOUR + over);
-        world.aws.plant_activity(GROUP, "i-00000000000000abc", why, age);
-    };
-    let why = "an instance was taken out of service in response to a user health-check.";
-    setting.replaced.iter().for_each(|before| plant(why, before));
-    let why = "an instance was taken out of service in response to an instance refresh.";
-    setting.refreshed.iter().for_each(|before| plant(why, before));
+/// The group's instances stand in that many zones, in turn.
+fn spread(world: &World, zones: u32) {
+    world.aws.edit_group(GROUP, |group| {
+        for (number, instance) in (0..).zip(group.instances.values_mut()) {
+            let zone = char::from(b'a' + (number % zones) as u8);
+            instance.availability_zone = format!("{DEFAULT_REGION}{zone}");
+        }
+    });
+}
+
+fn zone_of(instance: &GroupInstance) -> String {
+    instance.availability_zone.clone()
 }
 
 /// The times of the design, divided. The startup grace of a host that has long been up is over.
-fn pace(host: &mut Host, setting: &Setting) {
-    host.set("verdict.startup_grace", if setting.age.is_zero() { "9s" } else { "500ms" });
+fn pace(host: &mut Host, scenario: &Scenario) {
+    let fast = scenario.world.age.is_zero();
+    let seconds = |time| scenario.scaled(Duration::from_secs(time));
     for (key, time) in [
-        ("verdict.recheck_secret_after", "1500ms"),
-        ("verdict.probe_after", "3s"),
-        ("verdict.restart_after", "4500ms"),
-        ("verdict.condemn_after", "6s"),
-        ("secret.poll_interval", "15s"),
-        ("handover.register_timeout", "5s"),
+        ("verdict.startup_grace", if fast { seconds(180) } else { Duration::from_millis(500) }),
+        ("verdict.recheck_secret_after", seconds(30)),
+        ("verdict.probe_after", seconds(60)),
+        ("verdict.restart_after", seconds(90)),
+        ("verdict.condemn_after", seconds(120)),
+        ("secret.poll_interval", seconds(300)),
+        // A process takes its time however fast the rest is.
+        ("handover.register_timeout", seconds(60).max(Duration::from_secs(5))),
+        ("handover.settle", seconds(10)),
     ] {
-        host.set(key, time);
+        host.set(key, format!("{}ms", time.as_millis()));
+    }
+    host.scale_cloudflared(1.0 / f64::from(scenario.scale));
+}
+
+/// Over QUIC a connector may fall back unless it is told to use nothing else. Over HTTP/2 it is told so, which changes nothing.
+fn speak(host: &mut Host, setting: &Setting) {
+    if setting.transport == Transport::Quic {
+        let protocol = if setting.pinned { "quic" } else { "auto" };
+        let given = host.settings["connector"]["extra_args"].as_array_mut();
+        let at = given.as_ref().and_then(|given| given.iter().position(|argument| argument == "--protocol"));
+        if let Some((given, at)) = given.zip(at) {
+            given[at + 1] = protocol.into();
+        }
     }
 }
 

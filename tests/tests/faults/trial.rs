@@ -1,7 +1,7 @@
 //! One scenario from the break to its end, and what is asserted of it.
 
 use crate::reader::{Act, Ends, Happening, Scenario, What};
-use crate::stage::{Stage, scaled};
+use crate::stage::Stage;
 use anyhow::{Context, ensure};
 use cflared_tests::aws::Health;
 use serde_json::Value;
@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 
 /// How much longer than the table says anything may take: the machine may be busy, and some times are no settings.
 const GENEROUS: Duration = Duration::from_secs(60);
-/// How long it is watched that nothing more happens: 40 s of the design.
-const AFTERWARDS: Duration = Duration::from_secs(2);
-/// How long nothing must happen where that is right: the pause for the evidence cannot be scaled, so this is long.
-const NOTHING: Duration = Duration::from_secs(14);
+/// How long it is watched that nothing more happens, by the design's time.
+const AFTERWARDS: Duration = Duration::from_secs(40);
+/// How long nothing must happen where that is right, by the design's time: past condemning if the trouble lasts, else past its end …
+const NOTHING: Duration = Duration::from_secs(160);
+const NOTHING_MORE: Duration = Duration::from_secs(60);
+/// … and past the pause for the evidence, which is not scaled.
+const EVIDENCE: Duration = Duration::from_secs(6);
 /// A look at everything that can be seen from outside.
 const LOOK: Duration = Duration::from_millis(20);
 /// After this time a crash loop, whose pauses are not scaled, has too few exits to be told from silence.
@@ -23,8 +26,9 @@ const TOLD_APART: Duration = Duration::from_secs(150);
 struct Seen {
     acted: Option<(Duration, Option<String>)>,
     held: bool,
-    /// Restarts that agents before this one were seen to order.
+    /// Restarts, and those at once, that agents before this one were seen to order.
     restarts_before: u32,
+    blips_before: u32,
     rival: bool,
 }
 
@@ -46,9 +50,10 @@ async fn play(scenario: &Scenario, stage: &mut Stage, seen: &mut Seen) -> anyhow
     let right = &scenario.right;
     let broke = Instant::now();
     stage.start_clocks(&scenario.world);
-    let within = right.within.map_or(NOTHING, scaled);
-    let deadline = within + GENEROUS;
+    let nothing = scenario.scaled(scenario.well_at().map_or(NOTHING, |well| well + NOTHING_MORE)) + EVIDENCE;
+    let within = right.within.map_or(nothing, |within| scenario.scaled(within));
     let mut plan = plan(scenario);
+    let deadline = within.max(plan.last().map_or(Duration::ZERO, |(last, ..)| *last)) + GENEROUS;
     loop {
         while plan.first().is_some_and(|(at, ..)| broke.elapsed() >= *at) {
             let (_, it, begins) = plan.remove(0);
@@ -59,17 +64,18 @@ async fn play(scenario: &Scenario, stage: &mut Stage, seen: &mut Seen) -> anyhow
         }
         look(scenario, stage, seen, broke.elapsed())?;
         let over = match right.act {
-            Act::Nothing => broke.elapsed() >= NOTHING,
+            Act::Nothing => broke.elapsed() >= nothing,
             _ => seen.acted.is_some(),
         };
-        if over && plan.is_empty() && settled(scenario, stage)? {
+        let to_the_end = plan.is_empty() || (right.stop_at_act && seen.acted.is_some());
+        if over && to_the_end && settled(scenario, stage)? {
             break;
         }
         ensure!(broke.elapsed() < deadline, "{:?} did not happen, or not all of it", right.act);
         tokio::time::sleep(LOOK).await;
     }
     let settled = Instant::now();
-    while settled.elapsed() < AFTERWARDS {
+    while settled.elapsed() < scenario.scaled(AFTERWARDS) {
         look(scenario, stage, seen, broke.elapsed())?;
         tokio::time::sleep(LOOK).await;
     }
@@ -83,9 +89,9 @@ fn plan(scenario: &Scenario) -> Vec<(Duration, &Happening, bool)> {
     for it in &scenario.happens {
         for at in it.changes(until) {
             let begins = it.holds(at) || it.what == What::AgentRestart;
-            let late = it.every.is_some() && at > Duration::from_secs(280);
+            let late = it.every.is_some() && at > Duration::from_secs(280) && !scenario.right.stop_at_act;
             if !late {
-                plan.push((scaled(at), it, begins));
+                plan.push((scenario.scaled(at), it, begins));
             }
         }
     }
@@ -96,24 +102,29 @@ fn plan(scenario: &Scenario) -> Vec<(Duration, &Happening, bool)> {
 async fn change(stage: &mut Stage, seen: &mut Seen, it: &Happening, begins: bool) -> anyhow::Result<()> {
     if it.what == What::AgentRestart {
         seen.restarts_before += restarts(stage)?;
+        seen.blips_before += ordered(stage, BLIP)?;
     }
     let done = if begins { stage.begins(it).await } else { stage.ends(it).await };
     done.with_context(|| format!("failed to bring about {it:?}"))
 }
 
+/// How a restart that takes its time is called in the log, and one at once.
+const RESTART: &str = "restart the connector";
+const BLIP: &str = "replace the child";
+
 /// Restarts that the judgement of this agent ordered.
 fn restarts(stage: &Stage) -> anyhow::Result<u32> {
-    Ok(u32::try_from(stage.agent()?.log().iter().filter(|line| is_restart(&line.json)).count())?)
+    ordered(stage, RESTART)
 }
 
-fn is_restart(line: &Value) -> bool {
-    line["fields"]["what"] == "restart the connector"
+fn ordered(stage: &Stage, what: &str) -> anyhow::Result<u32> {
+    Ok(u32::try_from(stage.agent()?.log().iter().filter(|line| line.json["fields"]["what"] == what).count())?)
 }
 
 /// The blame that the act was decided on. A restart may have helped before the status is read, so its own decision tells.
 fn blame(act: Act, stage: &Stage, status: &Value) -> anyhow::Result<Option<String>> {
     let log = stage.agent()?.log();
-    let decided = log.iter().find(|line| act == Act::Restart && is_restart(&line.json));
+    let decided = log.iter().find(|line| act == Act::Restart && line.json["fields"]["what"] == RESTART);
     let blame = decided.map_or(&status["blame"]["blame"], |line| &line.json["fields"]["blame"]);
     Ok(blame.as_str().map(String::from))
 }
@@ -172,7 +183,8 @@ fn settled(scenario: &Scenario, stage: &Stage) -> anyhow::Result<bool> {
 fn check(scenario: &Scenario, stage: &Stage, seen: &Seen) -> anyhow::Result<()> {
     let right = &scenario.right;
     if let Some((at, blame)) = &seen.acted {
-        ensure!(*at >= scaled(right.after), "{:?} after {at:?}, not only after {:?}", right.act, scaled(right.after));
+        let after = scenario.scaled(right.after);
+        ensure!(*at >= after, "{:?} after {at:?}, not only after {after:?}", right.act);
         let loops = scenario.happens.iter().any(|it| it.what == What::CrashLoop);
         let told = right.blame.filter(|_| !loops || right.after < TOLD_APART).map(|blame| blame.name().to_owned());
         ensure!(told.is_none() || *blame == told, "blame {blame:?}, not {told:?}");
@@ -182,9 +194,14 @@ fn check(scenario: &Scenario, stage: &Stage, seen: &Seen) -> anyhow::Result<()> 
     // cloudflared's pauses are scaled, so after trouble it may be back before a restart can help it; probes are not, so
     // that the edge is out of reach may be known only after the first restart.
     let least = if scenario.well_at().is_some() { 0 } else { right.restarts_least };
-    let slow = scenario.happens.iter().any(|it| it.what == What::EdgeBlackHole);
+    let slow = scenario.happens.iter().any(|it| matches!(it.what, What::EdgeBlackHole | What::EdgeRefused));
     let allowed = least..=right.restarts + u32::from(slow);
     ensure!(allowed.contains(&restarts), "{restarts} restarts, not {allowed:?}");
+    if let Some(most) = right.blips {
+        let least = if scenario.well_at().is_some() { 0 } else { most };
+        let blips = seen.blips_before + ordered(stage, BLIP)?;
+        ensure!((least..=most).contains(&blips), "{blips} restarts at once, not {least} to {most}");
+    }
     let counted = marks(stage);
     ensure!(
         counted == (right.marks, right.unmarks),

@@ -125,7 +125,11 @@ pub fn probes(present: Present<'_>) -> (Duration, Probes) {
         () if present.is(What::Dns) => (Reach::Failed, Reach::Untried, Reach::Untried),
         () if present.is(What::EdgeRefused) => (Reach::Answered, Reach::Failed, Reach::Failed),
         () if present.is(What::EdgeBlackHole) => (Reach::Answered, Reach::Silent, Reach::Silent),
-        () if present.is(What::UdpBlocked) => (Reach::Answered, Reach::Answered, Reach::Silent),
+        () if present.is(What::LargeLost) => (Reach::Answered, Reach::Silent, Reach::Silent),
+        // A datagram is as large as a connector's; a TLS hello is small.
+        () if present.is(What::UdpBlocked) || present.is(What::LargeSentLost) => {
+            (Reach::Answered, Reach::Answered, Reach::Silent)
+        }
         () => (Reach::Answered, Reach::Answered, Reach::Answered),
     };
     let probe = |reach| Probe { reach, evidence: format!("{reach:?}") };

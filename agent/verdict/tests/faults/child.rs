@@ -93,6 +93,8 @@ impl Present<'_> {
             (What::EdgeRefused, Complaint::EdgeUnreachable, Nowhere, None),
             (What::EdgeBlackHole, Complaint::EdgeUnreachable, Nowhere, None),
             (What::UdpBlocked, Complaint::EdgeUnreachable, Nowhere, None),
+            (What::LargeSentLost, Complaint::EdgeUnreachable, Nowhere, None),
+            (What::LargeLost, Complaint::EdgeUnreachable, Nowhere, None),
             (What::EdgeHangs, Complaint::EdgeSilent, Unanswered, Some(SECOND)),
             (What::AnswersLost, Complaint::EdgeSilent, Unanswered, Some(SECOND)),
             (What::EdgeRejects, Complaint::EdgeRejected, Refused, Some(SECOND)),
@@ -234,8 +236,17 @@ impl Child {
 
     /// Something began or ended.
     pub fn changed(&mut self, began: &[What], present: Present<'_>) -> Vec<RunFact> {
-        let killers =
-            [What::Killed, What::CrashLoop, What::Panics, What::ExitsWithWords, What::PortTaken, What::ConfigRefused];
+        let killers = [
+            What::Killed,
+            What::CrashLoop,
+            What::Panics,
+            What::ExitsWithWords,
+            What::PortTaken,
+            // The next one is given another port, so nothing else comes of these.
+            What::OnePortTaken,
+            What::BothPortsTaken,
+            What::ConfigRefused,
+        ];
         if self.alive && began.iter().any(|what| killers.contains(what)) {
             return vec![self.exit("signal: 9 (SIGKILL)", present)];
         }

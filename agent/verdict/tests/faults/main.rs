@@ -1,6 +1,6 @@
 //! The fault library in virtual time: every scenario of tests/faults/scenarios.yml, with exact times.
 //!
-//! `FAULTS_PAGE=write` writes docs/faults.md instead of comparing it.
+//! `FAULTS_PAGE=write` writes docs/faults.md instead of comparing it; `FAULTS_TRACE=network-dns,edge-canary` tells what happens in those.
 #![allow(clippy::print_stderr)] // it says what went wrong
 
 mod answers;
@@ -22,12 +22,25 @@ use world::Words;
 #[test]
 fn every_scenario_comes_out_right_at_the_times_of_the_page() {
     let results: Vec<(Part, Vec<Record>)> = reader::parts().into_iter().map(lived).collect();
-    let mut wrong = vec![];
+    let (mut wrong, told) = (vec![], env::var("FAULTS_TRACE").unwrap_or_default());
     for (scenario, record) in results.iter().flat_map(|(part, records)| part.scenarios.iter().zip(records)) {
         let faults = record.faults(scenario);
-        if !faults.is_empty() {
+        if !faults.is_empty() || told.split(',').any(|id| id == scenario.id) {
             eprintln!("## {}: {}\n{}\n{}", scenario.id, scenario.title, faults.join("\n"), record.trace);
+        }
+        if !faults.is_empty() {
             wrong.push(&scenario.id);
+        }
+    }
+    let scenarios = results.iter().flat_map(|(part, records)| part.scenarios.iter().zip(records));
+    for (scenario, record) in scenarios {
+        if let Some(slower) = &scenario.slower {
+            let (name, now) = page::measured(slower.what, scenario, record);
+            assert!(
+                now.is_some_and(|now| now > slower.before),
+                "{}: {name} is not slower any more: {now:?}",
+                scenario.id
+            );
         }
     }
     let page = page::render(&results);

@@ -1,6 +1,6 @@
 //! The page that shows every scenario with its result.
 
-use crate::reader::{Act, Part, Scenario};
+use crate::reader::{Act, Part, Scenario, Time};
 use crate::record::Record;
 use std::fmt::Write;
 use std::time::Duration;
@@ -16,7 +16,7 @@ right, and how that follows from the design; a test fails when this page is not 
 
 Each scenario is one instance with the default settings. It runs in virtual time against the real judgement, with cloudflared as it
 was observed, answers that take their time and random waits at their longest: these are the times below, exact to the second, counted
-from the break. It also runs with real processes in times that are divided by 20, where order and counts are asserted
+from the break. It also runs with real processes in times that are divided by 20, or by 5, where order and counts are asserted
 (`cargo test -p cflared-tests --test faults`); a mark says where it cannot.
 
 - *detected*: the status shows that something is wrong. *acted*: the act is done (marked and shown, held, restarted, a bundle in
@@ -37,6 +37,16 @@ pub fn render(results: &[(Part, Vec<Record>)]) -> String {
         page += "|---|---|---|---|---|---|---|---|---|\n";
         part.scenarios.iter().zip(records).for_each(|(scenario, record)| page += &row(scenario, record));
     }
+    page += "\n## Slower than before\n\n";
+    page += "When the judgement still took silence for a reason, these were faster. Everything else is as fast as it was then, or faster.\n\n";
+    page += "| scenario | time | before | now | why |\n|---|---|---|---|---|\n";
+    for (scenario, record) in scenarios.clone() {
+        if let Some(slower) = &scenario.slower {
+            let (name, now) = measured(slower.what, scenario, record);
+            let (before, now) = (time(Some(slower.before)), time(now));
+            let _ = writeln!(page, "| {} | {name} | {before} | {now} | {} |", scenario.title, slower.why);
+        }
+    }
     page += "\n## Not with real processes\n\n";
     for (scenario, _) in scenarios {
         if let Some(reason) = &scenario.not_end_to_end {
@@ -44,6 +54,14 @@ pub fn render(results: &[(Part, Vec<Record>)]) -> String {
         }
     }
     page
+}
+
+/// The name of that time, and what it came to.
+pub fn measured(what: Time, scenario: &Scenario, record: &Record) -> (&'static str, Option<Duration>) {
+    match what {
+        Time::Acted => ("acted", record.acted.map(|(at, _)| at)),
+        Time::Back => ("back", record.back(scenario)),
+    }
 }
 
 fn row(scenario: &Scenario, record: &Record) -> String {

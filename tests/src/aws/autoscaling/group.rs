@@ -98,10 +98,19 @@ impl Group {
 
     /// Adds the activity of an instance that was ended at `at_ms`, in the order of time.
     pub(super) fn plant_termination(&mut self, id: &str, why: &str, at_ms: u64) {
+        self.plant(id, format!("Terminating EC2 instance: {id}"), why, at_ms);
+    }
+
+    /// The same of one that was launched.
+    pub(super) fn plant_launch(&mut self, id: &str, why: &str, at_ms: u64) {
+        self.plant(id, format!("Launching a new EC2 instance: {id}"), why, at_ms);
+    }
+
+    fn plant(&mut self, id: &str, description: String, why: &str, at_ms: u64) {
         let activity = Activity {
             id: uuid::Uuid::new_v4().to_string(),
             instance: id.to_owned(),
-            description: format!("Terminating EC2 instance: {id}"),
+            description,
             cause: format!("At {} {why}", iso(at_ms)),
             status: "Successful".to_owned(),
             start_ms: at_ms,

@@ -62,6 +62,15 @@ impl Aws {
         state.scaling.plant_activity(group, instance, why, age_ms, now_ms)
     }
 
+    /// The same of an activity that launched it.
+    pub fn plant_launch(&self, group: &str, instance: &str, why: &str, age: Duration) -> bool {
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let mut state = self.lock();
+        let now_ms = state.now_ms();
+        let found = state.scaling.group_mut(group, now_ms);
+        found.map(|group| group.plant_launch(instance, why, now_ms.saturating_sub(age_ms))).is_some()
+    }
+
     /// Begins an instance refresh in that state (`InProgress`), or brings the one under way into it (`Successful`). Gives
     /// false if there is no such group.
     pub fn set_refresh(&self, group: &str, status: &str) -> bool {
