@@ -386,13 +386,12 @@ impl Verdict {
 
     fn origin(&self, now: Mono, run: &Run) -> Option<Finding> {
         let lasts = self.config.evidence_lasts;
-        let down = self.outage.probes.probes(now, lasts).and_then(|probes| probes.origins_down().next().cloned());
-        if let Some(origin) = down {
+        if let Some(origin) = self.outage.probes.origin_down(now, lasts) {
             let evidence = format!("{}: {}", origin.service, origin.probe.evidence);
             return Some(found(Blame::Origin, Confidence::Certain, evidence));
         }
         let (at, text) = run.complaints.get(&Complaint::OriginUnreachable)?;
-        let fresh = now.since(*at) <= lasts && self.outage.probes.probed_at().is_none_or(|probed| probed < *at);
+        let fresh = now.since(*at) <= lasts && self.outage.probes.origins_tried_at().is_none_or(|tried| tried < *at);
         fresh.then(|| found(Blame::Origin, Confidence::Guess, format!("cloudflared says: {text}")))
     }
 }

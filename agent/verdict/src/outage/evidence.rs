@@ -115,9 +115,4 @@ impl Probes {
             (_, reach) => Some(reach == Reach::Answered),
         }
     }
-
-    /// The origins that did not answer.
-    pub fn origins_down(&self) -> impl Iterator<Item = &OriginProbe> {
-        self.origins.iter().filter(|origin| matches!(origin.probe.reach, Reach::Silent | Reach::Failed))
-    }
 }

@@ -1,7 +1,7 @@
 //! When this host's ways are tried, and what that gave.
 
 use crate::condemn::LATER;
-use crate::{Blame, Complaint, Failure, Mono, Order, Probes, Reason, Restarts, Verdict};
+use crate::{Blame, Complaint, Failure, Mono, Order, OriginProbe, Probes, Reach, Reason, Restarts, Verdict};
 use std::time::Duration;
 
 /// How often an origin that clients are refused by is tried. A connection without a login counts against the host at
@@ -12,6 +12,8 @@ const ORIGIN_AGAIN: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone, Default, Hash)]
 pub struct ProbeSchedule {
     last: Option<(Mono, Probes)>,
+    /// What the last try of each origin gave, and when: a probe may spare some of them.
+    origins: Vec<(Mono, OriginProbe)>,
     next: Mono,
     next_origin: Mono,
     /// The edge could not be reached when it was tried last.
@@ -29,6 +31,28 @@ impl ProbeSchedule {
     /// When the last try was over.
     pub fn probed_at(&self) -> Option<Mono> {
         self.last.as_ref().map(|(at, _)| *at)
+    }
+
+    /// An origin that was down when it was tried last, if that is younger than `lasts`.
+    pub fn origin_down(&self, now: Mono, lasts: Duration) -> Option<&OriginProbe> {
+        let down = |origin: &OriginProbe| matches!(origin.probe.reach, Reach::Silent | Reach::Failed);
+        self.origins.iter().find(|(at, origin)| now.since(*at) <= lasts && down(origin)).map(|(_, origin)| origin)
+    }
+
+    /// When an origin was last tried.
+    pub fn origins_tried_at(&self) -> Option<Mono> {
+        self.origins.iter().map(|(at, _)| *at).max()
+    }
+
+    /// Keeps what a probe gave; of an origin that it spared, what the last try gave.
+    fn learn(&mut self, now: Mono, probes: Probes) {
+        let spared = |(_, before): &(Mono, OriginProbe)| {
+            probes.origins.iter().any(|it| it.service == before.service && it.probe.reach == Reach::Untried)
+        };
+        self.origins.retain(spared);
+        let tried = probes.origins.iter().filter(|origin| origin.probe.reach != Reach::Untried);
+        self.origins.extend(tried.map(|origin| (now, origin.clone())));
+        self.last = Some((now, probes));
     }
 
     /// The connector is registered: it sleeps no more.
@@ -89,7 +113,7 @@ impl Verdict {
             Some(true) => {}
             None => {}
         }
-        self.outage.probes.last = Some((now, probes));
+        self.outage.probes.learn(now, probes);
     }
 
     /// When the next probe of an outage is due.

@@ -212,6 +212,21 @@ fn an_origin_that_is_down_is_reported_and_nothing_else() {
 }
 
 #[test]
+fn an_origin_that_a_probe_spares_is_as_it_was_when_it_was_tried() {
+    let mut world = World::registered();
+    world.origin_down = true;
+    world.complain(Complaint::OriginUnreachable);
+    world.run(5);
+    assert_eq!(blame(&world), Some((Blame::Origin, Confidence::Certain)));
+    (world.origin_spared, world.ready) = (true, Ready::No);
+    world.run(65);
+    assert_eq!(world.count(|order| matches!(order, Order::Probe { .. })), 2);
+    world.ready = FOUR;
+    world.look();
+    assert_eq!(blame(&world), Some((Blame::Origin, Confidence::Certain)), "it was tried 70 s ago");
+}
+
+#[test]
 fn each_finding_is_kept_with_its_evidence() {
     let world = lost(&[Complaint::EdgeUnreachable], 140, |world| world.edge = Some(Reach::Failed));
     let findings: Vec<_> = world.decisions.iter().filter(|decision| decision.kind == DecisionKind::Finding).collect();

@@ -30,6 +30,8 @@ pub struct World {
     pub udp: Option<Reach>,
     /// Whether the only origin does not answer.
     pub origin_down: bool,
+    /// The next probes do not try the origin.
+    pub origin_spared: bool,
     /// The hold tag.
     pub hold_tag: Result<Option<&'static str>, FailureKind>,
     /// Whether the version that is installed breaks a rule.
@@ -109,6 +111,7 @@ impl World {
             edge: Some(Reach::Answered),
             udp: None,
             origin_down: false,
+            origin_spared: false,
             hold_tag: Ok(None),
             bad_bundle: false,
             bad_disk: false,
@@ -218,7 +221,7 @@ impl World {
             Order::ReadPeers { since, .. } => {
                 Report::ReadPeers(told(&self.peers).map(|reported| self.grains(*since, reported)))
             }
-            Order::Probe { .. } => Report::Probe(Ok(probes(self.edge, self.origin_down))),
+            Order::Probe { .. } => Report::Probe(Ok(probes(self.edge, self.origin()))),
             Order::ReadHoldTag => Report::ReadHoldTag(told(&self.hold_tag).map(|tag| tag.map(String::from))),
             Order::CompareOrigins { new, .. } => Report::CompareOrigins(*new, told(&self.origins_lost)),
             Order::MeasureMemory { .. } => {
@@ -235,6 +238,14 @@ impl World {
             }
             _ => order.done()?,
         })
+    }
+
+    fn origin(&self) -> Reach {
+        match (self.origin_spared, self.origin_down) {
+            (true, _) => Reach::Untried,
+            (false, true) => Reach::Failed,
+            (false, false) => Reach::Answered,
+        }
     }
 
     /// Sets this instance's health. Gives whether the group shows it.
@@ -341,12 +352,9 @@ pub fn group(ids: &[&str]) -> Group {
     Group { name: "tunnel-prd".into(), me: ids[0].into(), members, ..Group::default() }
 }
 
-fn probes(edge: Option<Reach>, origin_down: bool) -> Probes {
+fn probes(edge: Option<Reach>, origin: Reach) -> Probes {
     let Some(edge) = edge else { return Probes::default() };
     let probe = |reach| Probe { reach, evidence: format!("region1.v2.argotunnel.com:7844: {reach:?}") };
-    let origin = OriginProbe {
-        service: "tcp://db.internal:3306".into(),
-        probe: probe(if origin_down { Reach::Failed } else { Reach::Answered }),
-    };
+    let origin = OriginProbe { service: "tcp://db.internal:3306".into(), probe: probe(origin) };
     Probes { dns: probe(Reach::Answered), tcp: probe(edge), udp: probe(edge), origins: vec![origin] }
 }
