@@ -22,13 +22,14 @@ real: ## CLOUDFLARED=PATH: what drives cloudflared, with the real one, where onl
 	@tests/setup.sh real
 	@tests/real.sh $(PART)
 
-check: ## Formatting, lints, docs, licences, bans and sources
+check: ## Formatting, lints, docs, licences, bans and sources; checkov over the Terraform modules
 	@tests/setup.sh check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	target/tools/bin/cargo-deny check licenses bans sources
 	tests/unit.sh systemd/*.service systemd/*.target
+	target/venv/bin/python tests/terraform/lint.py target/checkov-venv/bin/checkov
 
 dist: ## Binaries, packages and SBOMs for x86_64 and aarch64 in target/dist, and their checks
 	@tests/setup.sh dist

@@ -89,10 +89,11 @@ need_python() {
     has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3 python3-venv"
 }
 
-# need_venv NAME REQUIREMENTS: what is wanted from PyPI, in target/NAME.
+# need_venv NAME REQUIREMENTS [OPTION...]: what is wanted from PyPI, in target/NAME; the options are pip's.
 need_venv() {
     venv=$root/target/$1
     wanted=$2
+    shift 2
     # A copy of what was installed; written last, so that half an installation does not pass for a whole one.
     installed=$venv/installed-requirements.txt
     if cmp -s "$wanted" "$installed" && "$venv/bin/python" -c '' 2>/dev/null; then
@@ -101,12 +102,29 @@ need_venv() {
     say "installing $(grep -v '^#' "$wanted" | tr '\n' ' ')into $venv"
     mkdir -p "$root/target"
     if ! { python3 -m venv --clear "$venv" &&
-        "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"; } >&2
+        "$venv/bin/pip" install --quiet --disable-pip-version-check "$@" --requirement "$wanted"; } >&2
     then
         lack "$wanted (see above): check the network and pip's settings"
         return 0
     fi
     cp "$wanted" "$installed"
+}
+
+# need_schema: what the AWS provider takes in each resource, in target/schema-venv; 320 kB from a package of 54 MB, whose Python is
+# not compiled, for nothing runs it.
+need_schema() {
+    need_venv schema-venv "$root/tests/terraform/schema-requirements.txt" --no-deps --no-compile --require-hashes
+    schema=$root/target/schema-venv/aws-5.99.1.json.gz
+    reader=$root/tests/terraform/schema.py
+    [ -z "$missing" ] || return 0
+    [ -s "$schema" ] && [ -n "$(find "$schema" -newer "$reader")" ] && return 0
+    say "reading the AWS provider's schema, once"
+    package=$(echo "$root"/target/schema-venv/lib/python3*/site-packages/cdktf_cdktf_provider_aws)
+    if "$root/target/venv/bin/python" "$reader" "$package" "$schema.new"; then
+        mv "$schema.new" "$schema"
+    else
+        lack "the AWS provider's schema (see above): $reader could not read $package"
+    fi
 }
 
 # need_tool NAME VERSION: a program from crates.io, in target/tools. cargo's own record tells which version is there. They work
@@ -143,6 +161,7 @@ test)
     install_packages
     finish
     need_venv venv "$root/tests/requirements.txt"
+    need_schema
     ;;
 real)
     need_rust
@@ -156,8 +175,12 @@ real)
 check)
     need_rust
     need systemd-analyze systemd
+    need_python
     install_packages
     finish
+    need_venv venv "$root/tests/requirements.txt"
+    need_schema
+    need_venv checkov-venv "$root/tests/terraform/checkov-requirements.txt"
     need_component rustfmt cargo fmt --version
     need_component clippy cargo clippy --version
     need_tool cargo-deny "$deny"

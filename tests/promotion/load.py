@@ -17,7 +17,7 @@ class Documents:
     def __init__(self, directory, environment, changes):
         self.directory, self.changes = pathlib.Path(directory) / environment, dict(changes)
         self.values = dict(
-            line.split("=") for line in (ROOT / "packaging/aws/values.example").read_text().splitlines() if "=" in line and line[0] != "#"
+            line.split("=", 1) for line in (ROOT / "packaging/aws/values.example").read_text().splitlines() if "=" in line and line[0] != "#"
         )
         small, large, wanted = ENVIRONMENTS[environment]
         self.values.update(environment=environment, tunnel_id=TUNNELS[environment], min_size=small, max_size=large)
@@ -97,6 +97,9 @@ def load_environment(account, documents, environment, prefix):
     role(account, runtime, documents.json("iam/trust"), policies, ["AmazonSSMManagedInstanceCore"])
     profile(account, runtime)
     closed_security_group(account, documents, "network", "security_group_id")
+    for name in documents.names("logs/groups"):
+        account.client("logs").create_log_group(**documents.json(f"logs/groups/{name}"))
+        account.client("logs").put_retention_policy(**documents.json(f"logs/retention/{name}"))
     ec2.create_launch_template(**documents.json("group/launch-template"))
     scaling.create_auto_scaling_group(**documents.json("group/group"))
     scaling.enable_metrics_collection(**documents.json("group/metrics"))

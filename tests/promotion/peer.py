@@ -5,7 +5,8 @@ capital; moto hands the names to botocore as they are. It calls `localhost:$MOTO
 has: the front takes that key for the machine's role. Error names begin with the service as the resource writes it (`ssm.`), where AWS
 writes `Ssm.`: set right here, and the machine looks for no single service's errors. Retries really wait: not here. An execution that is stopped within
 a Map ends as failed: here as aborted. A final output
-with a date cannot be read back: the machine puts out none. Met in the front: a new version of a launch template takes nothing over from its source."""
+with a date cannot be read back: the machine puts out none. User data is known as such in a template's first version alone, and no instance
+can be launched from a later one: set right here. Met in the front: a new version of a launch template takes nothing over from its source."""
 
 import functools
 import os
@@ -29,6 +30,8 @@ botocore.loaders.Loader.load_service_model = _load_with_one_protocol
 
 import botocore.session  # noqa: E402
 from moto import backends  # noqa: E402
+from moto.ec2.models.launch_templates import LaunchTemplateVersion  # noqa: E402
+from moto.ec2.utils import parse_user_data  # noqa: E402
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: E402
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl  # noqa: E402
 from moto.stepfunctions.parser.asl.eval.environment import Environment  # noqa: E402
@@ -91,6 +94,11 @@ def _set_error_unless_stopped(self, error):
         _set_error(self, error)
 
 
+def as_text(value):
+    """What the first version has is of a class of moto's own, which it does not take again."""
+    return None if value is None else str(value)
+
+
 def adapt():
     # Speed only: a definition is parsed once, a client made once, a list of modules read once.
     AmazonStateLanguageParser.parse = staticmethod(functools.cache(AmazonStateLanguageParser.parse))
@@ -98,6 +106,7 @@ def adapt():
     state_task_service_aws_sdk.boto_client_for = lambda region, service, state_credentials=None: made(region, service)
     backends.list_of_moto_modules = functools.cache(lambda modules=backends.list_of_moto_modules: list(modules()))
     Environment.set_error = _set_error_unless_stopped
+    LaunchTemplateVersion.user_data = property(lambda version: parse_user_data(as_text(version.data.get("UserData"))))
     retrier_decl.time = _NoSleep
     state_task_service_aws_sdk.StateTaskServiceAwsSdk._normalise_parameters = _normalise_parameters
     state_task_service_aws_sdk.StateTaskServiceAwsSdk._normalise_response = _normalise_response

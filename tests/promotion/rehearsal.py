@@ -80,10 +80,10 @@ class Rehearsal:
         ec2 = self.inner.client("ec2")
         vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
         subnets = [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"][:2]]
-        database = ec2.create_security_group(GroupName="database", Description="made up", VpcId=vpc)["GroupId"]
+        databases = {f"database_security_group_id_{n}": ec2.create_security_group(GroupName=f"database-{n}", Description="made up", VpcId=vpc)["GroupId"] for n in (1, 2)}
         for name, documents in self.documents.items():
             here = subnets if name == "prd" else subnets[:1]
-            documents.render(vpc_id=vpc, subnet_ids=",".join(here), database_security_group_id=database, builder_subnet_id=subnets[0])
+            documents.render(vpc_id=vpc, subnet_ids=",".join(here), builder_subnet_id=subnets[0], **databases)
         shared = self.documents["prd"]
         load.load_image(self.account, shared, PREFIX)
         load.load_commands(self.account, shared, PREFIX)

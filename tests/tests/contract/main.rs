@@ -16,4 +16,5 @@ mod reads;
 mod scaling;
 mod secrets;
 mod signatures;
+mod terraform;
 mod tls;

@@ -1,0 +1,34 @@
+# Nothing in. Terraform takes away the rule that lets everything out, which EC2 makes.
+resource "aws_security_group" "builder" {
+  name        = local.security_group.GroupName
+  description = local.security_group.Description
+  vpc_id      = local.security_group.VpcId
+  tags        = { for tag in local.security_group.TagSpecifications[0].Tags : tag.Key => tag.Value }
+}
+
+resource "aws_vpc_security_group_egress_rule" "builder" {
+  for_each = merge(
+    {
+      for rule in flatten([
+        for permission in local.egress : [
+          for range in permission.IpRanges : { permission = permission, to = range }
+        ]
+      ]) : "${rule.permission.IpProtocol}-${rule.permission.FromPort}-ipv4" => rule
+    },
+    {
+      for rule in flatten([
+        for permission in local.egress : [
+          for range in permission.Ipv6Ranges : { permission = permission, to = range }
+        ]
+      ]) : "${rule.permission.IpProtocol}-${rule.permission.FromPort}-ipv6" => rule
+    },
+  )
+
+  security_group_id = aws_security_group.builder.id
+  ip_protocol       = each.value.permission.IpProtocol
+  from_port         = each.value.permission.FromPort
+  to_port           = each.value.permission.ToPort
+  cidr_ipv4         = try(each.value.to.CidrIp, null)
+  cidr_ipv6         = try(each.value.to.CidrIpv6, null)
+  description       = each.value.to.Description
+}

@@ -1,0 +1,9 @@
+resource "aws_ssm_document" "this" {
+  for_each = toset(var.commands ? ["doctor", "fleet"] : [])
+
+  name            = "${var.prefix}-${each.key}"
+  document_type   = "Command"
+  document_format = "YAML"
+  content         = file("${local.documents}/ssm/${each.key}.yml")
+  tags            = local.tags
+}
