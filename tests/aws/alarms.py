@@ -22,7 +22,7 @@ MINUTE = 60
 MORE_PERIODS = 2
 FILLED = re.compile(r"(\w+) - FILL\((\w+), REPEAT\)")
 QUERY = re.compile(
-    r"SELECT (?P<stat>\w+)\((?P<metric>\w+)\) FROM SCHEMA\((?P<namespace>\w+), (?P<labels>[\w, ]+)\)"
+    r"SELECT (?P<stat>\w+)\((?P<metric>\w+)\) FROM SCHEMA\(\"(?P<namespace>[\w/-]+)\", (?P<labels>[\w, ]+)\)"
     r" WHERE (?P<conditions>.+?)(?: GROUP BY (?P<group>\w+) ORDER BY \w+\(\) DESC)?"
 )
 CONDITION = re.compile(r"(\w+) (=|!=) '([^']*)'")

@@ -250,7 +250,7 @@ class Evaluation(Rendered):
     def told(self, name, points, last):
         return changes(self.documents[f"alarms/{name}"], points, 10, last)
 
-    def point(self, minute, name, value, namespace="Cflared", **dimensions):
+    def point(self, minute, name, value, namespace="Cflared/prd", **dimensions):
         at = {"namespace": namespace, "metric": name, "dimensions": dimensions, "timestamp": minute * 60}
         return {**at, "value": value}
 

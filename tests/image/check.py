@@ -360,7 +360,9 @@ class Settings(unittest.TestCase):
         for entry in entries:
             self.assertLessEqual(set(entry), known)
         # The agent's own metrics have a namespace of their own: theirs must not be summed with these.
-        self.assertNotEqual(given["metrics"]["namespace"], "Cflared")
+        self.assertEqual(given["metrics"]["namespace"], "CflaredHost/{env}")
+        names = [entry["log_group_name"] for entry in entries]
+        self.assertEqual(names, ["/adventive/cloudflared/{env}/agent", "/adventive/cloudflared/{env}/cloudflared"])
 
 
 if __name__ == "__main__":

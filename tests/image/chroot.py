@@ -227,6 +227,16 @@ def look(image):
     expect(not list((image.root / "tmp").glob("*.deb")), "no package is left in /tmp")
     asked = (image.root / "var/log/cloudwatch-agent-ctl.log").read_text()
     expect(asked.count("\n") == 1 and " -s" not in asked, "the CloudWatch agent was configured once, and not started")
+    before = (image.root / "etc/systemd/system/amazon-cloudwatch-agent.service.d/50-environment.conf").read_text()
+    named = [word for word in before.split() if word.startswith("/") or word.startswith("ExecStartPre=/")]
+    there = [path.removeprefix("ExecStartPre=").lstrip("/") for path in named[:2]]
+    expect(all((image.root / path).is_file() for path in there), f"the CloudWatch agent starts after {there}")
+    expect("{env}" in (image.root / there[1]).read_text(), "its settings are for every environment")
+    expect((image.root / "etc/cflared-agent/agent.d/10-image.yml").read_text() == "{}", "the agent's settings are those of the parameter")
+    clock = (image.root / "etc/chrony/chrony.conf").read_text() + (image.root / "etc/chrony/sources.d/amazon.sources").read_text()
+    expect(clock.count("\nserver ") + clock.count("\npool ") == 1, "the clock asks one server")
+    masked = image.shell("systemctl is-enabled apt-daily.timer apt-daily-upgrade.timer", check=False).stdout.split()
+    expect(masked == ["masked", "masked"], "nothing is updated at run time")
     static = b"/ld-linux" not in (image.root / "usr/bin/cflared-agent").read_bytes()[:65536]
     done = image.shell("cflared-agent validate --json", check=False)
     report = json.loads(done.stdout)

@@ -244,9 +244,9 @@ class Rehearsal:
         for name in load.ENVIRONMENTS:
             policies_of = self.inner.policies(f"{PREFIX}-runtime-{name}")
             for other in load.ENVIRONMENTS:
-                for action, resource in as_agent(self.inner, other):
-                    allowed = policies.allows(policies_of, action, resource, {})
-                    expect(allowed == (name == other), f"an agent of {name} has {action} on {resource}: {allowed}")
+                for action, resource, context in as_agent(self.inner, other):
+                    allowed = policies.allows(policies_of, action, resource, context)
+                    expect(allowed == (name == other), f"an agent of {name} has {action} on {resource} {context}: {allowed}")
                 for parameter in (f"ami-id-passed-{other}", "releases-blocked"):
                     resource = f"arn:aws:ssm:{self.inner.region}:{self.inner.number}:parameter/adventive/cloudflared/{parameter}"
                     expect(not policies.allows(policies_of, "ssm:PutParameter", resource, {}), f"{name} writes {parameter}")

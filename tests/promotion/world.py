@@ -311,7 +311,7 @@ class World:
             refresh = self.active(group)
             of = {"Environment": environment, "TunnelId": tunnel}
             for instance in members.values():
-                self.point("Cflared", "cflared_replica_count_per_tunnel", of, minute, int(self.registered(instance, refresh)))
+                self.point(f"Cflared/{environment}", "cflared_replica_count_per_tunnel", of, minute, int(self.registered(instance, refresh)))
             self.point("AWS/AutoScaling", "GroupDesiredCapacity", {"AutoScalingGroupName": group}, minute, wanted)
 
     def registered(self, instance, refresh):
@@ -465,9 +465,15 @@ def as_lifecycle(account, images):
 
 
 def as_agent(account, environment):
-    """What an agent does that belongs to one environment."""
+    """What the agents of an instance do that belongs to one environment."""
     group = account.group(f"adv-cflared-{environment}")["AutoScalingGroupARN"]
     secret = f"arn:aws:secretsmanager:{account.region}:{account.number}:secret:/adventive/cloudflared/{environment}-AbCdEf"
-    yield "secretsmanager:GetSecretValue", secret
+    yield "secretsmanager:GetSecretValue", secret, {"secretsmanager:VersionStage": "AWSCURRENT"}
     for action in ("SetInstanceHealth", "CompleteLifecycleAction", "RecordLifecycleActionHeartbeat"):
-        yield f"autoscaling:{action}", group
+        yield f"autoscaling:{action}", group, {}
+    for namespace in ("Cflared", "CflaredHost"):
+        yield "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": f"{namespace}/{environment}"}
+    for name in ("agent", "cloudflared"):
+        log = f"arn:aws:logs:{account.region}:{account.number}:log-group:/adventive/cloudflared/{environment}/{name}"
+        yield "logs:CreateLogStream", log, {}
+        yield "logs:PutLogEvents", f"{log}:log-stream:i-0123456789abcdef0", {}

@@ -24,12 +24,20 @@ impl Documents {
     /// # Errors
     /// One has a placeholder without a value.
     pub fn render() -> anyhow::Result<Self> {
+        Self::render_for(ENVIRONMENT)
+    }
+
+    /// The same for another environment.
+    ///
+    /// # Errors
+    /// As [`Documents::render`].
+    pub fn render_for(environment: &str) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("cflared-aws-").tempdir()?;
         let aws = repository().join("packaging/aws");
         let mut values = String::new();
         for line in fs::read_to_string(aws.join("values.example"))?.lines() {
             let value = match line.split('=').next() {
-                Some("environment") => format!("environment={ENVIRONMENT}"),
+                Some("environment") => format!("environment={environment}"),
                 Some("tunnel_id") => format!("tunnel_id={TUNNEL}"),
                 Some("region") => format!("region={DEFAULT_REGION}"),
                 Some("account") => format!("account={ACCOUNT}"),

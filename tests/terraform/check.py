@@ -3,11 +3,9 @@
 `render` makes of the same documents. Offline, in seconds. What only `terraform plan` would show is in docs/terraform.md."""
 
 import base64
-import json
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -16,83 +14,9 @@ import yaml
 
 import plan
 import views
-from answers import Answers
+from adoption import Adopted
+from fixtures import ENVIRONMENT, IMAGE, ROOT, ROOTS, SCHEMA, SIZES, environment_of, environment_variables, evaluated, example, image_variables, rendered, values_of
 from hcl import Failed, Refused, read
-from model import Module, World
-from schema import Schema
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-SCHEMA = Schema(ROOT / "target/schema-venv/aws-5.99.1.json.gz")
-ENVIRONMENT, IMAGE = ROOT / "packaging/aws/terraform", ROOT / "imagebuilder/terraform"
-ROOTS = [IMAGE / "example", ENVIRONMENT / "examples/dev", ENVIRONMENT / "examples/prd"]
-SIZES = {"dev": ("t3.micro", 1, 2, 1), "stg": ("t3.micro", 1, 2, 1), "prd": ("t3.small", 2, 4, 2)}
-FIRST_AMI = "ami-0123456789abcdef0"
-
-
-def world(made=None, ami=FIRST_AMI):
-    known = {"data.aws_ssm_parameter.image.insecure_value": ami, **(made or {})}
-    return World(SCHEMA, Answers("us-east-1", "123456789012", known))
-
-
-def evaluated(root, given=None, **of):
-    seen = world(**of)
-    Module(root, seen, given).everything()
-    return seen
-
-
-def example():
-    lines = (ROOT / "packaging/aws/values.example").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-
-
-def values_of(environment):
-    kind, least, most, wanted = SIZES[environment]
-    sizes = {"instance_type": kind, "min_size": least, "max_size": most, "desired_capacity": wanted}
-    number = list(SIZES).index(environment)
-    return example() | {"environment": environment, "tunnel_id": f"6ff42ae2-765d-4adf-8112-31c55c1551e{number}"} | sizes
-
-
-def environment_variables(values, **more):
-    names = ["prefix", "environment", "region", "account", "owner", "owned_by", "tunnel_id", "image_id", "instance_type"]
-    given = {name: values[name] for name in [*names, "min_size", "max_size", "desired_capacity", "vpc_id"]}
-    given["subnet_ids"] = values["subnet_ids"].split(",")
-    given["database_security_group_ids"] = [values[f"database_security_group_id_{number}"] for number in (1, 2)]
-    return given | more
-
-
-def image_variables(values, **more):
-    names = ["prefix", "region", "dr_region", "account", "owner", "owned_by", "vpc_id", "builder_subnet_id", "agent_package"]
-    names += ["agent_package_sha256", "cloudwatch_package_sha256", "cloudwatch_settings_sha256", "cloudflared_key_fingerprint"]
-    settings = json.loads(base64.b64decode(values["agent_settings"]))
-    return {name: values[name] for name in names} | {"image_version": values["recipe_version"], "agent_settings": settings} | more
-
-
-def rendered(values):
-    """What `render` makes of these values, by the documents' names."""
-    with tempfile.TemporaryDirectory() as directory:
-        file = pathlib.Path(directory) / "values"
-        file.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
-        subprocess.run([ROOT / "packaging/aws/render", file, f"{directory}/out"], check=True)
-        out = pathlib.Path(directory) / "out"
-        read = {".json": lambda text: json.loads(text), ".yml": str}
-        paths = [path for path in sorted(out.rglob("*")) if path.suffix in read]
-        return {str(path.relative_to(out).with_suffix("")): read[path.suffix](path.read_text()) for path in paths}
-
-
-def environment_of(root, values, **more):
-    """What the module makes of an environment's documents, and what `render` does."""
-    made = {"aws_security_group.runtime.id": values["security_group_id"], "aws_launch_template.runtime.id": f"{values['prefix']}-{values['environment']}"}
-    seen = evaluated(root, environment_variables(values, commands=True, own_secret_key=True, **more), made=made)
-    found = views.environment(seen.resources)
-    # Of a template Terraform names the id, and the document the name.
-    template = found["group/group"]["LaunchTemplate"]
-    template["LaunchTemplateName"] = template.pop("LaunchTemplateId")
-    values["user_data"] = found["group/launch-template"]["LaunchTemplateData"]["UserData"]
-    wanted = {name: each for name, each in rendered(values).items() if not name.startswith("imagebuilder/")}
-    # Terraform's own: it takes the rule that lets everything out away from each group that it makes.
-    del wanted["network/default-egress"]
-    return found, wanted
-
 
 class Same(unittest.TestCase):
     """The modules give what `render` gives."""
@@ -137,6 +61,29 @@ class Same(unittest.TestCase):
         self.assertEqual(found.all("aws_ssm_document"), {})
         subscription = found.one("aws_cloudwatch_log_subscription_filter")
         self.assertEqual((subscription["log_group_name"], subscription.get("role_arn")), ("/adventive/cloudflared/dev/agent", None))
+
+    def test_aws_by_endpoints_is_a_variant(self):
+        services = ["secretsmanager", "monitoring", "logs", "autoscaling"]
+        seen = evaluated(ENVIRONMENT, environment_variables(values_of("prd"), vpc_endpoints=services))
+        self.assertEqual([wrong for each in seen.resources for wrong in SCHEMA.wrongs(each)], [])
+        endpoints = views.Found(seen.resources).all("aws_vpc_endpoint")
+        names = [f"com.amazonaws.us-east-1.{service}" for service in services]
+        self.assertEqual(sorted(each["service_name"] for each in endpoints.values()), sorted(names))
+        # Nothing gets into the instances all the same: 443 is let in from them, to the endpoints.
+        (rule,) = views.Found(seen.resources).all("aws_vpc_security_group_ingress_rule").values()
+        self.assertIn("aws_security_group.endpoints", rule["security_group_id"])
+        self.assertIn("aws_security_group.runtime.id", rule["referenced_security_group_id"])
+
+    def test_nothing_is_let_in(self):
+        for name in SIZES:
+            seen = evaluated(ENVIRONMENT, environment_variables(values_of(name)))
+            self.assertEqual(views.Found(seen.resources).all("aws_vpc_security_group_ingress_rule"), {})
+            rules = views.Found(seen.resources).all("aws_vpc_security_group_egress_rule").values()
+            ports = sorted({(each["ip_protocol"], each["from_port"], each["to_port"]) for each in rules})
+            self.assertEqual(ports, [("tcp", 443, 443), ("tcp", 3306, 3306), ("tcp", 7844, 7844), ("udp", 7844, 7844)])
+            database = [each for each in rules if each["from_port"] == 3306]
+            self.assertEqual(len({each["referenced_security_group_id"] for each in database}), 2)
+            self.assertTrue(all("cidr_ipv4" not in each and "cidr_ipv6" not in each for each in database))
 
     def test_recipes_that_images_refer_to_stay(self):
         seen = evaluated(IMAGE, image_variables(example(), image_version="1.0.4", kept_recipe_versions=["1.0.3"]))
@@ -250,6 +197,58 @@ class Gate(Copied):
         root = self.copy(ENVIRONMENT, "group.tf", "  instance_maintenance_policy {", refresh) / "examples/dev"
         groups = [each for each in evaluated(root).resources if each.type == "aws_autoscaling_group"]
         self.assertEqual([len(each.values.blocks.get("instance_refresh", [])) for each in groups], [1])
+
+
+class Adoption(unittest.TestCase):
+    """The page of docs/terraform.md, there and back."""
+
+    def adopted(self, **planted):
+        made = Adopted(**planted)
+        self.addCleanup(made.directory.cleanup)
+        return made
+
+    def test_there_nothing_is_replaced_or_destroyed(self):
+        account = self.adopted().there()
+        self.assertEqual(account.replaced, [])
+        (planned,) = [planned for root, planned in account.plans if root == "infra/cflared-asg/dev"]
+        kinds = {kind for kind, _ in planned.values()}
+        self.assertEqual(kinds, {"create", "update"})
+        # What instances run is what they ran, by a number.
+        group = account.aws["aws_autoscaling_group"]["adv-cflared-dev"]
+        self.assertEqual(group["launch_template"], [{"id": "lt-0123456789abcdef0", "version": "7"}])
+        template = account.aws["aws_launch_template"]["lt-0123456789abcdef0"]
+        self.assertEqual((template["image_id"], template["default_version"]), ("ami-0aaaaaaaaaaaaaaaa", 1))
+        self.assertGreater(template["latest_version"], 7)
+        self.assertNotIn("aws_autoscaling_lifecycle_hook", account.aws)
+        # All of it is in one state, and the old root has what it is to keep.
+        self.assertEqual(list(account.states["infra/cflared-asg"]), ['aws_cloudwatch_metric_alarm.ha_connections["dev"]'])
+        account.here = "infra/cflared-asg/dev"
+        self.assertEqual(account.planned(), {}, "and then there is nothing more to do")
+
+    def test_and_back_everything_is_as_it_was(self):
+        adopted = self.adopted()
+        ids = {(of, id) for of, found in adopted.account.aws.items() for id in found}
+        before = dict(adopted.account.states["infra/cflared-asg"])
+        adopted.there()
+        account = adopted.back()
+        self.assertEqual(account.states["infra/cflared-asg"], before)
+        self.assertEqual(account.states["infra/cflared-asg/dev"], {})
+        left = {(of, id) for of, found in account.aws.items() for id in found}
+        self.assertEqual({of for of, _ in left - ids}, {"aws_cloudwatch_log_group"}, "what was made is gone, but for the logs")
+        self.assertEqual(ids - left, set(), "nothing that was there is gone")
+        root, planned = account.plans[-1]
+        self.assertEqual((root, {kind for kind, _ in planned.values()}), ("infra/cflared-asg", {"update"}))
+
+    def test_what_would_be_replaced_is_seen(self):
+        for change in [{("aws_autoscaling_group", "adv-cflared-dev"): {"name": "cflared-dev"}}, {("aws_security_group", "sg-0123456789abcdef0"): {"vpc_id": "vpc-1"}}]:
+            account = self.adopted(aws=change).there()
+            self.assertEqual(len(account.replaced), 1, change)
+
+    def test_a_step_that_is_left_out_is_seen(self):
+        adopted = self.adopted()
+        with self.assertRaisesRegex(AssertionError, "still in the state of"):
+            for line in ["cd infra/cflared-asg/dev", "terraform plan"]:
+                adopted.account.run(line)
 
 
 class Planted(Copied):

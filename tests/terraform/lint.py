@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from check import ROOTS, evaluated
+from fixtures import ROOTS, evaluated
 
 # By check and by what it is of: why it stays.
 OWN_KEY = "AWS's key encrypts it. A key of our own would keep nobody out who is let in now, and is one more thing that can be lost"

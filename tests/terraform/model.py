@@ -186,7 +186,7 @@ class Module:
         if "for_each" not in body.attributes:
             return One(self.instance(kind, of, None, body, address, self.scope), self.world)
         over = evaluate(body.attributes["for_each"], self.scope)
-        if not isinstance(over, dict | set):
+        if not isinstance(over, dict | set | Many):
             raise Refused(f"{address}: for_each takes a map or a set, not {over!r}")
         found = {}
         for key, value in pairs(over):

@@ -2,7 +2,9 @@
 description in the PyPI package cdktf-cdktf-provider-aws, which is generated from `terraform providers schema` of one provider version.
 
 Not in it: which arguments exclude each other, enumerations, patterns and ranges, how many blocks there may be beyond one or many, and
-what the provider checks in its own code. Only `terraform plan` shows those."""
+what the provider checks in its own code. Only `terraform plan` shows those.
+
+schema.py PACKAGE FILE (tests/setup.sh): distils the installed package into the file that the tests read."""
 
 import gzip
 import json
@@ -13,7 +15,6 @@ import tarfile
 
 from hcl import Unknown, Values
 
-# For setup.sh: written by `schema.py PACKAGE FILE`, after the package is installed.
 LINK = re.compile(r"/docs/(?P<kind>resources|data-sources)/\w+#(?P<name>\w+) ")
 OF = re.compile(r"/docs/(?P<kind>resources|data-sources)/\w+ (?P<type>aws_\w+)\}")
 
@@ -36,7 +37,8 @@ class Reader:
                 config = self.types.get(f"{name}Config")
                 if config:
                     schema = self.body(config, top=True)
-                    exported = [snake(each["name"]) for each in described.get("properties", []) if not each.get("static")]
+                    # The generator has a `…Input` beside each argument.
+                    exported = [snake(each["name"]) for each in described.get("properties", []) if not each["name"].endswith("Input")]
                     schema["exports"] = sorted(set(exported) | {"id", *schema["attributes"], *schema["blocks"]})
                     found[kind][of["type"]] = schema
         return found

@@ -33,7 +33,7 @@ pub(super) fn config(settings: &Settings) -> Config {
         longest_silence: connector::longest_silence(&settings.connector.extra_args),
         second_opinion: settings.verdict.second_opinion,
         mode: match settings.mode {
-            settings::Mode::Act => Mode::Act,
+            settings::Mode::Act | settings::Mode::DryRun => Mode::Act,
             settings::Mode::Observe => Mode::Observe,
         },
         ..paced

@@ -1,5 +1,6 @@
 //! `cflared-agent bootstrap`: a drop-in for a boot script.
 
+use super::fill::{self, fill};
 use super::owner::become_owner;
 use super::{Exit, complain, say};
 use crate::agent::Clock;
@@ -11,6 +12,7 @@ use crate::settings::Settings;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use cflared_verdict::{Failure, FailureKind, Installed, Mono};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,12 @@ pub struct Args {
     /// How long to go on trying
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     timeout: Duration,
+    /// Install nothing: write the file TEMPLATE, with the environment's name in place of each {env}, into the file of --into
+    #[arg(long, value_name = "TEMPLATE", requires = "into")]
+    fill: Option<PathBuf>,
+    /// The file that --fill writes
+    #[arg(long, value_name = "FILE", requires = "fill")]
+    into: Option<PathBuf>,
 }
 
 /// What a run of the command came to.
@@ -30,13 +38,16 @@ enum Outcome {
 }
 
 /// Why it failed, and whether that may mend by itself.
-struct Failed {
-    exit: Exit,
-    text: String,
+pub struct Failed {
+    pub exit: Exit,
+    pub text: String,
 }
 
 pub fn main(settings: Settings, args: &Args) -> Exit {
-    if let Err(error) = become_owner(&settings.paths.config_dir) {
+    // What is filled in is another program's, which the agent's user may not write.
+    if args.fill.is_none()
+        && let Err(error) = become_owner(&settings.paths.config_dir)
+    {
         complain(format_args!("{error:#}"));
         return Exit::TryAgain;
     }
@@ -47,6 +58,11 @@ pub fn main(settings: Settings, args: &Args) -> Exit {
             return Exit::TryAgain;
         }
     };
+    if let (Some(template), Some(into)) = (&args.fill, &args.into) {
+        let filled = runtime.block_on(fill(&settings, template, into, args.timeout));
+        runtime.shutdown_background();
+        return fill::report(filled, into);
+    }
     let dir = settings.paths.config_dir.clone();
     let result = runtime.block_on(bootstrap(settings, args.timeout));
     runtime.shutdown_background();
@@ -187,10 +203,10 @@ async fn install(
     Ok(Outcome::Installed(installed))
 }
 
-fn misconfigured(error: impl std::fmt::Display) -> Failed {
+pub fn misconfigured(error: impl std::fmt::Display) -> Failed {
     Failed { exit: Exit::Config, text: error.to_string() }
 }
 
-fn try_again(error: impl std::fmt::Display) -> Failed {
+pub fn try_again(error: impl std::fmt::Display) -> Failed {
     Failed { exit: Exit::TryAgain, text: error.to_string() }
 }

@@ -3,6 +3,7 @@
 
 mod bootstrap;
 mod doctor;
+mod fill;
 mod hold;
 mod owner;
 mod private;

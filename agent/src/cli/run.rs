@@ -1,7 +1,7 @@
 //! `cflared-agent run`.
 
 use super::{Exit, complain};
-use crate::settings::Settings;
+use crate::settings::{Mode, Settings};
 use crate::{agent, log};
 
 #[derive(Debug, clap::Args)]
@@ -12,6 +12,7 @@ pub struct Args {
 }
 
 pub fn main(settings: Settings, args: &Args) -> Exit {
+    let dry_run = args.dry_run || settings.mode == Mode::DryRun;
     let log = match log::init(settings.log.format) {
         Ok(log) => log,
         Err(error) => {
@@ -26,7 +27,7 @@ pub fn main(settings: Settings, args: &Args) -> Exit {
             return Exit::TryAgain;
         }
     };
-    let result = runtime.block_on(agent::run(settings, args.dry_run, log.handle()));
+    let result = runtime.block_on(agent::run(settings, dry_run, log.handle()));
     // Blocking work that hangs, as on a dead disk, must not keep the process.
     runtime.shutdown_background();
     match result {

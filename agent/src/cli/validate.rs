@@ -2,9 +2,10 @@
 
 use super::{Exit, complain, say};
 use crate::agent::Clock;
-use crate::checks::image::{Image, Root};
+use crate::checks::image::{Image, Root, Unseen};
 use crate::checks::{Found, Report, Style, Verdict};
-use crate::settings::{DEFAULT_PATH, Settings};
+use crate::settings::{DEFAULT_PATH, File, Settings, drop_ins, is_drop_in};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
@@ -58,16 +59,38 @@ fn settings(root: &Root, named: Option<&Path>) -> (Settings, Found) {
     let path = named.unwrap_or(Path::new(DEFAULT_PATH));
     let loaded = match named {
         Some(path) => Settings::load(Some(path)).map(|settings| (settings, format!("{} is valid", path.display()))),
-        None => match root.text(path) {
+        None => match files(root, path) {
             Err(error) => return (Settings::default(), Found::not_known(error.to_string())),
-            Ok(None) => Ok((Settings::default(), format!("{} is not there: all are defaults", path.display()))),
-            Ok(Some(text)) => Settings::parse(&text)
-                .map_err(|error| error.of_file(path))
-                .map(|settings| (settings, format!("{} is valid", path.display()))),
+            Ok(files) => Settings::merged(&files).map(|settings| (settings, told(path, &files))),
         },
     };
     match loaded {
         Ok((settings, told)) => (settings, Found::pass(told)),
         Err(error) => (Settings::default(), Found::fail(error.to_string())),
     }
+}
+
+/// Which files the settings are of.
+fn told(path: &Path, files: &[File]) -> String {
+    let dropped = files.iter().filter(|file| file.path != path).count();
+    let path = path.display();
+    match (dropped, files.len()) {
+        (0, 0) => format!("{path} is not there: all are defaults"),
+        (0, _) => format!("{path} is valid"),
+        (dropped, _) => format!("{path} with {dropped} drop-ins is valid"),
+    }
+}
+
+/// The image's file and its drop-ins, as far as they are there.
+fn files(root: &Root, path: &Path) -> Result<Vec<File>, Unseen> {
+    let directory = drop_ins(path);
+    let names = root.names(&directory)?.into_iter().filter(|name| is_drop_in(name));
+    let paths = iter::once(path.to_owned()).chain(names.map(|name| directory.join(name)));
+    let mut files = vec![];
+    for path in paths {
+        if let Some(text) = root.text(&path)? {
+            files.push(File { path, text });
+        }
+    }
+    Ok(files)
 }

@@ -1,10 +1,13 @@
 //! `/etc/cflared-agent/agent.yml`: what an operator may change, and the defaults of everything else.
 //!
-//! A file is read once, at start: `raw` is its form on disk with every key optional, [`Settings`] is what the rest of
+//! Files are read once, at start: `raw` is its form on disk with every key optional, [`Settings`] is what the rest of
 //! the agent sees, merged with the defaults and validated. This room knows no other room.
 
 mod duration;
+mod files;
 mod raw;
+
+pub use files::{File, drop_ins, is_drop_in};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,6 +57,8 @@ pub struct Settings {
 pub enum Mode {
     /// Whatever is called for.
     Act,
+    /// The same, but that marks and abandoned launches are only logged: `run --dry-run`.
+    DryRun,
     /// Start, drain and report.
     Observe,
 }
@@ -160,8 +165,8 @@ pub struct Lifecycle {
 pub struct CloudWatch {
     /// Whether anything does.
     pub enabled: bool,
-    /// The metrics' namespace.
-    pub namespace: String,
+    /// The metrics' namespace; `{env}` stands for the environment.
+    pub namespace: Namespace,
     /// The period of the datapoints, and the grain of their timestamps.
     pub interval: Duration,
 }
@@ -254,6 +259,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The key whose value is out of its range.
+    fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Value { key, .. } => Some(key),
+            Self::Read { .. } | Self::Parse { .. } => None,
+        }
+    }
+
     /// The same, of that file.
     #[must_use]
     pub fn of_file(mut self, file: &Path) -> Self {
@@ -271,21 +284,25 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads the settings from `path`, or from [`DEFAULT_PATH`], where a file may be missing: then all are defaults.
+    /// Reads the settings from `path`, or from [`DEFAULT_PATH`], where a file may be missing: then all are defaults. The drop-ins
+    /// beside it, `agent.d/*.yml` beside `agent.yml`, come over it in the order of their names.
     ///
     /// # Errors
-    /// The file named cannot be read, is not YAML, holds an unknown key, or a value out of its range.
+    /// The file named cannot be read, or one of them is not YAML, holds an unknown key, or a value out of its range.
     pub fn load(path: Option<&Path>) -> Result<Self, Error> {
         let (path, required) = match path {
             Some(path) => (path, true),
             None => (Path::new(DEFAULT_PATH), false),
         };
-        let text = match read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => String::new(),
-            Err(source) => return Err(Error::Read { path: path.into(), source }),
-        };
-        Self::parse(&text).map_err(|error| error.of_file(path))
+        Self::merged(&files::read(path, required)?)
+    }
+
+    /// The settings of a file and its drop-ins, in their order.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn merged(files: &[File]) -> Result<Self, Error> {
+        files::merged(files)
     }
 
     /// The settings that `text` gives.
@@ -297,24 +314,20 @@ impl Settings {
     }
 }
 
-/// The longest file that is read, in bytes; every key with its comment has some 4,000.
-const LARGEST: u64 = 256 * 1024;
+/// A namespace of CloudWatch, in which `{env}` stands for the environment: a role may write those of its own environment alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace(String);
 
-/// The text of a plain file, through links: what is no file must neither hold the reader nor feed it for ever.
-fn read(path: &Path) -> std::io::Result<String> {
-    use std::io::{Error, Read};
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(std::io::ErrorKind::IsADirectory.into());
+impl Namespace {
+    /// One that has `{env}` in it, or not.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
     }
-    if !metadata.is_file() {
-        return Err(Error::other("it is not a plain file"));
+
+    /// That environment's.
+    pub fn of(&self, environment: &str) -> String {
+        self.0.replace("{env}", environment)
     }
-    let mut text = String::new();
-    file.take(LARGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST { Err(Error::other("it is too large to be settings")) } else { Ok(text) }
 }
 
 impl Secret {

@@ -101,7 +101,7 @@ sections! {
     }
     CloudWatch {
         enabled: bool = true,
-        namespace: String = "Cflared".into(),
+        namespace: String = "Cflared/{env}".into(),
         #[serde(deserialize_with = "duration::deserialize")]
         interval: Duration = MINUTE,
     }
@@ -131,6 +131,12 @@ impl Raw {
             serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text));
         parsed
             .map(Option::unwrap_or_default)
+            .map_err(|error| Error::Parse { path: PathBuf::new(), cause: cause(&error) })
+    }
+
+    /// The same of several files put together, each of which was parsed by itself.
+    pub fn from_value(value: serde_yaml::Value) -> Result<Self, Error> {
+        serde_path_to_error::deserialize(value)
             .map_err(|error| Error::Parse { path: PathBuf::new(), cause: cause(&error) })
     }
 
@@ -245,7 +251,7 @@ impl Raw {
             lifecycle,
             cloudwatch: super::CloudWatch {
                 enabled: cloudwatch.enabled,
-                namespace: cloudwatch.namespace,
+                namespace: super::Namespace::new(cloudwatch.namespace),
                 interval: cloudwatch.interval,
             },
             autoscaling: super::AutoScaling {
@@ -323,8 +329,10 @@ fn hooks(given: Lifecycle) -> Result<super::Lifecycle, Error> {
 /// A name that CloudWatch takes, outside its own `AWS/` (API reference, PutMetricData).
 fn namespace(value: &str) -> Result<(), Error> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_./#: ".contains(c);
-    let holds = (1..=255).contains(&value.len())
-        && value.chars().all(legal)
+    // Of the longest environment's name.
+    let named = value.replace("{env}", &"e".repeat(32));
+    let holds = (1..=255).contains(&named.len())
+        && named.chars().all(legal)
         && !value.starts_with(':')
         && !value.starts_with("AWS/")
         && !value.trim().is_empty();
@@ -332,7 +340,7 @@ fn namespace(value: &str) -> Result<(), Error> {
         holds,
         "cloudwatch.namespace",
         value,
-        "1 to 255 of the characters 0-9 a-z A-Z - _ . / # :, not beginning with : or AWS/",
+        "1 to 255 of the characters 0-9 a-z A-Z - _ . / # :, and {env}, not beginning with : or AWS/",
     )
 }
 

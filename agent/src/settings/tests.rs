@@ -152,6 +152,93 @@ fn the_installed_settings_show_every_key_with_its_default() {
     assert_eq!(value(&shown), value(include_str!("contract.yml")), "the same keys and values as the contract");
 }
 
+/// Settings in a directory of their own: `agent.yml`, and drop-ins by their names.
+fn dropped_in(file: &str, drop_ins: &[(&str, &str)]) -> (crate::testing::Directory, PathBuf) {
+    let directory = crate::testing::Directory::new();
+    let path = directory.join("agent.yml");
+    std::fs::write(&path, file).unwrap();
+    std::fs::create_dir(directory.join("agent.d")).unwrap();
+    for (name, text) in drop_ins {
+        std::fs::write(directory.join("agent.d").join(name), text).unwrap();
+    }
+    (directory, path)
+}
+
+#[test]
+fn drop_ins_come_over_the_file_and_over_each_other_key_by_key() {
+    let (_directory, path) = dropped_in(
+        "{ observe: { interval: 7s, timeout: 3s }, mode: observe, secret: { allow: [bastion, warp-routing] } }",
+        &[
+            ("50-environment.yml", "{ observe: { interval: 9s }, mode: act, secret: { allow: [] } }"),
+            ("10-image.yml", "{ observe: { interval: 8s }, lifecycle: { launch_hook: arrive } }"),
+            ("60-empty.yml", "# nothing\n"),
+            (".70-hidden.yml", "observe: { interval: 1s }"),
+            ("80-other.yml.bak", "observe: { interval: 1s }"),
+        ],
+    );
+    let settings = Settings::load(Some(&path)).unwrap();
+    assert_eq!((settings.observe.interval.as_secs(), settings.observe.timeout.as_secs()), (9, 3));
+    assert_eq!((settings.mode, settings.lifecycle.launch_hook.as_deref()), (Mode::Act, Some("arrive")));
+    assert_eq!(settings.secret.allow, Vec::<String>::new(), "a list is replaced");
+    assert_eq!(settings.handover, Settings::default().handover);
+}
+
+#[test]
+fn an_error_names_the_file_that_it_is_in() {
+    for (file, image, environment, wrong, mentions) in [
+        ("", "", "observe: { intervall: 5s }", "50-environment.yml", "intervall"),
+        ("", "mode: 5", "", "10-image.yml", "mode"),
+        ("observe: { interval: 0s }", "observe: { timeout: 1s }", "", "agent.yml", "observe.interval"),
+        ("observe: { interval: 5s }", "observe: { interval: 0s }", "mode: act", "10-image.yml", "observe.interval"),
+        ("observe: { interval: 0s }", "", "observe: { interval: 0s }", "50-environment.yml", "observe.interval"),
+        // What it is held against is the other's default.
+        ("", "verdict: { restart_after: 10m }", "mode: act", "10-image.yml", "verdict.condemn_after"),
+        ("verdict: { condemn_after: 2m }", "verdict: { restart_after: 10m }", "", "agent.yml", "verdict.condemn_after"),
+        ("", "a: [", "", "10-image.yml", "line 1"),
+        ("", "", "- 1", "50-environment.yml", "sequence"),
+    ] {
+        let (_directory, path) = dropped_in(file, &[("10-image.yml", image), ("50-environment.yml", environment)]);
+        let error = Settings::load(Some(&path)).unwrap_err().to_string();
+        assert!(error.contains(&format!("/{wrong}: ")) && error.contains(mentions), "{wrong} {mentions}: {error}");
+    }
+}
+
+#[test]
+fn a_value_that_is_put_right_above_is_right() {
+    let (_directory, path) =
+        dropped_in("observe: { interval: 0s }", &[("50-environment.yml", "observe: { interval: 5s }")]);
+    assert_eq!(Settings::load(Some(&path)).unwrap(), Settings::default());
+}
+
+#[test]
+fn drop_ins_that_cannot_be_read_are_an_error_and_too_many_are() {
+    let (directory, path) = dropped_in("", &[]);
+    let fifo = directory.join("agent.d/50-environment.yml");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let error = Settings::load(Some(&path)).unwrap_err().to_string();
+    assert!(error.contains("50-environment.yml") && error.contains("not a plain file"), "{error}");
+    let many: Vec<_> = (0..65).map(|n| format!("{n}.yml")).collect();
+    let (_directory, path) = dropped_in("", &many.iter().map(|name| (name.as_str(), "")).collect::<Vec<_>>());
+    let error = Settings::load(Some(&path)).unwrap_err().to_string();
+    assert!(error.contains("agent.d") && error.contains("more than 64"), "{error}");
+    let (directory, path) = dropped_in("", &[]);
+    std::fs::remove_dir(directory.join("agent.d")).unwrap();
+    std::fs::write(directory.join("agent.d"), "").unwrap();
+    let error = Settings::load(Some(&path)).unwrap_err().to_string();
+    assert!(error.contains("agent.d"), "{error}");
+}
+
+#[test]
+fn namespaces_are_by_environment() {
+    let settings = Settings::default();
+    assert_eq!(settings.cloudwatch.namespace.of("prd"), "Cflared/prd");
+    let fixed = Settings::parse("cloudwatch: { namespace: Tunnels }").unwrap();
+    assert_eq!(fixed.cloudwatch.namespace.of("prd"), "Tunnels");
+    let long = format!("cloudwatch: {{ namespace: '{}/{{env}}' }}", "n".repeat(240));
+    assert!(Settings::parse(&long).unwrap_err().to_string().contains("1 to 255"));
+    assert!(Settings::parse("cloudwatch: { namespace: 'C/{environment}' }").is_err());
+}
+
 #[test]
 fn what_is_no_plain_file_neither_holds_nor_feeds_the_reader() {
     let directory = crate::testing::Directory::new();

@@ -4,6 +4,11 @@ resource "aws_security_group" "runtime" {
   description = local.security_group.Description
   vpc_id      = local.security_group.VpcId
   tags        = { for tag in local.security_group.TagSpecifications[0].Tags : tag.Key => tag.Value }
+
+  lifecycle {
+    # It cannot be changed: a group that was adopted with another one would be replaced, under the instances that are in it.
+    ignore_changes = [description]
+  }
 }
 
 # A rule of its own for each destination, by protocol, port and destination.

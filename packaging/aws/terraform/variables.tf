@@ -154,3 +154,9 @@ variable "log_destination_role_arn" {
   type        = string
   default     = ""
 }
+
+variable "vpc_endpoints" {
+  description = "AWS services that are reached by an interface endpoint in the subnets, and not by NAT: secretsmanager, monitoring, logs, autoscaling, ec2, ssm, ssmmessages, ec2messages. One set a VPC, for their private names are the VPC's: where environments share one, in one root."
+  type        = list(string)
+  default     = []
+}

@@ -5,6 +5,7 @@ mod cbor;
 mod cloudwatch;
 mod control;
 mod credentials;
+pub mod logs;
 mod policy;
 mod secrets;
 mod sigv4;
@@ -41,7 +42,7 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 
 const ACCOUNT: &str = "123456789012";
 
-/// The three services in one region of one account. Clones share their state.
+/// The services in one region of one account. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Aws {
     state: Arc<Mutex<State>>,
@@ -54,6 +55,9 @@ struct State {
     callers: BTreeMap<String, Credentials>,
     clock_ahead_s: i64,
     policy: Option<Policy>,
+    /// What callers may do that are of a role of their own, by their access key.
+    roles: BTreeMap<String, Vec<Policy>>,
+    logs: logs::Logs,
     faults: Faults,
     secrets: Secrets,
     metrics: Metrics,
@@ -74,6 +78,8 @@ impl Aws {
             callers: BTreeMap::new(),
             clock_ahead_s: 0,
             policy: None,
+            roles: BTreeMap::new(),
+            logs: logs::Logs::default(),
             faults: Faults::default(),
             secrets: Secrets::new(region, ACCOUNT),
             metrics: Metrics::default(),
@@ -117,6 +123,22 @@ impl Aws {
     /// From now on callers may do what `policy` allows, and nothing else; none: anything.
     pub fn enforce(&self, policy: Option<Policy>) {
         self.lock().policy = policy;
+    }
+
+    /// Knows one more caller, of a role of its own: it may do what these policies allow, and nothing else, whatever others may.
+    pub fn trust_role(&self, caller: Credentials, policies: Vec<Policy>) {
+        self.lock().roles.insert(caller.access_key_id.clone(), policies);
+        self.trust(caller);
+    }
+
+    /// Makes a log group; callers cannot.
+    pub fn make_log_group(&self, name: &str) {
+        self.lock().logs.make_group(name);
+    }
+
+    /// What was put into log groups: the group, the stream and the message.
+    pub fn log_events(&self) -> Vec<logs::Event> {
+        self.lock().logs.events().to_vec()
     }
 
     /// Sets the server's clock against that of the host, in seconds ahead.
@@ -207,7 +229,7 @@ impl Aws {
         // Secrets and datapoints are kept elsewhere.
         let input = (call.service == Service::AutoScaling).then(|| call.input.clone());
         let in_flight = self.requests.begin(format!("{service}.{}", call.action), by.clone(), input);
-        let allowed = self.lock().admit(&request, &call);
+        let allowed = self.lock().admit(&request, &call, by.as_deref());
         if let Err(refused) = allowed {
             let mut answer = wire::error(call.service, &refused);
             self.lock().stamp(&mut answer);
@@ -237,9 +259,9 @@ impl State {
     }
 
     /// Who asks, and whether they may.
-    fn admit(&mut self, request: &Asked, call: &Call) -> Result<(), ServiceError> {
+    fn admit(&mut self, request: &Asked, call: &Call, by: Option<&str>) -> Result<(), ServiceError> {
         self.verify(request, call.service)?;
-        if self.permits(call) { Ok(()) } else { Err(self.refusal(Refusal::Denied, call)) }
+        if self.permits(call, by) { Ok(()) } else { Err(self.refusal(Refusal::Denied, call)) }
     }
 
     fn apply(&mut self, call: &Call, by: Option<&str>) -> Result<serde_json::Value, ServiceError> {
@@ -249,11 +271,12 @@ impl State {
             Service::SecretsManager => self.secrets.call(action, input),
             Service::CloudWatch => self.metrics.call(action, input, now_ms, by.unwrap_or_default()),
             Service::AutoScaling => self.scaling.call(action, input, now_ms),
+            Service::Logs => self.logs.call(action, input),
         }
     }
 
     fn refusal(&self, refusal: Refusal, call: &Call) -> ServiceError {
-        let json = call.service == Service::SecretsManager;
+        let json = matches!(call.service, Service::SecretsManager | Service::Logs);
         match refusal {
             Refusal::Error { status, code, message } => ServiceError { status, code, message },
             Refusal::Throttled if json => ServiceError::sender("ThrottlingException", "Rate exceeded"),

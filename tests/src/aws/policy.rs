@@ -69,7 +69,13 @@ pub struct Question {
 impl Policy {
     /// Whether it allows what is asked: something allows it, and nothing denies it.
     pub fn allows(&self, asked: &Question) -> bool {
-        let matching = |effect| self.statement.iter().any(|each| each.effect == effect && each.is_about(asked));
+        Self::any_allows(std::slice::from_ref(self), asked)
+    }
+
+    /// The same of several policies of one role.
+    pub fn any_allows(policies: &[Self], asked: &Question) -> bool {
+        let all = || policies.iter().flat_map(|policy| &policy.statement);
+        let matching = |effect| all().any(|each| each.effect == effect && each.is_about(asked));
         matching(Effect::Allow) && !matching(Effect::Deny)
     }
 }
@@ -123,10 +129,13 @@ fn like(pattern: &str, text: &str) -> bool {
 }
 
 impl State {
-    /// Whether the callers' policy allows the call; all is allowed without one.
-    pub(super) fn permits(&mut self, call: &Call) -> bool {
+    /// Whether the policies of the caller's role allow the call, or those of all callers; all is allowed without any.
+    pub(super) fn permits(&mut self, call: &Call, by: Option<&str>) -> bool {
         let question = self.question(call);
-        self.policy.as_ref().is_none_or(|policy| policy.allows(&question))
+        match by.and_then(|by| self.roles.get(by)) {
+            Some(policies) => Policy::any_allows(policies, &question),
+            None => self.policy.as_ref().is_none_or(|policy| policy.allows(&question)),
+        }
     }
 
     /// What IAM is asked about the call: resources and keys as in the service authorization reference.
@@ -134,7 +143,15 @@ impl State {
         let text = |member: &str| call.input.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (mut resource, mut context) = (None, BTreeMap::new());
         match (call.service, call.action.as_str()) {
-            (Service::SecretsManager, _) => resource = Some(self.secret_arn(&text("SecretId"))),
+            (Service::SecretsManager, _) => {
+                resource = Some(self.secret_arn(&text("SecretId")));
+                // Which stage a call without one is for, the reference does not say: taken for none.
+                let stage = Some(text("VersionStage")).filter(|stage| !stage.is_empty());
+                context.extend(stage.map(|stage| ("secretsmanager:VersionStage", stage)));
+            }
+            (Service::Logs, _) => {
+                resource = Some(self.log_arn(&text("logGroupName"), &text("logStreamName"), &call.action))
+            }
             (Service::CloudWatch, "PutMetricData") => {
                 context.insert("cloudwatch:namespace", text("Namespace"));
             }
@@ -152,6 +169,12 @@ impl State {
         let found = self.secrets.all().iter().find(|(name, secret)| *name == id || secret.arn == id);
         let unknown = || format!("arn:aws:secretsmanager:{}:{ACCOUNT}:secret:{id}", self.region);
         found.map_or_else(unknown, |(_, secret)| secret.arn.clone())
+    }
+
+    /// `CreateLogStream` is on the group, `PutLogEvents` on the stream (service authorization reference).
+    fn log_arn(&self, group: &str, stream: &str, action: &str) -> String {
+        let group = format!("arn:aws:logs:{}:{ACCOUNT}:log-group:{group}", self.region);
+        if action == "PutLogEvents" { format!("{group}:log-stream:{stream}") } else { group }
     }
 
     fn arn_of_group_with(&mut self, instance: &str) -> Option<String> {

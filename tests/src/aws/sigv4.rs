@@ -80,7 +80,7 @@ enum Problem {
 impl Problem {
     /// Services with a JSON protocol and those that grew up with the query protocol name and number these differently.
     fn error(self, service: Service, message: String) -> ServiceError {
-        let json = service == Service::SecretsManager;
+        let json = matches!(service, Service::SecretsManager | Service::Logs);
         let code = match (self, json) {
             (Self::Unsigned, true) => "MissingAuthenticationTokenException",
             (Self::Unsigned, false) => "MissingAuthenticationToken",

@@ -1,4 +1,4 @@
-//! The three wire formats. Inside, inputs and outputs are JSON values with the member names of the services' API models.
+//! The wire formats. Inside, inputs and outputs are JSON values with the member names of the services' API models.
 
 use super::{cbor, xml};
 use crate::http::{Answer, Asked, answer, text};
@@ -21,6 +21,8 @@ pub enum Service {
     CloudWatch,
     /// Form in, XML out, action in the form.
     AutoScaling,
+    /// JSON 1.1, action in `X-Amz-Target`.
+    Logs,
 }
 
 impl Service {
@@ -30,6 +32,7 @@ impl Service {
             Self::SecretsManager => "secretsmanager",
             Self::CloudWatch => "monitoring",
             Self::AutoScaling => "autoscaling",
+            Self::Logs => "logs",
         }
     }
 
@@ -107,9 +110,11 @@ pub fn read(request: &Asked) -> Result<Call, Unreadable> {
 }
 
 fn read_json(target: &HeaderValue, body: &[u8]) -> Result<Call, Unreadable> {
-    let service = Service::SecretsManager;
-    let action = target.to_str().ok().and_then(|target| target.strip_prefix("secretsmanager."));
-    let action = action.ok_or_else(|| unreadable(service, "the target is not an action of Secrets Manager"))?;
+    let target = target.to_str().unwrap_or_default();
+    let named = |prefix: &str, service| Some((service, target.strip_prefix(prefix)?));
+    let (service, action) = named("secretsmanager.", Service::SecretsManager)
+        .or_else(|| named("Logs_20140328.", Service::Logs))
+        .ok_or_else(|| unreadable(Service::SecretsManager, "the target is no action that is stood in for"))?;
     let input = serde_json::from_slice(body).map_err(|error| unreadable(service, error))?;
     Ok(Call { service, action: action.to_owned(), input })
 }
@@ -162,7 +167,7 @@ pub fn write(service: Service, action: &str, outcome: Result<Value, ServiceError
         Err(refused) => return error(service, &refused),
     };
     match service {
-        Service::SecretsManager => with_request_id(answer(StatusCode::OK, JSON, output.to_string())),
+        Service::SecretsManager | Service::Logs => with_request_id(answer(StatusCode::OK, JSON, output.to_string())),
         Service::CloudWatch => mark_cbor(answer(StatusCode::OK, CBOR, cbor::encode(&output))),
         Service::AutoScaling => with_request_id(answer(StatusCode::OK, XML, xml::response(action, &output))),
     }
@@ -172,7 +177,7 @@ pub fn write(service: Service, action: &str, outcome: Result<Value, ServiceError
 pub fn error(service: Service, error: &ServiceError) -> Answer {
     let ServiceError { status, code, message } = error;
     match service {
-        Service::SecretsManager => {
+        Service::SecretsManager | Service::Logs => {
             // The service itself is of two minds about the case of "message".
             let key = if code == "AccessDeniedException" { "Message" } else { "message" };
             with_request_id(answer(*status, JSON, json!({"__type": code, key: message}).to_string()))

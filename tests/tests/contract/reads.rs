@@ -11,6 +11,7 @@ use aws_sdk_cloudwatch::Client as Metrics;
 use aws_sdk_cloudwatch::types::{MetricDataQuery, MetricStat};
 use cflared_agent::act::autoscaling::{AutoScaling, Error};
 use cflared_agent::act::cloudwatch::{CloudWatch, Config, Dimensions, Sample, Saved};
+use cflared_agent::settings::Namespace;
 use cflared_tests::aws::{Aws, Group, Visibility};
 use cflared_tests::http::faults::Trouble;
 use cflared_verdict::{Failure, FailureKind, Group as Read, Member};
@@ -162,7 +163,7 @@ fn dimensions() -> Arc<Dimensions> {
 fn pusher(config: &SdkConfig) -> CloudWatch {
     let config = Config {
         client: Metrics::new(config),
-        namespace: "Cflared".into(),
+        namespace: Namespace::new("Cflared"),
         interval: MINUTE,
         instance: ME.into(),
         resume: Saved::default(),

@@ -10,6 +10,7 @@ mod command_line;
 mod connector;
 mod datapoints;
 mod doctor;
+mod environments;
 mod fleet;
 mod golden;
 mod hold;

@@ -201,7 +201,7 @@ type Harm = fn(&Tree);
 
 #[test]
 fn each_thing_that_is_wrong_is_found_by_its_own_check() {
-    let cases: [(&str, &str, Harm, &str); 29] = [
+    let cases: [(&str, &str, Harm, &str); 31] = [
         ("agent-static", "fail", |t| t.remove("usr/bin/cflared-agent"), "/usr/bin/cflared-agent is not there"),
         (
             "agent-static",
@@ -215,6 +215,18 @@ fn each_thing_that_is_wrong_is_found_by_its_own_check() {
             "fail",
             |t| t.file("etc/cflared-agent/agent.yml", "secrets: {}", 0o644),
             "unknown field `secrets`",
+        ),
+        (
+            "settings",
+            "fail",
+            |t| t.file("etc/cflared-agent/agent.d/10-image.yml", "observe: { interval: 0s }", 0o644),
+            "/etc/cflared-agent/agent.d/10-image.yml: observe.interval is `0s`",
+        ),
+        (
+            "cloudflared-version",
+            "fail",
+            |t| t.file("etc/cflared-agent/agent.d/10-image.yml", "validate: { min_cloudflared: 2999.1.0 }", 0o644),
+            "is 2999.1.0",
         ),
         ("cloudflared-present", "fail", |t| t.remove("usr/bin/cloudflared"), "/usr/bin/cloudflared is not there"),
         ("cloudflared-present", "fail", |t| t.file("usr/bin/cloudflared", "x", 0o644), "mode 0644"),

@@ -85,7 +85,8 @@ impl Others {
             let data = self.data(stamp, &current_version(&aws));
             if !data.is_empty() {
                 // A scenario may have CloudWatch refuse: then the others are as dumb as this one.
-                let _ = client.put_metric_data().namespace("Cflared").set_metric_data(Some(data)).send().await;
+                let namespace = format!("Cflared/{ENVIRONMENT}");
+                let _ = client.put_metric_data().namespace(namespace).set_metric_data(Some(data)).send().await;
             }
         }
     }

@@ -120,14 +120,18 @@ impl<T> Buffer<T> {
     }
 
     /// Takes up to `most` values for a push, each with the start of its grain in Unix seconds; none if there is nothing
-    /// to push, or a push is in flight. The newest go first, as others decide by them. A grain that ends after `now`,
-    /// left behind by a clock that was ahead, waits for its time: CloudWatch refuses the future.
-    pub fn take(&mut self, now: Duration, most: usize) -> Option<&BTreeMap<u64, T>> {
+    /// to push, or a push is in flight. The newest go first, as others decide by them, and only those that go `together` with
+    /// the newest. A grain that ends after `now`, left behind by a clock that was ahead, waits for its time: CloudWatch refuses
+    /// the future.
+    pub fn take(&mut self, now: Duration, most: usize, together: impl Fn(&T, &T) -> bool) -> Option<&BTreeMap<u64, T>> {
         if !self.in_flight.is_empty() {
             return None;
         }
         let newest = now.as_secs().saturating_sub(self.grain);
-        let starts: Vec<u64> = self.waiting.range(..=newest).rev().take(most).map(|(&start, _)| start).collect();
+        let mut due = self.waiting.range(..=newest).rev().peekable();
+        let first = due.peek().map(|(_, value)| *value);
+        let goes_along = |value: &T| first.is_some_and(|first| together(first, value));
+        let starts: Vec<u64> = due.filter(|(_, value)| goes_along(value)).take(most).map(|(&start, _)| start).collect();
         self.in_flight = starts.iter().filter_map(|start| self.waiting.remove_entry(start)).collect();
         Some(&self.in_flight).filter(|values| !values.is_empty())
     }

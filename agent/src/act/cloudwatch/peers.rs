@@ -4,6 +4,7 @@ use super::metrics::{Dimensions, REFUSED, REPLICAS, VERSION, ZONE, version_label
 use super::reported::{Reported, Share};
 use crate::act::service_clock::{MOST_SKEW, ServiceClock};
 use crate::identity::{Call, failure};
+use crate::settings::Namespace;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::config::Config;
 use aws_sdk_cloudwatch::config::retry::RetryConfig;
@@ -44,7 +45,7 @@ const MINUTE: u64 = 60;
 #[derive(Debug, Clone)]
 pub struct PeerReader {
     pub(super) client: Client,
-    pub(super) namespace: String,
+    pub(super) namespace: Namespace,
     pub(super) grain: Duration,
     pub(super) reported: watch::Receiver<Reported>,
 }
@@ -70,15 +71,16 @@ impl PeerReader {
         zones: &[String],
         wall: SystemTime,
     ) -> Result<Peers, Failure> {
+        let namespace = &*self.namespace.of(&of.environment);
         if zones.len() > MOST_ZONES {
             let why = format!("there are {} zones, more than {MOST_ZONES}, too many to judge", zones.len());
-            return Err(self.failed(REPLICAS, FailureKind::Invalid, &why));
+            return Err(failed(namespace, REPLICAS, FailureKind::Invalid, &why));
         }
         let label = version.map(version_label);
         let mut series = vec![Wanted::replicas(of, None)];
         series.extend(zones.iter().map(|zone| Wanted::replicas(of, Some(zone))));
         series.extend(label.as_deref().map(|label| Wanted::version(of, label)));
-        let (now, mut counts) = self.counts(&Question { series: &series, since, wall }).await?;
+        let (now, mut counts) = self.counts(&Question { namespace, series: &series, since, wall }).await?;
         // Looked at after the answer: what was not sent by now is not in it.
         let reported = self.reported.borrow().clone();
         let registered = label.as_deref().and_then(|label| Some((label, counts.pop()?)));
@@ -138,7 +140,8 @@ impl PeerReader {
     /// As [`PeerReader::read`].
     pub async fn refusals(&self, of: &Dimensions, wall: SystemTime) -> Result<u32, Failure> {
         let series = [Wanted { metric: REFUSED, dimensions: of_tunnel(of) }];
-        let question = Question { series: &series, since: REMEMBERED * self.grain, wall };
+        let namespace = &*self.namespace.of(&of.environment);
+        let question = Question { namespace, series: &series, since: REMEMBERED * self.grain, wall };
         let (now, counts) = self.counts(&question).await?;
         let counts = counts.into_iter().next().unwrap_or_default();
         let reported = self.reported.borrow().clone();
@@ -158,21 +161,21 @@ impl PeerReader {
         clock.check(question.wall)?;
         let answer = read.unwrap_or_else(|_| {
             let next = "no answer in time; check the route, the security group and the proxy to AWS on port 443";
-            Err(self.failed(question.metric(), FailureKind::Unreachable, next))
+            Err(failed(question.namespace, question.metric(), FailureKind::Unreachable, next))
         })?;
         let now = clock.now(question.wall).duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok((now, answer.counts(question.metric())?))
     }
 
     async fn ask(&self, question: &Question<'_>, clock: &ServiceClock) -> Result<Answer, Failure> {
-        let Question { series, since, wall } = *question;
+        let Question { namespace, series, since, wall } = *question;
         let metric = question.metric();
         let wall = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
         // Wide enough for a clock that is as wrong as it may be; what is too old or not over yet is left out later.
         let from = wall.saturating_sub(since + self.grain + MOST_SKEW).as_secs() / MINUTE * MINUTE;
         let to = (wall + MOST_SKEW).as_secs().div_ceil(MINUTE) * MINUTE;
         let queries: Vec<_> =
-            series.iter().enumerate().flat_map(|(place, wanted)| self.queries(place, wanted)).collect();
+            series.iter().enumerate().flat_map(|(place, wanted)| self.queries(namespace, place, wanted)).collect();
         let (mut answer, mut token) = (Answer::new(series.len()), None);
         for _ in 0..MOST_PAGES {
             let request = self.client.get_metric_data().start_time(seconds(from)).end_time(seconds(to));
@@ -181,21 +184,21 @@ impl PeerReader {
             let page =
                 request.send().await.map_err(|error| failure(&error, Call { action: ACTION, object: metric }))?;
             token = page.next_token.clone().filter(|token| !token.is_empty());
-            answer.add(page).map_err(|(kind, why)| self.failed(metric, kind, &why))?;
+            answer.add(page).map_err(|(kind, why)| failed(namespace, metric, kind, &why))?;
             if token.is_none() {
-                return answer.whole().map_err(|(kind, why)| self.failed(metric, kind, &why));
+                return answer.whole().map_err(|(kind, why)| failed(namespace, metric, kind, &why));
             }
         }
         let why = format!("the answer has more than {MOST_PAGES} pages, too many to judge; ask for less time");
-        Err(self.failed(metric, FailureKind::Invalid, &why))
+        Err(failed(namespace, metric, FailureKind::Invalid, &why))
     }
 
     /// Its sum and its number of samples.
-    fn queries(&self, place: usize, wanted: &Wanted) -> [MetricDataQuery; 2] {
+    fn queries(&self, namespace: &str, place: usize, wanted: &Wanted) -> [MetricDataQuery; 2] {
         let dimensions = wanted.dimensions.iter();
         let dimensions =
             dimensions.map(|(name, value)| Dimension::builder().name(*name).value(value).build()).collect();
-        let metric = Metric::builder().namespace(&self.namespace).metric_name(wanted.metric);
+        let metric = Metric::builder().namespace(namespace).metric_name(wanted.metric);
         let metric = metric.set_dimensions(Some(dimensions)).build();
         let period = i32::try_from(self.grain.as_secs()).unwrap_or(i32::MAX);
         [(SUM, "Sum"), (COUNT, "SampleCount")].map(|(id, statistic)| {
@@ -203,14 +206,15 @@ impl PeerReader {
             MetricDataQuery::builder().id(format!("{id}{place}")).metric_stat(statistic).build()
         })
     }
+}
 
-    fn failed(&self, metric: &str, kind: FailureKind, why: &str) -> Failure {
-        Failure::new(kind, format!("failed to read {metric} in {} ({ACTION}): {why}", self.namespace))
-    }
+fn failed(namespace: &str, metric: &str, kind: FailureKind, why: &str) -> Failure {
+    Failure::new(kind, format!("failed to read {metric} in {namespace} ({ACTION}): {why}"))
 }
 
 /// What is asked for at one time.
 struct Question<'a> {
+    namespace: &'a str,
     series: &'a [Wanted],
     /// How far back.
     since: Duration,

@@ -7,6 +7,7 @@ use super::peers::PeerReader;
 use super::reported::Reported;
 use crate::act::Timestamp;
 use crate::act::durations::Durations;
+use crate::settings::Namespace;
 use aws_sdk_cloudwatch::Client;
 use std::fmt::Display;
 use std::pin::Pin;
@@ -26,8 +27,8 @@ const SAVE_WITHIN: Duration = Duration::from_secs(5);
 pub struct Config {
     /// Calls CloudWatch. Its retries and time-outs are not used; the task has its own.
     pub client: Client,
-    /// The namespace of the metrics.
-    pub namespace: String,
+    /// The namespaces of the metrics, one an environment.
+    pub namespace: Namespace,
     /// The period of the datapoints: whole seconds.
     pub interval: Duration,
     /// The instance's id, which fixes when within a period it pushes.
@@ -92,6 +93,7 @@ impl CloudWatch {
             reported: reported_sender,
             due: None,
             call: None,
+            pushed_to: String::new(),
         };
         tokio::spawn(task.run(messages));
         Self { messages: sender, view, peers }
@@ -132,7 +134,7 @@ type Call = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 struct Task<S> {
     client: Client,
-    namespace: String,
+    namespace: Namespace,
     interval: Duration,
     jitter: Duration,
     buffer: Buffer<Sample>,
@@ -143,6 +145,8 @@ struct Task<S> {
     due: Option<(Pin<Box<Sleep>>, Duration)>,
     /// The push in flight, and the wall clock when it was sent.
     call: Option<(Call, Duration)>,
+    /// Where the last push went.
+    pushed_to: String,
 }
 
 impl<S, F, E> Task<S>
@@ -201,10 +205,14 @@ where
 
     fn push(&mut self, now: Duration) {
         self.due = None;
-        let Some(values) = self.buffer.take(now, BATCH) else { return };
+        // A call is for one namespace; the tag that names the environment can be changed meanwhile.
+        let together = |one: &Sample, other: &Sample| one.of.environment == other.of.environment;
+        let Some(values) = self.buffer.take(now, BATCH, together) else { return };
+        let environment = values.values().next().map(|sample| sample.of.environment.as_str()).unwrap_or_default();
+        self.pushed_to = self.namespace.of(environment);
         let datapoints = |(&start, sample): (&u64, &Sample)| metrics::datapoints(start, self.interval, sample);
         let data = values.iter().flat_map(datapoints).collect();
-        let request = self.client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(data));
+        let request = self.client.put_metric_data().namespace(&self.pushed_to).set_metric_data(Some(data));
         let call = request.customize().config_override(call::once()).send();
         // Before it is sent: a reader of the peers must not take it for theirs.
         self.reported.send_replace(Reported::of(&self.buffer));
@@ -220,7 +228,7 @@ where
         let (outcome, trouble) = match &ended {
             Ok(()) => (Outcome::Delivered, None),
             Err(error) => {
-                let (outcome, trouble) = call::outcome(error, &self.namespace);
+                let (outcome, trouble) = call::outcome(error, &self.pushed_to);
                 (outcome, Some(trouble))
             }
         };

@@ -5,7 +5,7 @@ use super::seen::{Seen, aside};
 use super::unit::{self, Units};
 use crate::act::status::{ReadError, Status};
 use crate::act::writer::STATUS_FILE;
-use crate::settings::Settings;
+use crate::settings::{Settings, drop_ins};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::{AccessFlags, Pid, Uid, User, eaccess, geteuid};
@@ -117,6 +117,7 @@ pub fn wanted(settings: &Settings, file: &Path) -> Vec<(PathBuf, &'static str, A
         (settings.paths.image_file.clone(), "read", AccessFlags::R_OK),
         (Path::new("/etc/resolv.conf").into(), "read", AccessFlags::R_OK),
         (file.into(), "read", AccessFlags::R_OK),
+        (drop_ins(file), "read", AccessFlags::R_OK | AccessFlags::X_OK),
     ]
 }
 

@@ -2,8 +2,9 @@
 
 use super::root::{Kind, Node, Root, Unseen};
 use crate::checks::Found;
+use crate::settings::drop_ins;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The agent's user, as the package makes it and the unit names it.
 const USER: &str = "cflared-agent";
@@ -67,9 +68,15 @@ pub fn directories(root: &Root, config_dir: &Path) -> Found {
 
 /// What runs, and what says how, is root's, and nobody else may write it.
 pub fn files(root: &Root, cloudflared: &Path, image_file: &Path) -> Found {
-    let files = [Path::new(PROGRAM), cloudflared, Path::new(UNIT), Path::new(SETTINGS), image_file];
+    let files = [Path::new(PROGRAM), cloudflared, Path::new(UNIT), Path::new(SETTINGS), image_file].map(PathBuf::from);
+    let directory = drop_ins(Path::new(SETTINGS));
+    let dropped = match root.names(&directory) {
+        Ok(names) => names.into_iter().map(|name| directory.join(name)).collect(),
+        Err(error) => return Found::not_known(error.to_string()),
+    };
+    let files: Vec<PathBuf> = [files.to_vec(), dropped].concat();
     // One directory up as well: whoever may write that may replace the file.
-    let paths: BTreeSet<&Path> = files.iter().flat_map(|path| [Some(*path), path.parent()]).flatten().collect();
+    let paths: BTreeSet<&Path> = files.iter().flat_map(|path| [Some(&**path), path.parent()]).flatten().collect();
     let (mut wrong, mut unseen, mut looked_at) = (vec![], vec![], 0);
     for path in paths {
         match root.stat(path) {

@@ -2,6 +2,7 @@
 
 use super::{Datapoint, MinuteSum, Visibility};
 use crate::aws::{Aws, time};
+use crate::world::ENVIRONMENT;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ impl Aws {
         self.lock().metrics.set_visibility(visibility);
     }
 
-    /// Accepts a datapoint of now in the agents' own namespace, as if another instance's agent had sent it.
+    /// Accepts a datapoint of now in the namespace of every world's agents, as if another instance's agent had sent it.
     ///
     /// # Panics
     /// The API does not accept it.
@@ -20,7 +21,7 @@ impl Aws {
         let named = |(name, value): &(&str, &str)| json!({ "Name": name, "Value": value });
         let dimensions: Vec<_> = dimensions.iter().map(named).collect();
         let datum = json!({ "MetricName": metric, "Dimensions": dimensions, "Value": value });
-        let input = json!({ "Namespace": "Cflared", "MetricData": [datum] });
+        let input = json!({ "Namespace": format!("Cflared/{ENVIRONMENT}"), "MetricData": [datum] });
         let accepted = self.lock().metrics.call("PutMetricData", &input, now_ms, "another instance");
         accepted.expect("the datapoint is whole");
     }

@@ -15,7 +15,7 @@ fn new() -> Buffer<u32> {
 
 /// The grains that a push would carry now.
 fn take(buffer: &mut Buffer<u32>, now: u64, most: usize) -> Vec<u64> {
-    buffer.take(at(now), most).map(|values| values.keys().copied().collect()).unwrap_or_default()
+    buffer.take(at(now), most, |_, _| true).map(|values| values.keys().copied().collect()).unwrap_or_default()
 }
 
 #[test]
@@ -23,7 +23,20 @@ fn a_value_is_stamped_with_the_minute_that_has_ended() {
     let mut buffer = new();
     assert!(buffer.offer(at(3600), 7));
     buffer.confirm();
-    assert_eq!(buffer.take(at(3600), 10), Some(&BTreeMap::from([(3540, 7)])));
+    assert_eq!(buffer.take(at(3600), 10, |_, _| true), Some(&BTreeMap::from([(3540, 7)])));
+}
+
+#[test]
+fn what_does_not_go_with_the_newest_waits_for_a_push_of_its_own() {
+    let mut buffer = new();
+    for (minute, value) in [7, 8, 7, 8].into_iter().enumerate() {
+        assert!(buffer.offer(at(3600 + 60 * minute as u64), value));
+    }
+    buffer.confirm();
+    let equal = |one: &u32, other: &u32| one == other;
+    assert_eq!(buffer.take(at(3780), 10, equal), Some(&BTreeMap::from([(3600, 8), (3720, 8)])));
+    buffer.settle(Outcome::Delivered);
+    assert_eq!(buffer.take(at(3780), 10, equal), Some(&BTreeMap::from([(3540, 7), (3660, 7)])));
 }
 
 #[test]
@@ -206,7 +219,7 @@ proptest! {
                     }
                 }
                 Happening::Take(most) => {
-                    if let Some(values) = buffer.take(at(now), most) {
+                    if let Some(values) = buffer.take(at(now), most, |_, _| true) {
                         in_flight = values.keys().copied().collect();
                     }
                 }

@@ -5,6 +5,7 @@ use crate::act::cloudwatch::metrics::Dimensions;
 use crate::act::cloudwatch::reported::{Reported, Share};
 use crate::act::cloudwatch::{CloudWatch, Config, Sample, Saved, version_label};
 use crate::act::testing::{Asked, Http, Refusing, Reply, run, until};
+use crate::settings::Namespace;
 use aws_smithy_cbor::Decoder;
 use aws_smithy_cbor::Encoder;
 use cflared_verdict::{Failure, FailureKind, PeerGrain, VersionId};
@@ -67,7 +68,7 @@ async fn server(answer: impl Fn() -> Reply + Send + Sync + 'static) -> Http {
 fn start(url: &str, resume: Saved) -> CloudWatch {
     let config = Config {
         client: client(url),
-        namespace: "Cflared".into(),
+        namespace: Namespace::new("Cflared/{env}"),
         interval: MINUTE,
         instance: "i-0123456789abcdef0".into(),
         resume,
@@ -177,7 +178,7 @@ fn buffer(outcome: Option<Outcome>) -> Buffer<Sample> {
     assert!(buffer.offer(Duration::from_secs(3660), sample()));
     if let Some(outcome) = outcome {
         buffer.confirm();
-        buffer.take(Duration::from_secs(3660), 1).unwrap();
+        buffer.take(Duration::from_secs(3660), 1, |_, _| true).unwrap();
         buffer.settle(outcome);
     }
     buffer
@@ -199,7 +200,7 @@ fn our_share_of_a_grain_is_the_most_that_it_may_be() {
     }
     let mut in_flight = buffer(None);
     in_flight.confirm();
-    in_flight.take(Duration::from_secs(3660), 1).unwrap();
+    in_flight.take(Duration::from_secs(3660), 1, |_, _| true).unwrap();
     assert_eq!(Reported::of(&in_flight).own(3600, &of()), one);
     let other = Dimensions { tunnel: "another".into(), ..(*of()).clone() };
     assert_eq!(Reported::of(&buffer(Some(Outcome::Delivered))).own(3600, &other), Share::default());
@@ -213,7 +214,7 @@ fn what_was_sent_long_ago_is_forgotten_on_the_careful_side() {
         let now = Duration::from_secs(minute * 60);
         assert!(buffer.offer(now, unregistered()));
         buffer.confirm();
-        buffer.take(now, 1).unwrap();
+        buffer.take(now, 1, |_, _| true).unwrap();
         buffer.settle(Outcome::Delivered);
     }
     let reported = Reported::of(&buffer);

@@ -1,6 +1,7 @@
 use super::metrics::sample;
 use crate::act::cloudwatch::{CloudWatch, Config, Sample, Saved, View};
 use crate::act::testing::{Asked, Full, Http, Refusing, Reply, credentials, http_client, run, until};
+use crate::settings::Namespace;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::config::{BehaviorVersion, Region};
 use aws_smithy_cbor::Decoder;
@@ -29,7 +30,7 @@ pub fn client(url: &str) -> Client {
 
 fn config(url: &str, resume: Saved) -> Config {
     let instance = "i-0123456789abcdef0".into();
-    Config { client: client(url), namespace: "Cflared".into(), interval: GRAIN, instance, resume }
+    Config { client: client(url), namespace: Namespace::new("Cflared/{env}"), interval: GRAIN, instance, resume }
 }
 
 fn start(url: &str) -> CloudWatch {
@@ -52,7 +53,7 @@ fn grains(asked: &Asked) -> (Vec<i64>, usize) {
     let mut decoder = Decoder::new(&asked.body);
     let (mut timestamps, mut count) = (Vec::new(), 0);
     fields(&mut decoder, &mut |decoder, name| match name {
-        "Namespace" => assert_eq!(decoder.str().unwrap(), "Cflared"),
+        "Namespace" => assert_eq!(decoder.str().unwrap(), "Cflared/prd"),
         "MetricData" => items(decoder, |decoder| {
             count += 1;
             fields(decoder, &mut |decoder, name| match name {
@@ -180,8 +181,8 @@ fn a_denied_push_says_what_the_role_needs() {
         cloudwatch.sample(at(1000), sample());
         until("it failed", || cloudwatch.view().last_error.is_some()).await;
         let text = cloudwatch.view().last_error.unwrap();
-        let expected = "failed to call cloudwatch:PutMetricData on the namespace Cflared: access denied: the role needs \
-                        cloudwatch:PutMetricData on the namespace Cflared (AccessDeniedException: made up); \
+        let expected = "failed to call cloudwatch:PutMetricData on the namespace Cflared/prd: access denied: the role needs \
+                        cloudwatch:PutMetricData on the namespace Cflared/prd (AccessDeniedException: made up); \
                         the datapoints go with the next push";
         assert_eq!(text, expected);
     });

@@ -48,3 +48,8 @@ module "tunnel" {
   # The SSM documents are the account's; the first environment has them.
   commands = true
 }
+
+output "template_version" {
+  description = "The template's version that the last apply made; what the group runs is the promotion's."
+  value       = module.tunnel.template_version
+}

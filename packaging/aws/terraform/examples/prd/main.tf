@@ -50,3 +50,8 @@ module "tunnel" {
     mode = "dry_run"
   }
 }
+
+output "template_version" {
+  description = "The template's version that the last apply made; what the group runs is the promotion's."
+  value       = module.tunnel.template_version
+}
