@@ -2,7 +2,7 @@
 
 use super::super::Edge;
 use super::super::link::{Answered, Opening, Reading, Wanted, Writing};
-use super::carry::{EndedBy, until_either_ended};
+use super::carry::{EndedBy, one_way, until_either_ended};
 use super::{Carrier, Route, accepted, answered, host, opened, taken};
 use crate::tunnelrpc::streams::Connect;
 use ::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
@@ -185,15 +185,7 @@ async fn upgraded(upgrade: OnUpgrade, edge: Edge, mut carrier: Carrier, mut body
     let carried = async {
         let client = TokioIo::new(upgrade.await.map_err(io::Error::other)?);
         let (mut read, mut write) = tokio::io::split(client);
-        let up = async {
-            tokio::io::copy(&mut read, &mut body).await?;
-            body.shutdown().await
-        };
-        let down = async {
-            tokio::io::copy(&mut answer, &mut write).await?;
-            write.shutdown().await
-        };
-        until_either_ended(up, down).await
+        until_either_ended(one_way(&mut read, &mut body), one_way(&mut answer, &mut write)).await
     };
     let ended = tokio::select! {
         biased;
