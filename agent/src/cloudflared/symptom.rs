@@ -6,7 +6,7 @@
 mod table;
 
 use super::Line;
-use When::{Bare, Begins, Both, Detail, Error, Message, Plain};
+use When::{Bare, Begins, Both, Detail, Error, Message, Plain, Torn};
 use cflared_verdict::Complaint;
 pub use table::TABLE;
 use tracing::Level;
@@ -137,6 +137,8 @@ pub enum When {
     Plain(&'static str),
     /// A plain line that begins with it.
     Begins(&'static str),
+    /// A plain line that is a part of one or of several objects.
+    Torn,
 }
 
 /// Where a line was seen.
@@ -167,6 +169,7 @@ impl When {
                 Begins(text) => line.message.starts_with(text),
                 Both(text, other) | Detail(text, other) => message(text) && message(other),
                 Bare(_) => false,
+                Torn => is_torn(&line.message),
             };
         }
         let error = |text: &str| line.error.as_ref().is_some_and(|error| error.contains(text));
@@ -176,9 +179,17 @@ impl When {
             Both(text, cause) => message(text) && error(cause),
             Bare(cause) => line.message.is_empty() && error(cause),
             Detail(text, field) => message(text) && line.rest.as_ref().is_some_and(|rest| rest.contains(field)),
-            Plain(_) | Begins(_) => false,
+            Plain(_) | Begins(_) | Torn => false,
         }
     }
+}
+
+/// Whether it is a part of a line of JSON. The program writes an object field by field, so another thread's line may stand
+/// between any two of them, or before the end: `{"a":1{"b":2}`, `{"a":1}{"b":2}`, and then `,"c":3}`, `}` or nothing.
+fn is_torn(text: &str) -> bool {
+    let text = text.trim();
+    [r#"{""#, r#",""#].iter().any(|begin| text.starts_with(begin))
+        || text.bytes().all(|byte| matches!(byte, b'{' | b'}'))
 }
 
 #[cfg(test)]

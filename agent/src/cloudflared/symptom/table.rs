@@ -1,7 +1,7 @@
 //! The rows.
 
 use super::Source::{self, Printed, Recorded, Reported};
-use super::When::{self, Bare, Begins, Both, Detail, Error, Message, Plain};
+use super::When::{self, Bare, Begins, Both, Detail, Error, Message, Plain, Torn};
 use super::{Meaning, Row, Symptom as S};
 use tracing::Level;
 
@@ -239,6 +239,6 @@ pub const TABLE: &[Row] = &[
     row("stream_cut", S::Chatter, Level::DEBUG, Message("Error setting write deadline for "), Printed("2026.8.2")),
     row("stream_cut", S::Chatter, Level::DEBUG, Message("failed handling RPC stream"), Printed("2024.2.1")),
 
-    // The rest of a line that another one was written into.
-    row("torn", S::Chatter, Level::DEBUG, Plain(r#","time":"2"#), Recorded("quic/then_blackhole_quic/cloudflared.log")),
+    // A line that another one was written into, or the rest of it, where nothing else of it is known.
+    row("torn", S::Chatter, Level::DEBUG, Torn, Recorded("quic/then_blackhole_quic/cloudflared.log")),
 ];
