@@ -67,24 +67,26 @@ impl Rule {
     }
 }
 
-/// What a registration is refused with: the cause, and after how long it may be tried again, if it may.
-pub(super) fn refusal(conduct: Conduct) -> Option<(&'static str, Option<Micros>)> {
-    match conduct {
-        Conduct::Unauthorized => Some((UNAUTHORIZED, None)),
-        Conduct::Deleted => Some(("Unauthorized: Tunnel not found", None)),
-        Conduct::Permanent => Some(("Internal: tunnel was deleted", None)),
-        Conduct::Retry => Some(("edge is overloaded", Some(60_000_000))),
-        Conduct::Duplicate => Some((crate::tunnelrpc::registration::DUPLICATE, None)),
-        Conduct::Accept
-        | Conduct::Refuse
-        | Conduct::Eof
-        | Conduct::Reset
-        | Conduct::BlackHole
-        | Conduct::Garbage
-        | Conduct::Drop
-        | Conduct::Hang
-        | Conduct::Slow
-        | Conduct::SilentAfter => None,
+impl Conduct {
+    /// What a registration is refused with, if it is: the cause, and after how long it may be tried again, if it may.
+    pub fn refusal(self) -> Option<(&'static str, Option<Micros>)> {
+        match self {
+            Self::Unauthorized => Some((UNAUTHORIZED, None)),
+            Self::Deleted => Some(("Unauthorized: Tunnel not found", None)),
+            Self::Permanent => Some(("Internal: tunnel was deleted", None)),
+            Self::Retry => Some(("edge is overloaded", Some(60_000_000))),
+            Self::Duplicate => Some((crate::tunnelrpc::registration::DUPLICATE, None)),
+            Self::Accept
+            | Self::Refuse
+            | Self::Eof
+            | Self::Reset
+            | Self::BlackHole
+            | Self::Garbage
+            | Self::Drop
+            | Self::Hang
+            | Self::Slow
+            | Self::SilentAfter => None,
+        }
     }
 }
 

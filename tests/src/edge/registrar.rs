@@ -109,7 +109,7 @@ impl Visit {
             note(What::TurnedAway(how));
             Decision::End(ending)
         };
-        if let Some((cause, retry_after)) = conduct::refusal(conduct) {
+        if let Some((cause, retry_after)) = conduct.refusal() {
             note(What::Rejected(cause.to_owned()));
             return Decision::Refuse(Refusal {
                 cause: cause.to_owned(),

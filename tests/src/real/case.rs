@@ -1,5 +1,6 @@
 //! The cases: transport × conduct × start.
 
+use super::scene::protocol;
 use crate::edge::{Conduct, Transport};
 use std::fmt;
 
@@ -40,14 +41,6 @@ const CONDUCTS: [Conduct; 13] = [
     Conduct::SilentAfter,
 ];
 
-/// The value of `--protocol` for it.
-pub fn protocol(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Http2 => "http2",
-        Transport::Quic => "quic",
-    }
-}
-
 impl Case {
     /// Every case, in the order of the page.
     pub fn all() -> Vec<Self> {
@@ -59,26 +52,11 @@ impl Case {
         }
         all
     }
-}
 
-impl Case {
-    /// Whether the edge says no: a new instance would be told the same. A duplicate is none: it is said of a connection of this
-    /// connector, and a new one is another.
+    /// Whether the edge says no to every instance: a new one would be told the same. A duplicate is none: it is said of a
+    /// connection of this connector, and a new one is another.
     pub fn is_refusal(self) -> bool {
-        match self.conduct {
-            Conduct::Unauthorized | Conduct::Deleted | Conduct::Permanent | Conduct::Retry => true,
-            Conduct::Accept
-            | Conduct::Refuse
-            | Conduct::Eof
-            | Conduct::Reset
-            | Conduct::BlackHole
-            | Conduct::Garbage
-            | Conduct::Drop
-            | Conduct::Duplicate
-            | Conduct::Hang
-            | Conduct::Slow
-            | Conduct::SilentAfter => false,
-        }
+        self.conduct.refusal().is_some() && self.conduct != Conduct::Duplicate
     }
 
     /// The conduct as the edge's control names it.

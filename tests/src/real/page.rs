@@ -1,11 +1,15 @@
 //! `docs/cloudflared.md`, and what must hold of it.
 
 use super::case::{Case, Start};
+use super::hard::{Hard, Measure, Pace};
 use super::play::Played;
 use crate::edge::Transport;
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 /// A case, with the real program and with the stand-in.
 pub type Row = (Case, Played, Played);
@@ -19,16 +23,97 @@ registered with the same version of the secret: the world in which a wrong judge
 the row says for 330 s, and then accepts.
 
 - *cloudflared*: whether it exits by itself, and the [events](events.md) of the lines that it printed at warning level and above
-  in the agent's log.
-  `dns_failed` is of that namespace, which has no name server; the stand-in is not told so.
+  in the agent's log. `dns_failed` is of that namespace, which has no name server.
 - *stand-in*: `same`, or what it did otherwise.
 - *the agent*: each judgement with the seconds since the conduct began; restarts that it ordered; whether the instance was marked.
 - *back*: seconds from the edge's return until the connector was registered.
 ";
 
-/// The whole page.
-pub fn render(version: &str, rows: &[Row]) -> String {
-    let mut page = format!("{HEAD}\nThe real program: `{version}`.\n");
+/// A part of the page, written by a run of its own. The third is written by `tests/real.sh`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The conducts, with the head of the page.
+    Conducts,
+    /// The hard cases.
+    Hard,
+}
+
+/// What the parts after the first begin with.
+const HARD: &str = "\n## Hard cases\n";
+const OTHERS: &str = "\n## The other parts\n";
+
+/// Writes a part of the page anew, and leaves the others as they are.
+///
+/// # Errors
+/// The page cannot be written.
+pub fn write(path: &Path, part: Part, text: &str) -> anyhow::Result<()> {
+    let page = fs::read_to_string(path).unwrap_or_default();
+    let (rest, others) = page.split_at(page.find(OTHERS).unwrap_or(page.len()));
+    let (conducts, hard) = rest.split_at(rest.find(HARD).unwrap_or(rest.len()));
+    let page = match part {
+        Part::Conducts => [text, hard, others].concat(),
+        Part::Hard => [conducts, text, others].concat(),
+    };
+    fs::write(path, page).with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// A hard case, and what came of it.
+pub type HardRow = (Hard, anyhow::Result<Vec<Measure>>);
+
+/// The part of the hard cases.
+pub fn hard_cases(version: &str, rows: &[HardRow]) -> String {
+    let mut page = format!(
+        "{HARD}\nWhat happened in the field or was found with the real program, what must come of it, and the time that it may \
+         take. With `{version}`, the agent's\ndefault times, after 35 s of calm where a case begins with that; where no mark may \
+         come, it was watched for {} s.\n\n| case | what came | seconds | at most |\n|---|---|---|---|\n",
+        Pace::LONG.watch.as_secs()
+    );
+    for (case, played) in rows {
+        match played {
+            Ok(measures) => {
+                for Measure { what, took, most } in measures {
+                    let most = most.map_or("–".to_owned(), |most| most.as_secs().to_string());
+                    // Writing to a String cannot fail.
+                    let _ = writeln!(page, "| {case} | {what} | {:.1} | {most} |", took.as_secs_f64());
+                }
+            }
+            Err(error) => {
+                let error = error.to_string();
+                let _ = writeln!(page, "| {case} | **wrong**: {} | – | – |", error.lines().next().unwrap_or_default());
+            }
+        }
+    }
+    page
+}
+
+/// Fails if a hard case went wrong, or took longer than it may.
+///
+/// # Errors
+/// All that was wrong.
+pub fn judge_hard(rows: &[HardRow]) -> anyhow::Result<()> {
+    let mut wrong = vec![];
+    for (case, played) in rows {
+        match played {
+            Ok(measures) => wrong.extend(
+                measures
+                    .iter()
+                    .filter(|measure| measure.is_late())
+                    .map(|measure| format!("{case}: {} after {:.1} s", measure.what, measure.took.as_secs_f64())),
+            ),
+            Err(error) => wrong.push(format!("{case}: {error:#}")),
+        }
+    }
+    ensure!(wrong.is_empty(), "{} hard cases went wrong:\n{}", wrong.len(), wrong.join("\n"));
+    Ok(())
+}
+
+/// The part of the conducts.
+pub fn conducts(version: &str, took: Duration, rows: &[Row]) -> String {
+    let minutes = took.as_secs().div_ceil(60);
+    let mut page = format!(
+        "{HEAD}\nThe real program: `{version}`. The run: {} lives, many side by side, in {minutes} minutes.\n",
+        rows.len() * 2
+    );
     for (transport, title) in [(Transport::Quic, "QUIC"), (Transport::Http2, "HTTP/2")] {
         for (start, when) in [(Start::FromTheStart, "from the start"), (Start::Later, "after a registration")] {
             let of_these = rows.iter().filter(|(case, ..)| case.transport == transport && case.start == start);

@@ -1,25 +1,27 @@
 //! One case from its beginning to the return of the edge.
 
-use super::case::{Case, Start, protocol};
-use crate::aws::{Aws, Health};
+use super::case::{Case, Start};
+use super::scene::Scene;
+use crate::aws::Health;
 use crate::edge::{Conduct, Scope};
-use crate::world::{Agent, Cloudflared, ENVIRONMENT, Host, SECRET, TUNNEL, World};
-use anyhow::ensure;
+use crate::world::{Agent, Cloudflared, TUNNEL, World};
+use anyhow::{Context, ensure};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a case is watched: the ladder's 120 s, the 180 s for which the guard may wait, and a margin.
 const WATCH: Duration = Duration::from_secs(330);
 /// How long the edge's return is waited for; cloudflared's own back-off may take 64 s and more.
 const RETURN: Duration = Duration::from_secs(400);
+/// How long a busy machine may take until a connector is registered for the first time, which nothing here is about.
+const CALM: Duration = Duration::from_secs(300);
 /// After this time without a break the agent forgets what was before.
 const FORGOTTEN: Duration = Duration::from_secs(35);
 /// How often the status is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// The grain of the metric: an agent reports once in it.
-const PEER_EVERY: Duration = Duration::from_secs(60);
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -42,34 +44,34 @@ pub struct Played {
     pub back: Option<Duration>,
 }
 
-/// Plays a case.
+/// Plays a case, and writes the agent's log to `log`.
 ///
 /// # Errors
 /// The world could not be set up, or the connector did not register where the edge accepts.
-pub async fn play(case: Case, program: &Cloudflared) -> anyhow::Result<Played> {
-    let (mut world, mut host) = World::with_host().await?;
-    // It is only listed: its reports are planted.
-    let _other = world.host().await?;
-    equip(&mut host, &world, case, program);
-    let peer = tokio::spawn(report_a_peer(world.aws.clone()));
+pub async fn play(case: Case, program: &Cloudflared, log: &Path) -> anyhow::Result<Played> {
+    let mut scene = Scene::set(program, Some(case.transport)).await?;
+    scene.arguments(|arguments| arguments.extend(program.bare_host().iter().map(ToString::to_string)));
+    let Scene { world, host, .. } = &scene;
     let mut agent = match case.start {
         Start::FromTheStart => {
             world.edge.set(case.conduct).await?;
             host.start()?
         }
         Start::Later => {
-            let mut agent = host.start()?;
-            agent.wait_status("four connections", |status| status["connectors"][0]["connections"] == 4).await?;
+            let agent = host.start()?;
+            four_connections(world, &agent).await?;
             tokio::time::sleep(FORGOTTEN).await;
+            // On a busy machine one may have been lost meanwhile.
+            four_connections(world, &agent).await?;
             world.edge.set(case.conduct).await?;
-            ensure!(world.edge.drop_connections(&Scope::default()) == 4, "four connections were to be dropped");
+            ensure!(world.edge.drop_connections(&Scope::default()) > 0, "there was nothing to be dropped");
             agent
         }
     };
     let began = Instant::now();
     let mut played = Played::default();
     while began.elapsed() < WATCH {
-        look(&mut played, &world, &agent, began.elapsed());
+        look(&mut played, world, &agent, began.elapsed());
         ensure!(agent.ended().is_none(), "the agent ended: {}", agent.log_text());
         tokio::time::sleep(LOOK).await;
     }
@@ -82,37 +84,14 @@ pub async fn play(case: Case, program: &Cloudflared) -> anyhow::Result<Played> {
     }
     listen(&mut played, &agent);
     agent.stop().await?;
-    peer.abort();
+    fs::write(log, agent.log_text()).with_context(|| format!("failed to write {}", log.display()))?;
     Ok(played)
 }
 
-/// The agent's own defaults, but for where things are.
-fn equip(host: &mut Host, world: &World, case: Case, program: &Cloudflared) {
-    for section in ["secret", "observe", "verdict", "handover", "cloudwatch"] {
-        if let Some(settings) = host.settings.as_object_mut() {
-            settings.remove(section);
-        }
-    }
-    let mut arguments = world.edge.arguments();
-    arguments.extend(["--protocol", protocol(case.transport), "--no-prechecks"].map(String::from));
-    host.set("connector.binary", program.path().display().to_string());
-    host.set("connector.extra_args", arguments);
-    host.set("connector.grace_period", "5s");
-    host.environment.push(("CFLARED_AGENT_LOG".into(), "debug".into()));
-}
-
-/// What the other instance's agent reports: its connector is registered, with the version of the secret that is current.
-async fn report_a_peer(aws: Aws) {
-    let version = aws.secret(SECRET).and_then(|secret| secret.current().map(|version| version.id.clone()));
-    let label: String =
-        Sha256::digest(version.unwrap_or_default()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let by_tunnel = [("Environment", ENVIRONMENT), ("TunnelId", TUNNEL)];
-    let by_version = [("TunnelId", TUNNEL), ("SecretVersion", label.as_str())];
-    loop {
-        aws.put_datapoint("cflared_replica_count_per_tunnel", &by_tunnel, 1.0);
-        aws.put_datapoint("cflared_registered_by_version", &by_version, 1.0);
-        tokio::time::sleep(PEER_EVERY).await;
-    }
+async fn four_connections(world: &World, agent: &Agent) -> anyhow::Result<()> {
+    let four = world.edge.wait_registered(TUNNEL, CALM, |now| now.connections == 4).await;
+    four.map(drop)
+        .map_err(|now| anyhow::anyhow!("four connections were to be registered: {now:?}\n{}", agent.log_text()))
 }
 
 fn look(played: &mut Played, world: &World, agent: &Agent, at: Duration) {

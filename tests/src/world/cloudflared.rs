@@ -30,6 +30,14 @@ impl Cloudflared {
         }
     }
 
+    /// The arguments for a host without a name server: the real program finds out, the stand-in has to be told.
+    pub fn bare_host(&self) -> &'static [&'static str] {
+        match self {
+            Self::Standin => &["--standin-bare-host"],
+            Self::Real(_) => &[],
+        }
+    }
+
     /// The arguments that divide the program's own times; only the stand-in has any.
     pub fn scaled(&self, factor: f64) -> Vec<String> {
         match self {

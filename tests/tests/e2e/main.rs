@@ -13,6 +13,7 @@ mod doctor;
 mod environments;
 mod fleet;
 mod golden;
+mod hard;
 mod hold;
 mod hostile;
 mod identity;
