@@ -4,7 +4,7 @@ use crate::support::{STARTED, lines_with, lives, nothing_left, registered_pid};
 use anyhow::Context;
 use cflared_tests::aws::time::now_ms;
 use cflared_tests::edge::{Conduct, Order, Scope, What};
-use cflared_tests::world::{Clock, Payload, SECRET, TUNNEL, World, beside, eventually, tunnel_secret};
+use cflared_tests::world::{Clock, Cloudflared, Payload, SECRET, TUNNEL, World, eventually, left_out, tunnel_secret};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs::{self, Permissions};
@@ -25,7 +25,7 @@ async fn a_program_that_is_missing_or_no_program_is_named_and_taken_up_when_it_i
     agent.wait_status("a file that is no program", says("check its mode")).await?;
     assert_eq!(lines_with(&agent, STARTED), 0);
     fs::remove_file(&path)?;
-    std::os::unix::fs::symlink(beside("cloudflared-standin"), &path)?;
+    std::os::unix::fs::symlink(Cloudflared::chosen().path(), &path)?;
     agent.wait_health("registered").await?;
     agent.stop().await?;
 
@@ -35,7 +35,7 @@ async fn a_program_that_is_missing_or_no_program_is_named_and_taken_up_when_it_i
     let missing =
         |status: &serde_json::Value| status["connectors"][0]["last_exit"].to_string().contains("no such file");
     agent.wait_status("a missing program", missing).await?;
-    std::os::unix::fs::symlink(beside("cloudflared-standin"), &path)?;
+    std::os::unix::fs::symlink(Cloudflared::chosen().path(), &path)?;
     agent.wait_health("registered").await?;
     assert_eq!(lines_with(&agent, STARTED), 1);
     Ok(())
@@ -88,6 +88,12 @@ async fn a_stable_child_that_is_killed_is_replaced_at_once_and_the_next_one_afte
 
 #[tokio::test]
 async fn a_megabyte_without_an_end_and_outputs_that_are_closed_do_not_disturb() -> anyhow::Result<()> {
+    if left_out(
+        "a_megabyte_without_an_end_and_outputs_that_are_closed_do_not_disturb",
+        "it prints what it is ordered to, and closes its output on order",
+    ) {
+        return Ok(());
+    }
     let (world, host) = World::with_host().await?;
     let mut agent = host.start()?;
     let pid = registered_pid(&mut agent, None).await?;
@@ -142,8 +148,10 @@ async fn a_stranger_on_our_port_is_named_and_another_port_is_used() -> anyhow::R
     let (config, credentials) = (host.directory().join("squatter.yml"), host.directory().join("squatter.json"));
     fs::write(&config, Payload::default().config)?;
     fs::write(&credentials, Payload::default().credentials)?;
-    let mut squatter = Command::new(beside("cloudflared-standin"));
-    squatter.args(["tunnel", "--standin-scale", "0.05", "--output", "json"]).args(world.edge.arguments());
+    let program = Cloudflared::chosen();
+    let mut squatter = Command::new(program.path());
+    squatter.args(["tunnel", "--protocol", "http2", "--no-prechecks", "--output", "json"]).args(world.edge.arguments());
+    squatter.args(program.scaled(0.05));
     squatter.arg("--config").arg(config).arg("--cred-file").arg(credentials);
     squatter.arg("--metrics").arg(host.metrics[0].to_string()).arg("run");
     let mut squatter = squatter.stderr(std::process::Stdio::null()).kill_on_drop(true).spawn()?;
@@ -188,6 +196,9 @@ async fn a_stranger_on_our_port_is_named_and_another_port_is_used() -> anyhow::R
 
 #[tokio::test]
 async fn a_child_is_ours_by_its_socket_whatever_it_calls_itself() -> anyhow::Result<()> {
+    if left_out("a_child_is_ours_by_its_socket_whatever_it_calls_itself", "it shows another connector's id on order") {
+        return Ok(());
+    }
     let (world, host) = World::with_host().await?;
     let mut agent = host.start()?;
     let ours = registered_pid(&mut agent, None).await?;

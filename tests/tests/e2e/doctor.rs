@@ -5,7 +5,7 @@ use crate::support::registered_pid;
 use cflared_tests::edge::{Conduct, Scope};
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::mysql::{Greeting, MySql};
-use cflared_tests::world::{Agent, Host, PATIENCE, Payload, SECRET, TUNNEL, World, beside, eventually};
+use cflared_tests::world::{Agent, Cloudflared, Host, PATIENCE, Payload, SECRET, TUNNEL, World, eventually};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -260,7 +260,7 @@ async fn whatever_cloudflared_says_of_its_build_a_host_that_is_well_is_fine() ->
         ("DEV (built unknown)", "warn", "warn"),
     ] {
         patient.host.script(&format!(
-            "case \"$*\" in --version) echo 'cloudflared version {said}'; exit;; esac; exec \"$STANDIN\" \"$@\""
+            "case \"$*\" in --version) echo 'cloudflared version {said}'; exit;; esac; exec \"$CLOUDFLARED\" \"$@\""
         ))?;
         let report = patient.report().await?;
         let found = (outcome(&report, "cloudflared-version"), outcome(&report, "cloudflared-age"));
@@ -380,7 +380,7 @@ async fn another_cloudflared_on_the_port_is_named() -> anyhow::Result<()> {
     fs::write(&config, other.config)?;
     fs::write(&credentials, other.credentials)?;
     let metrics = patient.host.metrics[0];
-    let mut command = tokio::process::Command::new(beside("cloudflared-standin"));
+    let mut command = tokio::process::Command::new(Cloudflared::chosen().path());
     command.arg("tunnel").arg("--config").arg(&config).arg("--cred-file").arg(&credentials);
     command.args(patient.world.edge.arguments()).args(["--protocol", "http2", "--no-prechecks", "--output", "json"]);
     command.args(["--metrics", &metrics.to_string(), "run"]).kill_on_drop(true);
