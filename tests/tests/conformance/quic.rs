@@ -190,14 +190,14 @@ async fn an_edge_that_falls_silent_is_noticed() {
     assert!(running.runs());
 }
 
-/// With UDP dropped and TCP open `auto` falls back, sooner with `--max-edge-addr-retries`. The real one begins `auto` with
-/// QUIC only where a name server answers for it, and so only the stand-in is run.
+/// With UDP dropped and TCP open `auto` falls back, sooner with `--max-edge-addr-retries`. It begins with QUIC only where a name
+/// server says so.
 #[tokio::test]
 async fn auto_falls_back_to_http2() {
     for (name, flags) in [("udp_blocked_auto", None), ("udp_blocked_auto_retries1", Some("1"))] {
         let world = World::over("auto").await;
         world.edge.set_udp(Some(Conduct::BlackHole)).await.unwrap();
-        let mut command = world.command_with_names("config.yml", FAST);
+        let mut command = world.command_with_names("config.yml", FAST).await;
         command.args(flags.into_iter().flat_map(|retries| ["--max-edge-addr-retries", retries])).arg("run");
         let mut running = Running::spawn(command);
         running.says(|log| log.matches("Registered tunnel connection").count() == 4).await;

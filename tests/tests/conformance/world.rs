@@ -1,5 +1,6 @@
 //! A place to run a cloudflared: addresses, an edge, files, and the process with its output.
 
+use cflared_tests::dns::Dns;
 use cflared_tests::edge::{Block, Edge};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -108,14 +109,22 @@ impl World {
         self.command_of(STANDIN, config, scale)
     }
 
-    /// The same of the stand-in on a host that has a name server.
-    pub fn command_with_names(&self, config: &str, scale: f64) -> Command {
-        let mut command = self.command_of(STANDIN, config, scale);
-        let given: Vec<_> = command.as_std().get_args().map(ToOwned::to_owned).collect();
-        let mut with_names = Command::new("env");
-        with_names.args(given.iter().filter(|argument| *argument != "--standin-bare-host"));
-        std::mem::swap(&mut command, &mut with_names);
-        command
+    /// The same of the program under test on a host that has a name server, which only the real one asks.
+    pub async fn command_with_names(&self, config: &str, scale: f64) -> Command {
+        let command = self.command(config, scale);
+        let given = command.as_std().get_args().filter(|argument| *argument != "--standin-bare-host");
+        if !is_real() {
+            let mut with_names = Command::new("env");
+            with_names.args(given);
+            return with_names;
+        }
+        let dns = Dns::start(self.block.address(53, 53)).await.unwrap();
+        dns.edge(&self.edge.addresses());
+        let file = self.write("resolv.conf", &format!("nameserver {}\n", dns.address().ip()));
+        let mut with_names = Command::new("unshare");
+        let mount = "mount --bind \"$0\" /etc/resolv.conf && exec env \"$@\"";
+        with_names.args(["--mount", "sh", "-c", mount]).arg(file).args(given);
+        with_names
     }
 
     fn command_of(&self, program: &str, config: &str, scale: f64) -> Command {
