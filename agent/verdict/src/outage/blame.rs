@@ -160,7 +160,7 @@ struct Evidence<'a> {
     words_last: Duration,
     /// In this time exits are counted.
     crash_window: Duration,
-    /// After so long a child that lives has not refused its files.
+    /// After so long a child that lives has not refused its files, has tried, and answers.
     settled: Duration,
     /// Whether it is known what the connector's tries came to.
     counted: bool,
@@ -203,6 +203,11 @@ impl Evidence<'_> {
         self.said(complaints).is_some_and(|(at, _)| at > since)
     }
 
+    /// Whether the child has had no time yet to try, or to answer.
+    fn is_young(&self) -> bool {
+        self.run.pid.is_some() && self.run.since.is_some_and(|since| self.now.since(since) < self.settled)
+    }
+
     /// A child that was executed later, and answers, has used its files.
     fn files(&self) -> Option<Finding> {
         let (at, text) = self.said(&FILES)?;
@@ -220,8 +225,8 @@ impl Evidence<'_> {
             return Some(found(Blame::Credentials, Confidence::Certain, evidence));
         }
         let (at, text) = self.said(&KEYS)?;
-        // A later try came to something else.
-        let contradicted = self.said_since(&WAY, at) || self.said_since(&REGISTRATION, at);
+        // A later try came to something else. What a child prints while it starts is no try yet.
+        let contradicted = !self.is_young() && (self.said_since(&WAY, at) || self.said_since(&REGISTRATION, at));
         (!contradicted).then(|| found(Blame::Credentials, Confidence::Certain, format!("cloudflared says: {text}")))
     }
 
@@ -229,7 +234,8 @@ impl Evidence<'_> {
         let run = self.run;
         match (&run.ready, run.pid) {
             (Some(Ready::Foreign { .. }), _) => Some(found(Blame::Port, Confidence::Certain, run.evidence())),
-            (Some(Ready::Unanswered { .. }), Some(_)) => {
+            // One that was just executed does not listen yet.
+            (Some(Ready::Unanswered { .. }), Some(_)) if !self.is_young() => {
                 Some(found(Blame::Process, Confidence::Likely, run.evidence()))
             }
             (_, None) if run.not_spawned => Some(found(Blame::Process, Confidence::Certain, run.evidence())),

@@ -137,6 +137,39 @@ fn a_crash_loop_is_the_processs_own_unless_it_says_why() {
     assert_ne!(crashing(Some(Complaint::EdgeSilent)).map(|(blame, _)| blame), Some(Blame::Process));
 }
 
+/// Each child is refused, exits, and is replaced after a pause; each new one complains of a name server while it starts, and does
+/// not listen yet. Found with cloudflared over HTTP/2: in that second the instance was marked.
+#[test]
+fn what_a_child_says_and_does_while_it_starts_is_no_evidence_against_what_the_last_one_was_told() {
+    let mut world = World::registered();
+    world.peers = Ok(Some((1, 1)));
+    world.edge = Some(Reach::Answered);
+    world.ready = Ready::No;
+    let began = world.second();
+    world.complain(Complaint::Unauthorized);
+    world.run(10);
+    for pause in [2, 4, 8, 16, 30, 50, 50, 50, 50, 50] {
+        let (after, respawn_in) = (Duration::from_secs(7), Duration::from_secs(pause));
+        let how = "exit status: 1".into();
+        let exited = RunFact::Exited { how, ending: Ending::Status, after, respawn_in: Some(respawn_in) };
+        world.tell(cflared_verdict::Event::Run(RunId(1), exited));
+        world.run(pause);
+        world.tell(cflared_verdict::Event::Run(RunId(1), RunFact::Spawned { pid: 7, pinned: None }));
+        world.ready = Ready::Unanswered { why: "connection refused".into() };
+        world.complain(Complaint::DnsFailed);
+        for _ in 0..5 {
+            world.look();
+            world.run(1);
+            assert_eq!(blame(&world), Some((Blame::Credentials, Confidence::Certain)), "at {} s", world.second());
+        }
+        world.ready = Ready::No;
+        world.complain(Complaint::Unauthorized);
+        world.run(2);
+    }
+    assert!(world.second() - began > 370, "longer than the ladder, and the guard's wait");
+    assert_eq!(world.count(is_mark), 0);
+}
+
 #[test]
 fn a_hung_process_is_restarted_and_then_replaced_without_peers() {
     let world = lost(&[], 140, |world| {
