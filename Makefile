@@ -4,6 +4,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The first build takes minutes, and shows that it goes on; later ones are quiet.
 BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace --bins
 
+# CLOUDFLARED=PATH names a real cloudflared to use in place of the stand-in.
+ALONE = $(if $(CLOUDFLARED),tests/alone.sh)
+
 .PHONY: help demo test real check dist image bench sim faults vm-test vm-shell clean
 
 help: ## List the targets
@@ -12,7 +15,7 @@ help: ## List the targets
 demo: ## The main job on stand-ins, told step by step, in half a minute
 	@tests/setup.sh demo
 	@$(BINS)
-	@$(TARGET)/debug/demo
+	@$(ALONE) $(TARGET)/debug/demo
 
 test: ## Every test
 	@tests/setup.sh test
@@ -47,7 +50,7 @@ bench: ## The agent next to a correct bash script, side by side
 	@tests/setup.sh bench
 	@packaging/binary.sh x86_64
 	@cargo build --quiet --profile standins -p cflared-tests --bins
-	@$(TARGET)/standins/bench
+	@$(ALONE) $(TARGET)/standins/bench
 
 # Every run has other random input; SEED=n repeats that of an earlier one.
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
@@ -67,7 +70,11 @@ sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; more
 
 faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/faults.md
 	FAULTS_PAGE=write cargo test -p cflared-verdict --test faults
+ifdef CLOUDFLARED
+	@tests/real.sh faults
+else
 	FAULTS=all RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test -p cflared-tests --test faults -- --nocapture
+endif
 
 # What runs on a real systemd is the package as `make dist` makes it; BINARY=PATH puts another (static) agent into it. The
 # stand-ins run where the C library may be older than here, or none: they are linked statically.

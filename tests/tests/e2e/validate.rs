@@ -1,7 +1,7 @@
 //! `validate`: an unpacked image, whole and then with one thing wrong at a time.
 
 use crate::bad_input::{assert_ended, is_root, said};
-use cflared_tests::world::agent_binary;
+use cflared_tests::world::{Cloudflared, agent_binary};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -194,6 +194,22 @@ PASS 24 checks
     ] {
         assert!(verbose.contains(line), "{line} is not in {verbose}");
     }
+}
+
+/// As an image's build has it: the program, and what that prints of its version.
+#[test]
+fn an_image_with_this_cloudflared_is_fit() {
+    let tree = Tree::new();
+    let program = Cloudflared::chosen().path();
+    let printed = Command::new(&program).arg("--version").output().unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let version = printed.trim().strip_prefix("cloudflared version ").unwrap();
+    tree.file("usr/bin/cloudflared", fs::read(&program).unwrap(), 0o755);
+    tree.image(|image| image["cloudflared_version"] = version.into());
+    let (report, exit) = tree.report();
+    assert_eq!((ids(&report, "fail"), ids(&report, "warn")), (set(&[]), set(&[])), "{report:#}");
+    // As an ordinary user the tree's files are not root's.
+    assert!(exit == Some(0) || !is_root(), "{exit:?}: {report:#}");
 }
 
 /// One thing wrong.
