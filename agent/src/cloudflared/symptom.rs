@@ -6,7 +6,7 @@
 mod table;
 
 use super::Line;
-use When::{Bare, Begins, Both, Detail, Error, Message, Plain, Torn};
+use When::{Bare, Begins, Both, Dated, Detail, Error, Message, Plain, Torn};
 use cflared_verdict::Complaint;
 pub use table::TABLE;
 use tracing::Level;
@@ -139,6 +139,8 @@ pub enum When {
     Begins(&'static str),
     /// A plain line that is a part of one or of several objects.
     Torn,
+    /// A plain line with a date and a time in front, as Go's own logger prints what a library has to say.
+    Dated,
 }
 
 /// Where a line was seen.
@@ -170,6 +172,7 @@ impl When {
                 Both(text, other) | Detail(text, other) => message(text) && message(other),
                 Bare(_) => false,
                 Torn => is_torn(&line.message),
+                Dated => is_dated(&line.message),
             };
         }
         let error = |text: &str| line.error.as_ref().is_some_and(|error| error.contains(text));
@@ -179,7 +182,7 @@ impl When {
             Both(text, cause) => message(text) && error(cause),
             Bare(cause) => line.message.is_empty() && error(cause),
             Detail(text, field) => message(text) && line.rest.as_ref().is_some_and(|rest| rest.contains(field)),
-            Plain(_) | Begins(_) | Torn => false,
+            Plain(_) | Begins(_) | Torn | Dated => false,
         }
     }
 }
@@ -190,6 +193,13 @@ fn is_torn(text: &str) -> bool {
     let text = text.trim();
     [r#"{""#, r#",""#].iter().any(|begin| text.starts_with(begin))
         || text.bytes().all(|byte| matches!(byte, b'{' | b'}'))
+}
+
+/// Whether it begins as in `2026/11/27 11:10:21 timeout waiting for SETTINGS frames from …`.
+fn is_dated(text: &str) -> bool {
+    const FORM: &[u8] = b"0000/00/00 00:00:00 ";
+    let fits = |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+    text.len() > FORM.len() && text.as_bytes().iter().zip(FORM).all(fits)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The rows.
 
 use super::Source::{self, Printed, Recorded, Reported};
-use super::When::{self, Bare, Begins, Both, Detail, Error, Message, Plain, Torn};
+use super::When::{self, Bare, Begins, Both, Dated, Detail, Error, Message, Plain, Torn};
 use super::{Meaning, Row, Symptom as S};
 use tracing::Level;
 
@@ -238,6 +238,9 @@ pub const TABLE: &[Row] = &[
     row("stream_cut", S::Chatter, Level::DEBUG, Message("Closing quic stream due to timeout while writing"), Printed("2026.8.2")),
     row("stream_cut", S::Chatter, Level::DEBUG, Message("Error setting write deadline for "), Printed("2026.8.2")),
     row("stream_cut", S::Chatter, Level::DEBUG, Message("failed handling RPC stream"), Printed("2024.2.1")),
+
+    // What a library has to say of one connection or one client; the program says the same in its own words if it matters.
+    row("library", S::Chatter, Level::DEBUG, Dated, Printed("2026.8.2")),
 
     // A line that another one was written into, or the rest of it, where nothing else of it is known.
     row("torn", S::Chatter, Level::DEBUG, Torn, Recorded("quic/then_blackhole_quic/cloudflared.log")),

@@ -25,6 +25,19 @@ fn every_recorded_line_has_a_meaning() {
     assert!(other.is_empty(), "{} lines: {other:#?}", other.len());
 }
 
+/// Printed where the edge was slow to speak HTTP/2 after TLS. The library's words may be any; a crash keeps its own meaning.
+#[test]
+fn what_a_library_prints_has_a_meaning() {
+    for text in
+        ["timeout waiting for SETTINGS frames from 127.0.0.1:7844", "http: TLS handshake error from 127.0.0.1:4: EOF"]
+    {
+        let meaning = meaning(&format!("2026/11/27 11:10:21 {text}"));
+        assert_eq!((meaning.event, meaning.symptom), ("library", Symptom::Chatter), "{text}");
+        assert_eq!(classify(&Line::parse(text.as_bytes())).symptom, Symptom::Unknown, "without a date: {text}");
+    }
+    assert_eq!(meaning("panic: 2026/11/27 11:10:21 x").symptom, Symptom::Crashed);
+}
+
 /// The program writes an object field by field: another line may stand between any two of them.
 #[test]
 fn every_line_that_is_torn_has_a_meaning() {
