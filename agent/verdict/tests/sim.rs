@@ -129,6 +129,17 @@ mod model {
         assert!(fleet.watch.violations.is_empty(), "{:?}", fleet.watch.violations);
     }
 
+    /// What cannot be executed never lives, so there is no restart to wait for.
+    #[test]
+    fn a_host_without_cloudflared_is_replaced() {
+        let mut fleet = Fleet::steady(1, 2);
+        fleet.add_fault(Fault::new(Kind::NoBinary, Scope::One(0), fleet.now + S, fleet.now + DAY));
+        fleet.add_fault(Fault::new(Kind::AgentKilled, Scope::One(0), fleet.now + 2 * S, fleet.now + 3 * S));
+        fleet.run_for(30 * MIN);
+        assert!(fleet.instances[0].gone, "{}", fleet.tell_trace(40, &[0]));
+        assert!(fleet.watch.violations.is_empty(), "{:?}", fleet.watch.violations);
+    }
+
     /// Seed 3061 of the lives before cloudflared was modelled over QUIC. In a group of a hundred the order of ids parts the first few
     /// only, so two were marked in one moment; the answer to one of the marks was lost, nobody looked for the other one for a minute,
     /// and both marks stood.

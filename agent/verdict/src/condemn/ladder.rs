@@ -126,7 +126,8 @@ impl Verdict {
     /// does not live, because the connector tries by itself; `None` while a restart is still to come.
     pub(crate) fn restart_had_its_time(&self, now: Mono) -> Option<Mono> {
         let hung = |run: &Run| {
-            matches!(run.ready, Some(Ready::Unanswered { .. })) && !run.is_crashing(now, self.config.crash_window)
+            let unanswered = matches!(run.ready, Some(Ready::Unanswered { .. }));
+            run.pid.is_some() && unanswered && !run.is_crashing(now, self.config.crash_window)
         };
         if !self.connectors.serving().is_some_and(|(_, run)| hung(run)) {
             return Some(Mono::default());
