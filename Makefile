@@ -7,7 +7,7 @@ BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace 
 # CLOUDFLARED=PATH names a real cloudflared to use in place of the stand-in.
 ALONE = $(if $(CLOUDFLARED),tests/alone.sh)
 
-.PHONY: help demo test real check dist image bench sim faults vm-test vm-shell clean
+.PHONY: help demo test real check dist image bench sim faults fuzz vm-test vm-shell clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s  %s\n", $$1, $$2 }'
@@ -75,6 +75,12 @@ ifdef CLOUDFLARED
 else
 	FAULTS=all RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test -p cflared-tests --test faults -- --nocapture
 endif
+
+# Every run has other random input; FUZZ_SEED=n repeats that of an earlier one.
+fuzz: export FUZZ_SECONDS := $(or $(FUZZ_SECONDS),20)
+fuzz: ## Hostile input for each reader of what others wrote, FUZZ_SECONDS=20 for each
+	cargo test --quiet -p cflared-agent --lib fuzz_ -- --nocapture --test-threads $$(nproc)
+	cargo test --quiet -p cflared-tests --lib fuzz_ -- --nocapture --test-threads $$(nproc)
 
 # What runs on a real systemd is the package as `make dist` makes it; BINARY=PATH puts another (static) agent into it. The
 # stand-ins run where the C library may be older than here, or none: they are linked statically.

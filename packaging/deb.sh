@@ -62,6 +62,10 @@ put 644 $here/files/preset /usr/lib/systemd/system-preset/80-cflared-agent.prese
 put 644 "$scratch/pages/completions/cflared-agent.bash" /usr/share/bash-completion/completions/cflared-agent
 put 644 "$scratch/pages/completions/_cflared-agent" /usr/share/zsh/vendor-completions/_cflared-agent
 put 644 "$scratch/pages/completions/cflared-agent.fish" /usr/share/fish/vendor_completions.d/cflared-agent.fish
+# The pages that doctor's remedies lead to, and those that they lead to: not in doc/, which minimal images leave out.
+for page in runbook.md $(sed -n 's/.*](\([a-z-]*\.md\).*/\1/p' docs/runbook.md docs/events.md | sort -u); do
+    put 644 "docs/$page" "/usr/share/cflared-agent/$page"
+done
 put 644 $here/debian/copyright /usr/share/doc/cflared-agent/copyright
 put 644 $here/debian/lintian-overrides /usr/share/lintian/overrides/cflared-agent
 $here/notices.py $processor >"$scratch/notices"
@@ -80,6 +84,8 @@ for unit in systemd/*.service systemd/*.target systemd/*.timer systemd/*.socket 
     units="$units $name"
     grep -q '^\[Install\]' "$unit" && enabled="$enabled $name"
 done
+
+ln -s ../../cflared-agent/runbook.md "$root/usr/share/doc/cflared-agent/runbook.md"
 
 mkdir "$root/DEBIAN"
 (cd "$root" && find etc usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"

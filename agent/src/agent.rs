@@ -17,6 +17,7 @@ mod host;
 mod lifecycle;
 mod look;
 mod orders;
+mod remote;
 mod report;
 mod requests;
 mod signals;
@@ -35,11 +36,11 @@ use crate::observe::Observer;
 use crate::probe::{Allowance, Edges, Prober};
 use crate::secret::payload::Payload;
 use crate::settings::Settings;
-use crate::{bundle, identity, log, observe};
+use crate::{bundle, cloudflared, identity, log, observe};
 use alarm::Alarm;
 use binary::Binary;
 use boot::Booted;
-use cflared_verdict::{Carried, Event, Holder, Mono, Ready, Request, RunFact, RunId, Verdict};
+use cflared_verdict::{Carried, Event, Hold, Holder, Mono, Ready, Request, RunFact, RunId, Verdict};
 use config::config;
 use evidence::announce;
 use grain::grain_end;
@@ -98,6 +99,9 @@ pub enum Error {
 /// It could not begin, or another agent holds the store.
 pub async fn run(settings: Settings, dry_run: bool, log: log::Handle) -> Result<(), Error> {
     let settings = Arc::new(settings);
+    if let Err(error) = cloudflared::adopt_strays() {
+        warn!(%error, event = "strays_not_adopted", "what cloudflared leaves behind is not ended");
+    }
     // Before anything is written: the runtime directory belongs to whoever holds the store.
     let opened = boot::open_store(&settings).await?;
     let (facts, mut told_facts) = mpsc::unbounded_channel();
@@ -150,6 +154,8 @@ struct Agent {
     next_watchdog: Mono,
     state: StateFile,
     hold: hold::Watch,
+    /// What the verdict was told last of configurations from Cloudflare.
+    held_for_remote: Option<Hold>,
     requests: Requests,
     publisher: Publisher,
     /// `None`: nobody asked for it.
@@ -221,6 +227,7 @@ impl Agent {
             verdict: Verdict::new(config(&settings), seed, carried, now),
             state: StateFile::new(loaded.state, writer.clone()),
             hold: hold::Watch::new(runtime_dir, state::boot_id()),
+            held_for_remote: None,
             requests: Requests::new(runtime_dir, now),
             publisher: Publisher::default(),
             exposition: settings.metrics.listen.map(Exposition::start),
@@ -325,6 +332,9 @@ impl Agent {
         let interval = self.look_interval();
         if self.connectors.get_mut(&look.run).is_some_and(|connector| connector.seen(&look, interval)) {
             self.tell(Event::Run(look.run, RunFact::Observed(look.observation)));
+            if let Some(pushed) = look.pushed {
+                self.configured(look.run, pushed);
+            }
         }
     }
 
@@ -342,6 +352,7 @@ impl Agent {
             News::Restarted => self.restarted(1),
             News::Drained(run) => {
                 self.connectors.remove(&run);
+                self.hold_for_remote();
             }
         }
         self.tell(Event::Done(report.id, report.report));

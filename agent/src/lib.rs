@@ -3,6 +3,10 @@
 //! Each module is a room of the flow that `docs/architecture.md` draws; a room uses only rooms above it in this list,
 //! and `tests/rooms.rs` holds the imports against that order.
 
+pub mod plain;
+
+pub mod yaml;
+
 pub mod settings;
 
 pub mod cloudflared;

@@ -28,6 +28,14 @@ is() { # is PATH MODE OWNER
     [ "$seen" = "$2 $3" ] || fail "$1 is $seen, and should be $2 $3"
 }
 
+# manual: every page that a remedy of doctor, or such a page, leads to.
+manual() {
+    present /usr/share/doc/cflared-agent/runbook.md
+    for page in runbook.md $(sed -n 's/.*](\([a-z-]*\.md\).*/\1/p' "$root/usr/share/cflared-agent/runbook.md"); do
+        present "/usr/share/cflared-agent/$page"
+    done
+}
+
 present() { [ -e "$root$1" ] || [ -L "$root$1" ] || fail "$1 should be there"; }
 absent() { ! { [ -e "$root$1" ] || [ -L "$root$1" ]; } || fail "$1 should not be there"; }
 said() { grep -q -- "$1" "$scratch/log" || fail "dpkg should have said: $1"; }
@@ -110,6 +118,7 @@ install_on_a_build_host() {
     nothing_runs
     absent /run/cflared-agent
     is /usr/bin/cflared-agent 755 root:root
+    manual
     is "$settings" 644 root:root
     is /etc/cloudflared 700 cflared-agent:cflared-agent
     is /usr/lib/systemd/system/cflared-agent.service 644 root:root

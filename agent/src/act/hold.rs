@@ -4,6 +4,7 @@
 //! with the boot at the latest, as the runtime directory does. What cannot be read holds: somebody wanted hands off.
 
 use super::file;
+use crate::plain;
 use cflared_verdict::{Hold, Mono};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, Metadata};
@@ -83,6 +84,8 @@ pub fn read(path: &Path, boot_id: Option<&str>, now: Mono) -> Option<Hold> {
             (!ended).then(|| Hold { until: Some(held.until.min(now + LONGEST)), note: printable(&held.note) })
         }
         Err(cause) => {
+            // The cause quotes what it does not know of the file.
+            let cause = printable(&cause);
             let note =
                 format!("{} cannot be used, so it holds: {cause}; end it by: cflared-agent hold off", path.display());
             Some(Hold { until: None, note })
@@ -100,8 +103,7 @@ const NOTE: usize = 200;
 
 /// What somebody wrote, in a form that can be shown in a line: printable, and not too long.
 pub fn printable(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    text.trim().chars().take(NOTE).collect()
+    plain::line(text, NOTE)
 }
 
 /// Notices when the file changes.

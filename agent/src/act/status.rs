@@ -27,6 +27,8 @@ pub const JOURNAL: usize = 50;
 pub const OPERATOR: &str = "operator";
 /// Who holds when it is the instance's tag.
 pub const TAG: &str = "tag";
+/// Who holds when it is the agent, for a configuration that Cloudflare pushed.
+pub const REMOTE: &str = "configuration from Cloudflare";
 
 /// The whole status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,7 +135,7 @@ pub struct Health {
 /// A hold in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    /// Who holds: [`OPERATOR`] or [`TAG`].
+    /// Who holds: [`OPERATOR`], [`TAG`] or [`REMOTE`].
     pub by: String,
     /// When it ends by itself; none: when it is lifted.
     #[serde(default)]
@@ -190,9 +192,22 @@ pub struct Connector {
     /// How the last child ended, in words.
     #[serde(default)]
     pub last_exit: Option<String>,
+    /// The configuration that Cloudflare pushed, by which it serves in place of its bundle; none: it serves its bundle.
+    #[serde(default)]
+    pub remote: Option<Remote>,
     /// Its registered connections, by index, as the child itself told of them.
     #[serde(default)]
     pub edges: Vec<Edge>,
+}
+
+/// A configuration that Cloudflare pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remote {
+    /// Its number there.
+    pub version: i64,
+    /// The rule of bundles that it breaks; none: none that could be checked.
+    #[serde(default)]
+    pub broken: Option<String>,
 }
 
 /// A metrics address that a connector could not have.

@@ -1,6 +1,6 @@
 //! What has to be known and held before anything can be decided: the store's lock, and who this instance is.
 
-use crate::bundle::{self, Found, Store, Writer};
+use crate::bundle::{self, Found, Policy, Store, Writer};
 use crate::identity::{self, Environment, Instance, Metadata, NoticeReader};
 use crate::settings::Settings;
 use cflared_verdict::{Installed, Notices};
@@ -45,9 +45,9 @@ pub async fn boot(
     let learnt = async { Ok(learn(&settings, &metadata, &notices, &trouble).await) };
     let (store, (instance, environment, notices)) = tokio::try_join!(take_store(opened, &settings, &trouble), learnt)?;
     let (id, known) = (instance.id.clone(), environment.clone());
-    let image_file = settings.paths.image_file.clone();
+    let (image_file, policy) = (settings.paths.image_file.clone(), Policy::of(&settings));
     let on_disk = tokio::task::spawn_blocking(move || {
-        let found = store.store().installed(id.as_str(), known.as_ref().map(Environment::as_str));
+        let found = store.store().usable(id.as_str(), known.as_ref().map(Environment::as_str), &policy);
         (found, super::host::image_built(&image_file), store)
     });
     let (found, image_built, store) = on_disk.await.expect("reading the disk does not panic");

@@ -3,7 +3,7 @@
 use super::Agent;
 use super::host::Host;
 use crate::act::cloudwatch::{self, CloudWatch, Sample, version_label};
-use cflared_verdict::{Blame, Health, Transport, View};
+use cflared_verdict::{Blame, Health, Holder, Transport, View};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::warn;
 
@@ -52,6 +52,7 @@ impl Agent {
             connections,
             restarts: std::mem::take(&mut self.restarts),
             refusing: view.refusing.is_some(),
+            remote: self.connectors.values().any(|connector| connector.remote.is_some()),
             held: held(&view),
             ami_age_days: host.image_age_days(wall),
         };
@@ -73,11 +74,12 @@ impl Agent {
     }
 }
 
-/// What holds back: whose fault it is that this instance is not replaced for, or a person.
+/// What holds back: whose fault it is that this instance is not replaced for, a configuration from Cloudflare, or a person.
 fn held(view: &View) -> Option<&'static str> {
     let blame = view.blame.as_ref().map_or(Blame::Unknown, |finding| finding.blame);
     match view.health {
         Health::Held => Some(blame.name()),
+        _ if view.holds.iter().any(|(by, _)| *by == Holder::Remote) => Some("remote_configuration"),
         _ => (!view.holds.is_empty()).then_some("operator"),
     }
 }

@@ -21,7 +21,7 @@ impl Agent {
         };
         // A new version is compared once, so that this is never what uses the allowance up; it counts against it all the same.
         let _ = self.streams.take(self.clock.mono());
-        let prober = self.prober.clone();
+        let prober = self.prober.within(self.policy());
         self.spawn(id, COMPARE, order, report, async move {
             let rules = move |store: &Store| Ok::<_, Failure>((store.rules(old)?, store.rules(new)?));
             let (old, new) = blocking(move || rules(&store)).await?;

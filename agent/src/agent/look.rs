@@ -1,9 +1,10 @@
 //! When which connector is looked at.
 
 use super::Clock;
+use super::remote::Remote;
 use crate::connector::sockets::{Listener, Sockets};
 use crate::connector::{Child, Deciding, Handle, Manner};
-use crate::observe::{Observer, Page};
+use crate::observe::{Observer, Page, Pushed};
 use cflared_verdict::{Generation, Mono, Observation, Ready, RunId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(super) struct Watched {
     pub generation: Generation,
     /// The last page of its metrics.
     pub page: Option<Page>,
+    /// The configuration by which it serves in place of its bundle.
+    pub remote: Option<Remote>,
     /// Whether the next look reads its metrics too, changed or not.
     pub page_due: bool,
     pace: Duration,
@@ -62,6 +65,8 @@ pub(super) struct Look {
     pub run: RunId,
     pub observation: Observation,
     pub page: Option<Page>,
+    /// The configuration in force, if that could be read: `None` in it is the bundle's.
+    pub pushed: Option<Option<Pushed>>,
     /// How long `/ready` took.
     pub took: Duration,
     /// The child, if it was shown to have its port.
@@ -74,6 +79,7 @@ impl Watched {
             handle,
             generation,
             page: None,
+            remote: None,
             page_due: false,
             pace: FIRST,
             next: Mono::default(),
@@ -136,7 +142,11 @@ impl Watched {
             if changed && matches!(observation.ready, Ready::Yes { .. } | Ready::No) {
                 observation.transport = observer.diag(child.metrics).await.ok().and_then(|diag| diag.transport());
             }
-            Look { run, observation, page, took, proven: proven.then_some(child.pid) }
+            let pushed = match observation.ready {
+                Ready::Yes { .. } | Ready::No => observer.pushed(child.metrics).await.ok(),
+                Ready::Foreign { .. } | Ready::Unanswered { .. } => None,
+            };
+            Look { run, observation, page, pushed, took, proven: proven.then_some(child.pid) }
         })
     }
 

@@ -4,9 +4,10 @@ use super::Agent;
 use super::host::Host;
 use super::look::Manners;
 use crate::act::autoscaling::{Health, Membership};
-use crate::bundle::{self, Choices, Intake, Locked, Policy, Service, Taken, Writer};
+use crate::bundle::{self, Choices, Intake, Locked, Policy, Service, Store, Taken, Writer};
+use crate::cloudflared::Forbids;
 use crate::connector::{self, Manner, Restarted, respawn};
-use crate::identity::{self, Environment};
+use crate::identity::{self, Environment, Resolver};
 use crate::probe::{Edges, Streams};
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
@@ -17,7 +18,7 @@ use cflared_verdict::{
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::warn;
+use tracing::{error, warn};
 
 /// How long a read of the secret may take: the tag, the credentials, and all tries of the call.
 const READ: Duration = Duration::from_secs(20);
@@ -193,7 +194,7 @@ impl Agent {
             environment: environment.as_str().into(),
             now: self.clock.wall(),
             binary: self.settings.connector.binary.clone(),
-            policy: Policy::of(&self.settings),
+            policy: self.policy(),
             resolver: self.resolver.clone(),
         };
         self.spawn(id, DISK, order, report, async move {
@@ -240,14 +241,34 @@ impl Agent {
             ports: self.ports.clone(),
             slot,
             grace: connector.grace_period,
+            forbids: self.forbids(run),
             extra_args: connector.extra_args.clone(),
             respawn: respawn::Times::default(),
             seed: self.seed,
             stir: self.stir.clone(),
         };
         let handle = connector::start(spec, self.facts.clone());
+        tokio::spawn(names_checked(run, store.clone(), generation, self.policy(), self.resolver.clone()));
         self.connectors.insert(run, super::look::Watched::new(handle, generation));
         Ok(done(()))
+    }
+
+    /// What this host does not serve now.
+    pub(super) fn policy(&self) -> Policy {
+        Policy::of(&self.settings).with_ports(&self.ports.in_use())
+    }
+
+    /// Keeps a connector from where its rules must not lead, when a name in them changes its address, too.
+    fn forbids(&self, run: RunId) -> Forbids {
+        let (policy, ports) = (Policy::of(&self.settings), self.ports.clone());
+        Forbids::all(move |to| {
+            let why = policy.clone().with_ports(&ports.in_use()).forbids_connection(to);
+            if let Some(why) = &why {
+                let why = why.to_string();
+                error!(%run, address = %to, why, event = "connection_forbidden", "connector kept from connecting: a rule of its config leads to where none may");
+            }
+            why.is_some()
+        })
     }
 
     fn commit(&mut self, id: OrderId, generation: Generation) {
@@ -312,7 +333,7 @@ impl Agent {
 
     fn probe(&mut self, id: OrderId, generation: Generation) {
         let store = self.host.as_ref().map(|host| host.store.store().clone());
-        let (prober, arguments) = (self.prober.clone(), self.settings.connector.extra_args.clone());
+        let (prober, arguments) = (self.prober.within(self.policy()), self.settings.connector.extra_args.clone());
         let streams = if self.streams.take(self.clock.mono()) { Streams::Try } else { Streams::Spare };
         self.spawn(id, PROBE, Order::Probe { generation }, verdict::Report::Probe, async move {
             let read = tokio::task::spawn_blocking(move || {
@@ -349,6 +370,21 @@ async fn compared(store: Arc<Writer>, installed: Option<Installed>, payload: Pay
         Ok((false, payload)) => (SecretRead::Altered(version), Some(payload)),
         // The work ended in the middle; the next read compares again.
         Err(_) => (SecretRead::Unchanged, None),
+    }
+}
+
+/// Holds the names of a bundle that is started, perhaps long after it was installed, against the policy. Nothing waits for it: the
+/// connector is kept from connecting there anyway.
+async fn names_checked(run: RunId, store: Store, generation: Generation, policy: Policy, resolver: Resolver) {
+    // What cannot be read is told where it is needed.
+    let Ok(Ok(services)) = tokio::task::spawn_blocking(move || store.services(generation)).await else { return };
+    check_names(run, services, policy, resolver).await;
+}
+
+/// Holds the names of rules in force against the policy.
+pub(super) async fn check_names(run: RunId, services: Vec<Service>, policy: Policy, resolver: Resolver) {
+    if let Err(rule) = bundle::check_names(&services, &policy, &resolver).await {
+        error!(%run, %rule, event = "name_forbidden", "a name in the config leads to where none may since it was installed");
     }
 }
 

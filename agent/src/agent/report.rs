@@ -177,6 +177,7 @@ impl Agent {
         let by = match by {
             Holder::Operator => status::OPERATOR,
             Holder::Tag => status::TAG,
+            Holder::Remote => status::REMOTE,
         };
         let until = hold.until.map(|until| Timestamp::from(self.clock.wall_at(until)));
         status::Hold { by: by.into(), until, note: hold.note.clone() }
@@ -200,6 +201,9 @@ impl Agent {
             ha_connections: run.ha_connections,
             restarts: u64::from(run.exits),
             last_exit: run.last_exit.clone(),
+            remote: watched
+                .and_then(|watched| watched.remote.as_ref())
+                .map(|remote| status::Remote { version: remote.version, broken: remote.broken.clone() }),
             edges: watched.map(|watched| edges(&watched.handle)).unwrap_or_default(),
         }
     }

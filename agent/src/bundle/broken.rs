@@ -3,6 +3,7 @@
 use super::policy::Forbidden;
 use super::service::USER_INFO;
 use crate::secret::payload::FieldsError;
+use crate::yaml;
 use std::path::PathBuf;
 use uuid::Uuid;
 
@@ -186,6 +187,22 @@ pub enum RuleBroken {
 /// Where a key is, for a message.
 fn place(rule: Option<usize>) -> String {
     rule.map_or_else(String::new, |rule| format!(", ingress rule {rule},"))
+}
+
+impl From<yaml::Error> for RuleBroken {
+    fn from(error: yaml::Error) -> Self {
+        use yaml::Error as E;
+        match error {
+            E::ControlCharacter { line, column } => Self::ConfigControlCharacter { line, column },
+            E::Tab { line } => Self::ConfigTab { line },
+            E::NotYaml { line, column } => Self::ConfigNotYaml { line, column },
+            E::TooDeep { limit, line } => Self::ConfigTooDeep { limit, line },
+            E::TooLarge => Self::ConfigTooLarge,
+            E::KeyTwice { line } => Self::ConfigKeyTwice { line },
+            E::KeyNotText { line } => Self::ConfigKeyNotText { line },
+            E::Tag { line } => Self::ConfigTag { line },
+        }
+    }
 }
 
 impl RuleBroken {

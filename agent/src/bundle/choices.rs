@@ -1,7 +1,7 @@
 //! What a bundle says of the way to the edge.
 
-use super::yaml::{self, Node};
 use super::{Error, Store, Unusable};
+use crate::yaml::{self, Node};
 use cflared_verdict::{Generation, Installed};
 use serde::Deserializer;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};

@@ -5,7 +5,7 @@
 
 use super::rules::Bundle;
 use super::store::Parts;
-use super::yaml::{self, Node};
+use crate::yaml::{self, Node};
 use serde_json::Value;
 use zeroize::Zeroize;
 

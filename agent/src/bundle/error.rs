@@ -1,5 +1,6 @@
 //! Why nothing could be installed, or why what is installed is not used.
 
+use super::broken::RuleBroken;
 use cflared_verdict::Generation;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -132,6 +133,9 @@ pub enum Unusable {
         /// What is wrong with it.
         why: String,
     },
+    /// It breaks a rule: one that the agent did not have when it was installed, or that its settings have made stricter since.
+    #[error("{0}")]
+    Rule(Box<RuleBroken>),
     /// It was made by another instance: this disk is a copy of that one's.
     #[error("it was installed by {instance}, not by this instance; the secret will be installed anew")]
     OtherInstance {

@@ -85,7 +85,7 @@ impl Intake {
         let Self { store, instance, environment, now, binary, policy, resolver } = self;
         let staging = store.clone();
         let bundle = Bundle::check(payload, &policy)?;
-        names(&bundle, &policy, &resolver).await?;
+        check_names(bundle.services(), &policy, &resolver).await?;
         let (staged, equivalent) = tokio::task::spawn_blocking(move || {
             let made = Made { instance: &instance, environment: &environment, now };
             let serves = match staging.store().installed(&instance, Some(&environment)) {
@@ -108,10 +108,13 @@ const NAME: Duration = Duration::from_secs(2);
 const NAMES: usize = 100;
 
 /// Looks the hosts of the rules up, side by side, and holds what they resolve to against the policy.
-async fn names(bundle: &Bundle, policy: &Policy, resolver: &Resolver) -> Result<(), RuleBroken> {
+///
+/// # Errors
+/// One of them leads to where the policy forbids.
+pub async fn check_names(services: &[Service], policy: &Policy, resolver: &Resolver) -> Result<(), RuleBroken> {
     let resolver = resolver.afresh(NAME);
     let mut looking = JoinSet::new();
-    let origins = bundle.services().iter().filter_map(|service| match service {
+    let origins = services.iter().filter_map(|service| match service {
         Service::Network(origin) if origin.address().is_none() => Some(origin.clone()),
         Service::Network(_) | Service::Socket { .. } | Service::Answer(_) | Service::Proxy(_) => None,
     });
@@ -122,10 +125,8 @@ async fn names(bundle: &Bundle, policy: &Policy, resolver: &Resolver) -> Result<
     while let Some(looked) = looking.join_next().await {
         // A look-up that was cut has found nothing.
         let Ok((addresses, origin)) = looked else { continue };
-        for address in addresses {
-            if let Some(why) = policy.forbids_address(address, origin.port) {
-                return Err(RuleBroken::NameForbidden { service: origin.to_string(), address, why });
-            }
+        if let Some((address, why)) = policy.forbidden_among(&addresses, origin.port) {
+            return Err(RuleBroken::NameForbidden { service: origin.to_string(), address, why });
         }
     }
     Ok(())

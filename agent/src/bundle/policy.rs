@@ -5,10 +5,11 @@
 
 use super::broken::RuleBroken;
 use super::service::{Origin, Proxy, Service};
-use super::yaml::Node;
+use crate::identity;
 use crate::settings::Settings;
+use crate::yaml::Node;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 
 /// What belongs to this host and is not served, and what its operator allows.
@@ -20,6 +21,8 @@ pub struct Policy {
     pub runtime_dir: PathBuf,
     /// The ports on loopback that the agent and its connectors listen on.
     pub own_ports: BTreeSet<u16>,
+    /// Where the metadata service is, if the environment puts it elsewhere.
+    pub metadata: Option<SocketAddr>,
     /// What is allowed beyond the rules: open proxies by their words, `warp-routing`, and top-level keys by name.
     pub allow: BTreeSet<String>,
 }
@@ -50,6 +53,9 @@ pub enum Forbidden {
 /// Where systemd has its sockets: who reaches them controls the host.
 const SYSTEM_SOCKETS: [&str; 4] = ["/run/systemd", "/run/dbus", "/var/run/systemd", "/var/run/dbus"];
 
+/// The port of name servers.
+const DNS: u16 = 53;
+
 /// The networks of EC2's own services over IPv6: metadata at fd00:ec2::254, time, DNS.
 const EC2_SERVICES: [u16; 2] = [0xfd00, 0x0ec2];
 
@@ -60,7 +66,8 @@ impl Policy {
         Self {
             config_dir: settings.paths.config_dir.clone(),
             runtime_dir: settings.paths.runtime_dir.clone(),
-            own_ports: listen.map(std::net::SocketAddr::port).collect(),
+            own_ports: listen.map(SocketAddr::port).collect(),
+            metadata: identity::metadata_address(),
             allow: settings.secret.allow.iter().cloned().collect(),
         }
     }
@@ -78,11 +85,27 @@ impl Policy {
         }
     }
 
+    /// The same, where connectors have those metrics addresses as well: the kernel gives one where those of the settings are taken.
+    #[must_use]
+    pub fn with_ports(mut self, addresses: &[SocketAddr]) -> Self {
+        self.own_ports.extend(addresses.iter().map(SocketAddr::port));
+        self
+    }
+
+    /// Why a connector must not connect there. It may ask a link-local name server, such as EC2's.
+    pub fn forbids_connection(&self, to: SocketAddr) -> Option<Forbidden> {
+        let why = self.forbids_address(to.ip(), Some(to.port()));
+        why.filter(|why| *why != Forbidden::LinkLocal || to.port() != DNS)
+    }
+
     /// Why no origin at that address is served; for an address that a name resolved to, too.
     pub fn forbids_address(&self, address: IpAddr, port: Option<u16>) -> Option<Forbidden> {
         let address = embedded(address);
         let own_port = || port.is_some_and(|port| self.own_ports.contains(&port));
         match address {
+            _ if self.metadata.is_some_and(|at| embedded(at.ip()) == address && port == Some(at.port())) => {
+                Some(Forbidden::LinkLocal)
+            }
             IpAddr::V4(four) if four.is_link_local() => Some(Forbidden::LinkLocal),
             IpAddr::V6(six) if six.segments()[..2] == EC2_SERVICES || six.is_unicast_link_local() => {
                 Some(Forbidden::LinkLocal)
@@ -90,6 +113,11 @@ impl Policy {
             _ if (address.is_loopback() || address.is_unspecified()) && own_port() => Some(Forbidden::OwnPort),
             _ => None,
         }
+    }
+
+    /// The first of the addresses that a name resolved to at which no origin is served, and why.
+    pub fn forbidden_among(&self, addresses: &[IpAddr], port: Option<u16>) -> Option<(IpAddr, Forbidden)> {
+        addresses.iter().find_map(|address| Some((*address, self.forbids_address(*address, port)?)))
     }
 
     /// Names that need no name server.
@@ -321,6 +349,38 @@ mod tests {
         ] {
             assert_eq!(forbidden(service), Some(Forbidden::LinkLocal), "{service}");
         }
+    }
+
+    #[test]
+    fn a_connector_may_ask_a_name_server_and_nothing_else_there() {
+        let forbidden = |to: &str| {
+            policy().with_ports(&["127.0.0.1:41234".parse().unwrap()]).forbids_connection(to.parse().unwrap())
+        };
+        for to in [
+            "169.254.169.253:53",
+            "[fd00:ec2::253]:53",
+            "127.0.0.53:53",
+            "198.41.192.7:7844",
+            "127.0.0.1:8080",
+            "10.0.0.5:2000",
+        ] {
+            assert_eq!(forbidden(to), None, "{to}");
+        }
+        for to in [
+            "169.254.169.254:80",
+            "169.254.169.253:80",
+            "[fd00:ec2::254]:80",
+            "[::ffff:169.254.169.254]:80",
+            "[fe80::1]:80",
+        ] {
+            assert_eq!(forbidden(to), Some(Forbidden::LinkLocal), "{to}");
+        }
+        for to in ["127.0.0.1:2000", "[::1]:2001", "0.0.0.0:2000", "127.0.0.1:41234", "[::ffff:127.0.0.1]:41234"] {
+            assert_eq!(forbidden(to), Some(Forbidden::OwnPort), "{to}");
+        }
+        let elsewhere = Policy { metadata: Some("127.0.0.9:1338".parse().unwrap()), ..policy() };
+        assert_eq!(elsewhere.forbids_connection("127.0.0.9:1338".parse().unwrap()), Some(Forbidden::LinkLocal));
+        assert_eq!(elsewhere.forbids_connection("127.0.0.9:1339".parse().unwrap()), None);
     }
 
     #[test]

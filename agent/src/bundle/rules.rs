@@ -3,9 +3,9 @@
 use super::broken::RuleBroken;
 use super::policy::Policy;
 use super::service::{Rule, Service};
-use super::yaml::{self, Node};
 use crate::secret::payload::fields::Fields;
 use crate::secret::payload::{Payload, SecretText};
+use crate::yaml::{self, Node};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cflared_verdict::VersionId;
@@ -38,11 +38,7 @@ impl Bundle {
         credentials_file(&config, &policy.config_dir.join(format!("{tunnel}.json")))?;
         policy.check_keys(&config)?;
         let rules = ingress(&config)?;
-        for (number, rule) in (1..).zip(&rules) {
-            if let Some(why) = policy.forbids(&rule.service) {
-                return Err(RuleBroken::TargetForbidden { rule: number, why });
-            }
-        }
+        targets(&rules, policy)?;
         let services = services(rules);
         Ok(Self { payload, tunnel, services })
     }
@@ -106,6 +102,16 @@ fn credentials_file(config: &Node, expected: &std::path::Path) -> Result<(), Rul
         }
         _ => Ok(()),
     }
+}
+
+/// Holds what the rules send traffic to against the policy.
+pub(super) fn targets(rules: &[Rule], policy: &Policy) -> Result<(), RuleBroken> {
+    for (number, rule) in (1..).zip(rules) {
+        if let Some(why) = policy.forbids(&rule.service) {
+            return Err(RuleBroken::TargetForbidden { rule: number, why });
+        }
+    }
+    Ok(())
 }
 
 /// What the rules send traffic to, in their order, each once.

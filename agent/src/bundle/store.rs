@@ -1,11 +1,15 @@
 //! What is installed, for whoever may read it: no lock is needed, and nothing is written.
 
+use super::broken::RuleBroken;
 use super::error::{Error, Unusable};
 use super::files::{self, Unread};
 use super::meta::{self, Meta};
+use super::policy::Policy;
+use super::rules;
+use super::rules::Bundle;
 use super::service::{Rule, Service};
-use super::{rules, yaml};
 use crate::secret::payload::{MAX_BYTES, Payload, SecretText};
+use crate::yaml;
 use cflared_verdict::{Generation, Installed};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -100,7 +104,7 @@ impl Store {
         let broken = |why: String| Error::Rules { generation, why };
         let config = read(&self.generation_dir(generation), CONFIG).map_err(|unusable| broken(unusable.to_string()))?;
         let text = std::str::from_utf8(&config).map_err(|_| broken("its config.yml is not UTF-8".into()))?;
-        let config = yaml::parse(text).map_err(|rule| broken(rule.to_string()))?;
+        let config = yaml::parse(text).map_err(|rule| broken(RuleBroken::from(rule).to_string()))?;
         rules::ingress(&config).map_err(|rule| broken(rule.to_string()))
     }
 
@@ -125,6 +129,23 @@ impl Store {
     pub fn holds(&self, installed: &Installed, payload: &Payload) -> Result<bool, Unusable> {
         let parts = self.parts(installed)?;
         Ok(parts.config_yaml == payload.config_yaml && parts.credentials_json == payload.credentials_json)
+    }
+
+    /// What `current` names, as [`Store::installed`] has it, if it keeps the rules as well. A bundle kept them when it was installed;
+    /// the agent, or its settings, may have others now.
+    pub fn usable(&self, instance: &str, environment: Option<&str>, policy: &Policy) -> Found {
+        let found = self.installed(instance, environment);
+        let Found::Whole(installed) = &found else { return found };
+        match self.keeps_rules(installed, policy) {
+            Ok(()) => found,
+            Err(why) => Found::Unusable { generation: Some(installed.generation), why },
+        }
+    }
+
+    fn keeps_rules(&self, installed: &Installed, policy: &Policy) -> Result<(), Unusable> {
+        let Parts { config_yaml, credentials_json } = self.parts(installed)?;
+        let payload = Payload { version: installed.version.clone(), config_yaml, credentials_json };
+        Bundle::check(payload, policy).map(drop).map_err(|rule| Unusable::Rule(Box::new(rule)))
     }
 
     /// What `current` names, if it is whole, whoever installed it.

@@ -1,5 +1,6 @@
 mod differential;
 mod equivalence;
+mod fuzz;
 mod rules;
 mod store;
 

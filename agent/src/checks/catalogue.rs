@@ -71,7 +71,7 @@ catalogue! {
         "run `chown root: FILE; chmod go-w FILE` for the files that are named", [];
     IMAGE_FILE = "image-file", "image.json says what the image is",
         "the image's age is told to CloudWatch, and an instance can be traced to its image",
-        "write the file as the last step of the image's build; docs/image.md shows how", [];
+        "write the file as the last step of the image's build; /usr/share/cflared-agent/image.md shows how", [];
     NO_BUNDLE = "no-bundle", "no tunnel's bundle is installed",
         "an image serves every environment, and carries the credentials of none",
         "empty the directory, and revoke what was in it: a credential that was in an image is known to everyone who may \

@@ -16,7 +16,7 @@ mod report;
 mod text;
 
 pub use report::{Finding, Found, Outcome, Report, Skipped, Verdict};
-pub use text::Style;
+pub use text::coloured;
 
 #[cfg(test)]
 mod tests;

@@ -81,13 +81,13 @@ fn failures_come_first_and_the_short_text_fits_into_2500_characters() {
         let wrongs = (0..50).map(|number| format!("{number} {}", &long)).collect();
         report.record(check, Found::from_wrongs(wrongs, vec![], ""));
     }
-    let text = report.text(Style::default());
+    let text = report.text(false);
     assert!(text.chars().count() <= 2500, "{}", text.chars().count());
     assert!(text.starts_with("NOT FINE: agent-static: 0 éé"), "{text}");
     assert!(text.contains("\nFAIL agent-static"), "{text}");
     assert!(text.contains("and 47 more"), "{text}");
     assert!(text.contains("more: --verbose shows all: "), "{text}");
-    let verbose = report.text(Style { verbose: true, colour: false });
+    let verbose = report.text(true);
     assert!(ALL.iter().all(|check| verbose.contains(&format!("\nFAIL {}: ", check.id))));
     assert!(verbose.contains("\n  49 é"));
 }
@@ -110,12 +110,12 @@ fn colours_are_put_on_the_words_and_nothing_else() {
     let mut report = report();
     report.record(&catalogue::SSM_AGENT, Found::warn("it is \u{1b}[2J not there"));
     report.record(&catalogue::CLOUDFLARED_PRESENT, Found::fail("WARN"));
-    let text = report.text(Style { verbose: false, colour: true });
+    let text = coloured(&report.text(false));
     assert!(text.starts_with("\u{1b}[31mNOT FINE\u{1b}[0m: cloudflared-present: WARN; "), "{text}");
     assert!(text.contains("\n\u{1b}[31mFAIL\u{1b}[0m cloudflared-present: WARN\n"), "{text}");
     assert!(text.contains("\n\u{1b}[33mWARN\u{1b}[0m ssm-agent: it is  [2J not there\n"), "{text}");
     let plain: String = text.replace("\u{1b}[31m", "").replace("\u{1b}[33m", "").replace("\u{1b}[32m", "");
-    assert_eq!(plain.replace("\u{1b}[0m", ""), report.text(Style::default()));
+    assert_eq!(plain.replace("\u{1b}[0m", ""), report.text(false));
 }
 
 #[test]
@@ -139,7 +139,7 @@ SKIP agent-runs: nothing of an unpacked image is executed
 SKIP cloudflared-version: needs cloudflared-present
 PASS 1 checks
 ";
-    assert_eq!(report.text(Style::default()), wanted);
+    assert_eq!(report.text(false), wanted);
     let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
     assert_eq!(
         json["checks"][4],

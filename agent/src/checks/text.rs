@@ -1,6 +1,7 @@
 //! The report for a person: the verdict first, then what fails, then the rest.
 
 use super::{Finding, Outcome, Report, Skipped};
+use crate::plain;
 use std::fmt::Write;
 
 /// The most that is written without `verbose`, in characters: what the short view of SSM Run Command keeps.
@@ -14,23 +15,9 @@ const FOOTER: usize = 700;
 /// Room for the line that says what was left out.
 const NOTE: usize = 400;
 
-/// How the text is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Style {
-    /// Everything that was found, and what passed.
-    pub verbose: bool,
-    /// For a terminal; the colours come on top of the 2,500 characters.
-    pub colour: bool,
-}
-
 impl Report {
     /// The text. Without `verbose` it has at most 2,500 characters, and what passed is only counted.
-    pub fn text(&self, style: Style) -> String {
-        let text = self.plain(style.verbose);
-        if style.colour { coloured(&text) } else { text }
-    }
-
-    fn plain(&self, verbose: bool) -> String {
+    pub fn text(&self, verbose: bool) -> String {
         let mut text = format!("{}\n", self.headline());
         let mut left_out = vec![];
         let footer = self.footer(verbose);
@@ -117,7 +104,7 @@ fn is_warn(finding: &Finding) -> bool {
 }
 
 /// The verdict and the words that begin a block, in the colours that terminals have for them.
-fn coloured(text: &str) -> String {
+pub fn coloured(text: &str) -> String {
     let colours =
         [("FAIL", 31), ("NOT FINE", 31), ("WARN", 33), ("not known", 33), ("SKIP", 36), ("PASS", 32), ("fine", 32)];
     let paint = |line: &str| match colours.iter().find(|(word, _)| line.starts_with(word)) {
@@ -129,7 +116,7 @@ fn coloured(text: &str) -> String {
 
 /// What others wrote, on one line and without what moves a cursor.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    plain::line(text, usize::MAX)
 }
 
 /// The text on one line of so many characters. Cut between words, and before a bracket that would stay open: what a service

@@ -99,7 +99,7 @@ async fn bootstrap(settings: Settings, limit: Duration) -> Result<Outcome, Faile
     let discovered = identify(&settings, &metadata, clock, deadline).await?;
     let client = aws.secrets_manager(&discovered.instance.region);
     let name = settings.secret.name_for(discovered.environment.as_str());
-    let installed = installed(&store, &discovered);
+    let installed = installed(&store, &discovered, &Policy::of(&settings));
     let known = installed.as_ref().map(|installed| &installed.version);
     let mut delays = ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(500))
@@ -160,9 +160,9 @@ async fn identify(
     }
 }
 
-fn installed(store: &Store, discovered: &Discovered) -> Option<Installed> {
+fn installed(store: &Store, discovered: &Discovered, policy: &Policy) -> Option<Installed> {
     let Discovered { instance, environment } = discovered;
-    match store.installed(instance.id.as_str(), Some(environment.as_str())) {
+    match store.usable(instance.id.as_str(), Some(environment.as_str()), policy) {
         Found::Whole(installed) => Some(installed),
         Found::Nothing => None,
         Found::Unusable { why, .. } => {

@@ -1,17 +1,18 @@
 //! `cflared-agent doctor`: what is wrong, and what to do.
 
 use super::owner::become_owner;
-use super::{Exit, complain, say};
+use super::{Exit, complain, say_json, show};
 use crate::agent::Clock;
 use crate::checks::host::{Early, Facts, Subject, judge};
-use crate::checks::{Found, Report, Style, Verdict};
+use crate::checks::{Found, Report, Verdict, coloured};
+use crate::plain::Plain;
 use crate::settings::{DEFAULT_PATH, Settings};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The page with a section for every check.
-const GUIDE: &str = "docs/runbook.md";
+const GUIDE: &str = "/usr/share/cflared-agent/runbook.md";
 /// How long reading the settings may take.
 const SETTINGS: Duration = Duration::from_secs(1);
 
@@ -60,7 +61,13 @@ pub fn main(named: Option<&Path>, args: &Args) -> Exit {
     judge(&facts, &mut report);
     drop(progress);
     let terminal = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    say(if args.json { report.json() } else { report.text(Style { verbose: args.verbose, colour: terminal }) });
+    if args.json {
+        say_json(&report.json());
+    } else {
+        let text = Plain::text(&report.text(args.verbose));
+        // That the reader left changes no exit status.
+        let _ = show(std::io::stdout(), &if terminal { text.drawn(coloured) } else { text });
+    }
     match report.verdict() {
         Verdict::Fine => Exit::Fine,
         Verdict::NotFine => Exit::NotFine,
@@ -89,7 +96,7 @@ impl Progress {
         let terminal = std::io::stderr().is_terminal();
         if terminal {
             // Whoever does not see it waits all the same.
-            let _ = write!(std::io::stderr(), "looking at this host; it takes 15 s at most …");
+            let _ = show(std::io::stderr(), &Plain::text("looking at this host; it takes 15 s at most …"));
         }
         Self(terminal)
     }
@@ -98,7 +105,8 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.0 {
-            let _ = write!(std::io::stderr(), "\r\u{1b}[K");
+            // As above.
+            let _ = show(std::io::stderr(), &Plain::text("").drawn(|_| "\r\u{1b}[K".into()));
         }
     }
 }

@@ -1,5 +1,4 @@
 //! The command line: parsing and rendering only, one file a subcommand.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // the one place that writes to a person
 
 mod bootstrap;
 mod doctor;
@@ -13,6 +12,7 @@ mod status;
 mod validate;
 mod wait;
 
+use crate::plain::Plain;
 use crate::settings::Settings;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::fmt::Display;
@@ -88,13 +88,14 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Fine };
+            let text = Plain::text(&error.render().to_string());
             // There is nobody left to tell that the terminal is gone.
-            let _ = error.print();
+            let _ = if error.use_stderr() { show(std::io::stderr(), &text) } else { show(std::io::stdout(), &text) };
             return exit.into();
         }
     };
     if let Err(error) = private::keep_memory_private() {
-        eprintln!("cflared-agent: failed to keep secrets out of core files: {error}; it goes on all the same");
+        complain(format_args!("failed to keep secrets out of core files: {error}; it goes on all the same"));
     }
     let named = cli.settings.as_deref();
     let settings = || Settings::load(named).map_err(complain);
@@ -113,12 +114,28 @@ pub fn main() -> ExitCode {
     ended.unwrap_or(Exit::Config).into()
 }
 
-/// Tells a person the outcome. Whoever closed the pipe has seen enough: that changes no exit status.
+/// Tells a person the outcome.
 fn say(text: impl Display) {
-    let _ = write!(std::io::stdout(), "{text}");
+    // That the reader left changes no exit status.
+    let _ = show(std::io::stdout(), &Plain::text(&text.to_string()));
 }
 
-/// Tells a person what is wrong, likewise.
+/// Tells a program the outcome.
+fn say_json(json: &str) {
+    // As above.
+    let _ = show(std::io::stdout(), &Plain::json(json));
+}
+
+/// Tells a person what is wrong.
 fn complain(text: impl Display) {
-    let _ = writeln!(std::io::stderr(), "cflared-agent: {text}");
+    // As above.
+    let _ = show(std::io::stderr(), &Plain::text(&format!("cflared-agent: {text}\n")));
+}
+
+/// What everything goes through that reaches a terminal.
+///
+/// # Errors
+/// Whoever read it has seen enough and closed the pipe.
+fn show(mut to: impl Write, text: &Plain) -> std::io::Result<()> {
+    write!(to, "{text}").and_then(|()| to.flush())
 }

@@ -5,7 +5,7 @@ mod watch;
 
 pub(super) use render::{hold_line, span};
 
-use super::{Exit, complain, say};
+use super::{Exit, complain, say, say_json};
 use crate::act::status::{ReadError, Status};
 use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
@@ -33,7 +33,7 @@ pub fn main(settings: &Settings, args: &Args) -> Exit {
     }
     let look = Look::at(&path);
     match &look.status {
-        Ok(status) if args.json => say(json(status)),
+        Ok(status) if args.json => say_json(&json(status)),
         Ok(_) => say(look.text()),
         Err(error) => complain(error),
     }

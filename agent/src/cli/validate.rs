@@ -1,9 +1,9 @@
 //! `cflared-agent validate`: is this image fit? For the validate and test phases of an image's build.
 
-use super::{Exit, complain, say};
+use super::{Exit, complain, say, say_json};
 use crate::agent::Clock;
 use crate::checks::image::{Image, Root, Unseen};
-use crate::checks::{Found, Report, Style, Verdict};
+use crate::checks::{Found, Report, Verdict};
 use crate::settings::{DEFAULT_PATH, File, Settings, drop_ins, is_drop_in};
 use std::iter;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,11 @@ pub fn main(named: Option<&Path>, args: &Args) -> Exit {
     let image = Image { root: &root, settings: &settings, settings_found, version: env!("CARGO_PKG_VERSION"), now };
     let mut report = Report::new("validate", format!("the image {}", args.root.display()), now);
     runtime.block_on(image.look(&mut report));
-    say(if args.json { report.json() } else { report.text(Style { verbose: args.verbose, colour: false }) });
+    if args.json {
+        say_json(&report.json());
+    } else {
+        say(report.text(args.verbose));
+    }
     match report.verdict() {
         Verdict::Fine => Exit::Fine,
         Verdict::NotFine => Exit::NotFine,

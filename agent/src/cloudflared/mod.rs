@@ -2,10 +2,12 @@
 //! lines mean. A leaf: it knows no room.
 
 mod command;
+mod fence;
 mod line;
 mod once;
 mod process;
 mod stamp;
+mod strays;
 mod symptom;
 mod transcript;
 mod validate;
@@ -16,9 +18,11 @@ mod words;
 pub(crate) mod fake;
 
 pub use command::{command, forbid_core};
+pub use fence::Forbids;
 pub use line::Line;
 pub use process::{Process, SpawnError};
 pub use stamp::Stamp;
+pub use strays::adopt_strays;
 pub use symptom::{Meaning, Row, Source, Symptom, TABLE, When, classify};
 pub use transcript::Transcript;
 pub use validate::{ValidateError, validate_ingress};

@@ -1,10 +1,11 @@
 //! One child process with everything it may have forked: its process group.
 
+use super::strays::{attended, end_strays};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
-use std::io;
+use std::io::{self, PipeWriter};
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct Process {
     child: Child,
     group: Pid,
     changes: unix::Signal,
+    /// Closed with it, for whoever waits for its end at the other end.
+    held: Option<PipeWriter>,
 }
 
 /// Why a program could not be executed, and what to do about it.
@@ -68,10 +71,18 @@ impl Process {
         };
         // Listening starts before there is anything to hear, so that no exit is missed.
         let changes = unix::signal(SignalKind::child()).map_err(error)?;
+        let mut attended = attended();
         let child = command.spawn().map_err(error)?;
         let group = child.id().map(|pid| Pid::from_raw(pid.cast_signed()));
         let group = group.expect("a child that was never waited for has its id");
-        Ok(Self { child, group, changes })
+        attended.insert(group);
+        Ok(Self { child, group, changes, held: None })
+    }
+
+    /// Keeps `held` open until the child was reaped or dropped.
+    pub(super) fn holding(mut self, held: PipeWriter) -> Self {
+        self.held = Some(held);
+        self
     }
 
     /// Its process id, which is its group's too.
@@ -104,7 +115,7 @@ impl Process {
         let _ = killpg(self.group, Signal::SIGKILL);
     }
 
-    /// Kills what is alive of the group, reaps the child, and resolves when the group is no more.
+    /// Kills what is alive of the group, reaps the child, and resolves when the group is no more, nor what had left it.
     ///
     /// # Errors
     /// Somebody else reaped the child: how it ended is not known.
@@ -118,6 +129,9 @@ impl Process {
             }
             sleep(GROUP_GONE_POLL).await;
         }
+        attended().remove(&self.group);
+        // What is not ended now is ended after the next child.
+        let _ = tokio::task::spawn_blocking(end_strays).await;
         status
     }
 }
@@ -128,6 +142,7 @@ impl Drop for Process {
         if self.child.id().is_some() {
             self.kill();
         }
+        attended().remove(&self.group);
     }
 }
 

@@ -56,6 +56,8 @@ pub enum Symptom {
     GaveUp,
     /// It crashed: its runtime prints where.
     Crashed,
+    /// It serves by a configuration that Cloudflare pushed.
+    Reconfigured,
     /// It is known, and says nothing about the tunnel.
     Chatter,
     /// It is in no row.
@@ -86,6 +88,7 @@ impl Symptom {
             | Self::Prechecked
             | Self::Stopping
             | Self::Crashed
+            | Self::Reconfigured
             | Self::Chatter => None,
         }
     }

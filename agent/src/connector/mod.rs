@@ -17,6 +17,7 @@ pub mod transport;
 pub use ports::Ports;
 pub use seen::{Child, Edge, Seen};
 
+use crate::cloudflared::Forbids;
 use cflared_verdict::{Purpose, RunFact, RunId};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -48,6 +49,8 @@ pub struct Spec {
     pub slot: usize,
     /// How long it may finish requests when it is told to stop.
     pub grace: Duration,
+    /// Where its children must not connect, whatever their rules and the names in them come to.
+    pub forbids: Forbids,
     /// More arguments, before `run`; where they contradict the ones above, those win.
     pub extra_args: Vec<String>,
     /// How fast exits are answered.

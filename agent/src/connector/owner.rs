@@ -110,7 +110,7 @@ impl Owner {
         let file = Stamp::of(&self.spec.binary);
         let command = self.command(metrics);
         self.redials = REDIALS;
-        match Process::spawn(command) {
+        match Process::spawn_fenced(command, self.spec.forbids.clone()).await {
             Ok(process) => self.attend(process, metrics, pinned, file).await,
             Err(error) => self.not_spawned(error.to_string()),
         }

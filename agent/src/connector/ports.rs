@@ -68,6 +68,11 @@ impl Ports {
         Ok(Given { address, taken })
     }
 
+    /// The addresses that runs have now.
+    pub fn in_use(&self) -> Vec<SocketAddr> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
+    }
+
     /// The run has ended.
     pub fn give_back(&self, run: RunId) {
         self.given.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);

@@ -144,6 +144,10 @@ impl Shared {
                 _ => {}
             }
         }
+        // It is looked at now, and not when its turn comes.
+        if symptom == Symptom::Reconfigured {
+            self.stir();
+        }
         *seen.symptoms.entry(symptom).or_default() += 1;
         seen.discarded_bytes += discarded;
     }

@@ -38,6 +38,7 @@ fn spec(binary: &Path, ports: &[Refusing; 2]) -> Spec {
         ports: Ports::new(ports.each_ref().map(Refusing::address)),
         slot: 0,
         grace: Duration::from_millis(200),
+        forbids: Forbids::all(|_| false),
         extra_args: Vec::new(),
         respawn: respawn::Times {
             stable: Duration::from_secs(3600),

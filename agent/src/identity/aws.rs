@@ -6,7 +6,7 @@ use super::metadata::Metadata;
 use super::resolver::Resolver;
 use super::roots;
 use super::transport::{BadProxy, Transport};
-use super::types::Region;
+use super::types::{Region, shown};
 use crate::settings;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime::client::identity::IdentityCache;
@@ -55,7 +55,9 @@ pub struct Endpoints {
 
 /// An endpoint that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("failed to use {variable}=`{given}`: it is not an http:// or https:// URL; correct it or remove it")]
+#[error(
+    "failed to use {variable}=`{given}`: it is not an http:// or https:// URL without a user name; correct it or remove it"
+)]
 pub struct BadEndpoint {
     variable: String,
     given: String,
@@ -92,7 +94,10 @@ impl Endpoints {
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, BadEndpoint> {
         let read = |name: &str| match variable(name).filter(|value| !value.is_empty()) {
             Some(value) if is_http(&value) => Ok(Some(value)),
-            Some(given) => Err(BadEndpoint { variable: name.into(), given }),
+            Some(given) => {
+                let given = shown(&settings::without_password(&given));
+                Err(BadEndpoint { variable: name.into(), given })
+            }
             None => Ok(None),
         };
         let all = read("AWS_ENDPOINT_URL")?;
@@ -111,7 +116,9 @@ impl Endpoints {
 }
 
 fn is_http(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    // What it holds is shown in errors, and no service of AWS takes a password in a URL.
+    let is_plain = |url: &url::Url| url.username().is_empty() && url.password().is_none();
+    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain(&url))
 }
 
 impl Aws {

@@ -30,6 +30,9 @@ struct Inner {
     last: Mutex<Option<Credentials>>,
 }
 
+/// Session tokens are the longest, with about 1,000 bytes; they have no stated limit (IAM user guide, "temporary credentials").
+const LONGEST_CREDENTIAL: usize = 8192;
+
 /// The answer of the metadata service (EC2 user guide, "retrieve security credentials from instance metadata").
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -122,11 +125,22 @@ fn parse(text: &str, role: &str, path: &str) -> Result<Credentials, Error> {
     else {
         return Err(garbage("a part of the credentials is missing".into()));
     };
+    // They become part of a header, for which the SDK takes them unseen.
+    for (value, what) in [(&id, "access key id"), (&secret, "secret access key"), (&token, "session token")] {
+        if !is_plain(value) {
+            return Err(garbage(format!("its {what} is empty, too long, or holds what no credential does")));
+        }
+    }
     let expires = DateTime::from_str(&expiration, Format::DateTime)
         .ok()
         .and_then(|at| SystemTime::try_from(at).ok())
         .ok_or_else(|| garbage(format!("`{}` is not a time", shown(&expiration))))?;
     Ok(Credentials::new(id, secret, Some(token), Some(expires), "InstanceRole"))
+}
+
+/// Whether it consists of visible ASCII, and not of too much of it.
+fn is_plain(credential: &str) -> bool {
+    (1..=LONGEST_CREDENTIAL).contains(&credential.len()) && credential.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The characters that IAM allows in a role's name (IAM API reference, CreateRole). It becomes part of a path.
@@ -150,5 +164,109 @@ impl ProvideCredentials for RoleCredentials {
 impl fmt::Debug for RoleCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RoleCredentials")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(change: impl FnOnce(&mut serde_json::Value)) -> String {
+        let mut document = serde_json::json!({
+            "Code": "Success", "AccessKeyId": "ASIAMADEUP", "SecretAccessKey": "made/up+key=", "Token": "made-up-session",
+            "Expiration": "2036-01-01T00:00:00Z",
+        });
+        change(&mut document);
+        document.to_string()
+    }
+
+    #[test]
+    fn a_credential_that_cannot_be_one_is_refused_and_not_shown() {
+        assert!(parse(&document(|_| {}), "role", "/path").is_ok());
+        for key in ["AccessKeyId", "SecretAccessKey", "Token"] {
+            for value in
+                ["", "A\nB", "A\r\nX-Header: 1", "A\u{0}", "A B", "\u{1b}[2J", "Ä", "\u{202e}A", &"A".repeat(9000)]
+            {
+                let error = parse(&document(|document| document[key] = value.into()), "role", "/path").unwrap_err();
+                let text = error.to_string();
+                assert!(matches!(error, Error::Garbage { .. }), "{text}");
+                assert!(text.is_ascii() && text.len() < 300 && !text.contains('\n'), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_document_is_refused_and_not_shown() {
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "made-up-key",
+            r#"{"Code": "Success"}"#,
+            r#"{"Code": "Failed\n", "Message": "made-up"}"#,
+        ] {
+            let error = parse(text, "role", "/path").unwrap_err().to_string();
+            assert!(!error.contains("made-up-key") && !error.contains('\n'), "{error}");
+        }
+        let late = document(|document| document["Expiration"] = "99999-99-99T00:00:00Z".into());
+        assert!(parse(&late, "role", "/path").is_err());
+    }
+
+    #[test]
+    fn fuzz_metadata_answers() {
+        use crate::identity::types::{Environment, ImageId, InstanceId, Region, Zone};
+        let values = [
+            "i-0123456789abcdef0",
+            "eu-central-1",
+            "eu-central-1a",
+            "us-west-2-lax-1a",
+            "ami-0123456789abcdef0",
+            "dev",
+            "my-role",
+        ];
+        let seeds = values
+            .map(String::from)
+            .into_iter()
+            .chain([document(|_| {}), r#"{"Code":"Failed","Message":"no"}"#.into()]);
+        crate::testing::fuzz::fuzz("metadata-answers", seeds.map(String::into_bytes), |input| {
+            let Ok(text) = std::str::from_utf8(input) else { return (0, 0) };
+            let parsed = [
+                InstanceId::parse(text).map(drop),
+                Region::parse(text).map(drop),
+                Zone::parse(text).map(drop),
+                ImageId::parse(text).map(drop),
+                Environment::parse(text).map(drop),
+            ];
+            let mut kinds = 0;
+            for (place, parsed) in parsed.into_iter().enumerate() {
+                match parsed {
+                    Ok(()) => kinds |= 1 << place,
+                    Err(malformed) => {
+                        assert!(malformed.shown.chars().all(|c| c == ' ' || c == '…' || c.is_ascii_graphic()))
+                    }
+                }
+            }
+            let credentials = match parse(text, "role", "/path") {
+                Ok(credentials) => {
+                    let token = credentials.session_token().unwrap_or_default();
+                    assert!(
+                        [credentials.access_key_id(), credentials.secret_access_key(), token].into_iter().all(is_plain)
+                    );
+                    1
+                }
+                Err(error) => {
+                    let said = error.to_string();
+                    assert!(!said.contains(char::is_control) && said.chars().count() < 500, "{said}");
+                    2 + said
+                        .bytes()
+                        .filter(u8::is_ascii_alphabetic)
+                        .take(60)
+                        .fold(0u64, |sum, byte| sum.wrapping_mul(3).wrapping_add(byte.into()))
+                        % 16
+                }
+            };
+            (kinds, credentials)
+        });
     }
 }

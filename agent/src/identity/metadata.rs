@@ -5,14 +5,18 @@
 
 use super::error::Error;
 use super::resolver::Resolver;
+use super::types::shown;
 use super::types::{ImageId, Instance, InstanceId, Malformed, Region, Zone};
+use crate::settings::without_password;
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
+use url::Host;
 
 const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
 const DEFAULT_ENDPOINT: &str = "http://169.254.169.254";
@@ -50,6 +54,17 @@ struct Answer {
     body: Vec<u8>,
 }
 
+/// Where `AWS_EC2_METADATA_SERVICE_ENDPOINT` puts the service, if that is an address and no name.
+pub fn metadata_address() -> Option<SocketAddr> {
+    let url = Url::parse(&std::env::var(ENDPOINT).ok()?).ok()?;
+    let ip = match url.host()? {
+        Host::Ipv4(ip) => ip.into(),
+        Host::Ipv6(ip) => ip.into(),
+        Host::Domain(_) => return None,
+    };
+    Some(SocketAddr::new(ip, url.port_or_known_default()?))
+}
+
 impl Metadata {
     /// The service at `AWS_EC2_METADATA_SERVICE_ENDPOINT`, or at its link-local address. No file is read for it.
     ///
@@ -68,10 +83,13 @@ impl Metadata {
     /// # Errors
     /// It is not an `http://` URL.
     pub fn new(endpoint: &str, resolver: &Resolver) -> Result<Self, Error> {
-        let unusable = |cause: String| Error::Endpoint { given: endpoint.into(), cause };
+        let unusable = |cause: String| Error::Endpoint { given: shown(&without_password(endpoint)), cause };
         let url = Url::parse(endpoint).map_err(|error| unusable(error.to_string()))?;
         if url.scheme() != "http" || !url.has_host() {
             return Err(unusable("it is not an http:// URL".into()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(unusable("it holds a user name or a password, which the service does not take".into()));
         }
         let http = Client::builder()
             .no_proxy()

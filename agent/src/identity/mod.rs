@@ -16,7 +16,7 @@ pub use aws::{Aws, BadEndpoint, Endpoints, Network};
 pub use boot::{Discovered, environment, identify, until_known};
 pub use error::Error;
 pub use failure::{Call, failure, was_not_sent};
-pub use metadata::Metadata;
+pub use metadata::{Metadata, metadata_address};
 pub use notices::NoticeReader;
 pub use resolver::{Cause, Resolver, UnknownName};
 pub use roots::RootsError;

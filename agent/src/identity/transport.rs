@@ -5,6 +5,7 @@
 
 use super::resolver::Resolver;
 use super::roots::{self, RootsError};
+use crate::settings::without_password;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -15,6 +16,8 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::Limited;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +26,8 @@ use tokio::sync::OnceCell;
 
 /// How long a connection may take to be there: name, TCP and TLS.
 const CONNECT: Duration = Duration::from_millis(1500);
+/// The longest answer that is read, in bytes. The longest that is wanted, a page of a hundred scaling activities, has some 200,000.
+const LONGEST: usize = 4 * 1024 * 1024;
 /// What is never sent to a proxy: this host, and the link-local services of an instance.
 const DIRECT: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fd00:ec2::/32";
 
@@ -62,7 +67,11 @@ impl Transport {
     pub(super) fn new(proxy: &str, resolver: Resolver, roots: Vec<PathBuf>) -> Result<Self, BadProxy> {
         let config = match proxy {
             "" => None,
-            url => Some(ProxyConfig::all(url).map_err(|error| BadProxy { cause: error.to_string() })?.no_proxy(DIRECT)),
+            url => Some(
+                ProxyConfig::all(url)
+                    .map_err(|error| BadProxy { cause: error.to_string().replace(url, &without_password(url)) })?
+                    .no_proxy(DIRECT),
+            ),
         };
         let recipe = Recipe { proxy: config, proxy_needs_roots: is_secure(proxy), resolver, roots };
         let plain = recipe.connector(TrustStore::empty());
@@ -125,15 +134,18 @@ impl HttpClient for Transport {
 
 impl HttpConnector for Transport {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if !is_secure(request.uri()) && !self.0.recipe.proxy_needs_roots {
-            return self.0.plain.call(request);
-        }
         let this = self.clone();
         HttpConnectorFuture::new(async move {
-            match this.secure().await {
-                Ok(connector) => connector.call(request).await,
-                Err(error) => Err(ConnectorError::other(error.into(), None)),
-            }
+            let answer = if is_secure(request.uri()) || this.0.recipe.proxy_needs_roots {
+                match this.secure().await {
+                    Ok(connector) => connector.call(request).await,
+                    Err(error) => Err(ConnectorError::other(error.into(), None)),
+                }
+            } else {
+                this.0.plain.call(request).await
+            };
+            // How long it may take is bounded by the attempt's limit.
+            answer.map(|answer| answer.map(|body| SdkBody::from_body_1_x(Limited::new(body, LONGEST))))
         })
     }
 }

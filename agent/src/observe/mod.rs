@@ -1,13 +1,14 @@
 //! One bounded look at a connector's metrics server.
 //!
 //! [`Observer`] asks the metrics server of one cloudflared, on loopback, and turns what comes back into facts:
-//! `/ready` (the only truthful signal), `/metrics` (numbers to report, never to decide by) and `/diag/tunnel` (which
-//! edge address each connection has). Whoever listens on that port may be anybody, so each answer is bounded in time
+//! `/ready` (the only truthful signal), `/metrics` (numbers to report, never to decide by), `/diag/tunnel` (which
+//! edge address each connection has) and `/config` (whether its rules are still the bundle's). Whoever listens on that port may be anybody, so each answer is bounded in time
 //! and size and never trusted to be what it should be; whether it is ours is known by the socket. This room must not know when or why somebody looks, nor what is
 //! concluded from it.
 //!
 //! [`memory`] looks at the host instead: how much room there is for another connector.
 
+mod config;
 mod diag;
 mod fetch;
 pub mod memory;
@@ -16,6 +17,7 @@ mod ready;
 mod registrations;
 mod sample;
 
+pub use config::Pushed;
 pub use diag::{Diag, EdgeConnection};
 pub use page::Page;
 
@@ -130,6 +132,16 @@ impl Observer {
     pub async fn diag(&self, metrics: SocketAddr) -> Result<Diag, Error> {
         let answer = self.get(metrics, "/diag/tunnel", SMALL).await?.expect_ok()?;
         Diag::parse(&answer.body).map_err(|cause| Error::Garbage { url: answer.url, cause })
+    }
+
+    /// Reads from `/config` which configuration that was pushed is in force; `None`: none is.
+    ///
+    /// # Errors
+    /// There was no whole answer in time, or it is not the JSON of cloudflared.
+    pub async fn pushed(&self, metrics: SocketAddr) -> Result<Option<Pushed>, Error> {
+        let answer = self.get(metrics, "/config", LARGE).await?.expect_ok()?;
+        let url = answer.url;
+        Pushed::parse(answer.body).map_err(|cause| Error::Garbage { url, cause })
     }
 
     async fn get(&self, metrics: SocketAddr, path: &str, limit: usize) -> Result<fetch::Answer, Error> {

@@ -466,3 +466,58 @@ fn diag_tells_the_transport_of_what_is_up_or_was() {
     assert_eq!(transport(&format!("{quic},{http2}")), Some(Transport::Http2), "some clients are served so");
     assert_eq!(transport(&format!("{lost},{never}")), Some(Transport::Quic));
 }
+
+/// The recorded pages whose names end like that.
+fn recorded_pages(ends: &[&str]) -> Vec<Vec<u8>> {
+    let home = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/recorded");
+    let (mut folders, mut pages) = (vec![home], vec![]);
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if ends.iter().any(|end| name.ends_with(end)) {
+                pages.push(std::fs::read(path).unwrap());
+            }
+        }
+    }
+    pages
+}
+
+#[test]
+fn fuzz_metrics_page() {
+    crate::testing::fuzz::fuzz("metrics-page", recorded_pages(&["metrics.txt", "metrics.200.txt"]), |input| {
+        let Ok(page) = Page::parse(input) else { return "no page".into() };
+        let shown = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
+        assert!(page.version.as_deref().is_none_or(shown) && page.edge_locations.values().all(|place| shown(place)));
+        format!(
+            "{:?} {:?} {}",
+            page.ha_connections.map(|n| n.min(9)),
+            page.tries.is_some(),
+            page.edge_locations.len().min(9)
+        )
+    });
+}
+
+#[test]
+fn fuzz_ready_diag_and_config() {
+    let pages =
+        recorded_pages(&["ready.200.txt", "ready.503.txt", "diag_tunnel.200.txt", "tunnel.txt", "config.200.txt"]);
+    crate::testing::fuzz::fuzz("ready-diag-config", pages, |input| {
+        let ready = [200, 503].map(|status| match ready::judge(status, input, Some("dfbd57bc"), &Listener::Unclear) {
+            Ready::Yes { connections } => {
+                assert!((1..=256).contains(&connections));
+                1
+            }
+            Ready::No => 2,
+            Ready::Foreign { owner } => {
+                assert!(owner.chars().all(|c| c == ' ' || c.is_ascii_graphic()), "{owner}");
+                3
+            }
+            Ready::Unanswered { .. } => 4,
+        });
+        let diag = Diag::parse(input).map(|diag| (diag.connections.len().min(9), diag.transport().is_some())).ok();
+        let pushed = Pushed::parse(input.to_vec()).map(|pushed| pushed.is_some()).ok();
+        (ready, diag, pushed)
+    });
+}

@@ -22,11 +22,12 @@ pub use dns::Looked;
 pub use edges::{Edges, Family, Place, Protocol};
 pub use evidence::{Obstacle, Tried};
 
-use crate::bundle::Service;
+use crate::bundle::{Policy, Service};
 use crate::identity::Resolver;
 use cflared_verdict::{OriginProbe, Probes};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -51,12 +52,19 @@ pub enum Streams {
 pub struct Prober {
     resolver: Resolver,
     edges: Edges,
+    policy: Arc<Policy>,
 }
 
 impl Prober {
     /// One that asks the name servers of `resolver`, but believes nothing that it remembers.
     pub fn new(resolver: &Resolver, edges: Edges) -> Self {
-        Self { resolver: resolver.clone(), edges }
+        Self { resolver: resolver.clone(), edges, policy: Arc::default() }
+    }
+
+    /// The same, and an origin that `policy` forbids, whatever its name resolves to by now, is not tried.
+    #[must_use]
+    pub fn within(&self, policy: Policy) -> Self {
+        Self { policy: Arc::new(policy), ..self.clone() }
     }
 
     /// The same for an edge that is reached otherwise.
@@ -110,7 +118,7 @@ impl Prober {
     /// Each try is one connection without a login at a MySQL server, which counts them: [`Allowance`] says how many are
     /// safe.
     pub async fn origins(&self, services: Vec<Service>, streams: Streams) -> Vec<OriginProbe> {
-        origin::all(&self.resolver.afresh(NAME), services, streams).await
+        origin::all(&self.resolver.afresh(NAME), &self.policy, services, streams).await
     }
 }
 

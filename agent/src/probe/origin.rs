@@ -3,11 +3,12 @@
 use super::evidence::{Try, printable, probe, words};
 use super::mysql::{self, Greeting};
 use super::{CONNECTION, Streams, side_by_side};
-use crate::bundle::{Origin, Service};
+use crate::bundle::{Origin, Policy, Service};
 use crate::identity::{Cause, Resolver};
 use cflared_verdict::{OriginProbe, Reach};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
@@ -22,9 +23,14 @@ const GREETING: Duration = Duration::from_secs(1);
 const CONNECT: Duration = CONNECTION.saturating_sub(GREETING);
 
 /// Tries the first [`MOST`]; the last entry names the others.
-pub async fn all(resolver: &Resolver, mut services: Vec<Service>, streams: Streams) -> Vec<OriginProbe> {
+pub async fn all(
+    resolver: &Resolver,
+    policy: &Arc<Policy>,
+    mut services: Vec<Service>,
+    streams: Streams,
+) -> Vec<OriginProbe> {
     let left_out = services.split_off(services.len().min(MOST));
-    let tries = services.into_iter().map(|service| one(resolver.clone(), service, streams));
+    let tries = services.into_iter().map(|service| one(resolver.clone(), policy.clone(), service, streams));
     let mut probes = side_by_side(tries.collect::<Vec<_>>()).await;
     if !left_out.is_empty() {
         let names: Vec<_> = left_out.iter().take(MOST).map(Service::to_string).collect();
@@ -35,20 +41,20 @@ pub async fn all(resolver: &Resolver, mut services: Vec<Service>, streams: Strea
     probes
 }
 
-async fn one(resolver: Resolver, service: Service, streams: Streams) -> OriginProbe {
+async fn one(resolver: Resolver, policy: Arc<Policy>, service: Service, streams: Streams) -> OriginProbe {
     let name = printable(&service.to_string());
     let tried = match service {
         Service::Network(origin) if streams == Streams::Spare && speaks_first(&origin) => {
             Try::untried("tried a while ago, and not again yet: a MySQL server counts connections without a login")
         }
-        Service::Network(origin) => network(resolver, origin).await,
+        Service::Network(origin) => network(resolver, &policy, origin).await,
         Service::Socket { path, .. } => socket(path).await,
         Service::Answer(_) | Service::Proxy(_) => Try::untried("it has no address of its own"),
     };
     OriginProbe { service: name, probe: probe(tried.reach, &tried.said) }
 }
 
-async fn network(resolver: Resolver, origin: Origin) -> Try {
+async fn network(resolver: Resolver, policy: &Policy, origin: Origin) -> Try {
     let Some(port) = origin.port else {
         return Try::failed("no port that cloudflared could dial; write it behind the host");
     };
@@ -60,6 +66,9 @@ async fn network(resolver: Resolver, origin: Origin) -> Try {
             return if silent { Try::silent(said) } else { Try::failed(said) };
         }
     };
+    if let Some((address, why)) = policy.forbidden_among(&addresses, origin.port) {
+        return Try::failed(format!("{address}: the name {why}"));
+    }
     // One after the other, for each connection counts at the server; what is silent must leave time for the next.
     let share = CONNECT / u32::try_from(addresses.len().min(ADDRESSES)).unwrap_or(1);
     let mut tries = Vec::new();

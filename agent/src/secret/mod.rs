@@ -76,7 +76,7 @@ pub enum Error {
         /// Its length.
         length: usize,
     },
-    /// The answer has no version, or neither text nor bytes.
+    /// The answer has no version that can be one, or neither text nor bytes.
     #[error("failed to read the secret {name}: the answer has no {part}; check AWS_ENDPOINT_URL")]
     Incomplete {
         /// Its name.
@@ -126,6 +126,9 @@ pub async fn read(client: &Client, name: &str, known: Option<&VersionId>) -> Res
     let mut answer = answer.map_err(|error| not_read(&error, client, name))?;
     let secret = Secret::take(&mut answer);
     let version = answer.version_id.map(VersionId).ok_or_else(|| incomplete(name, "VersionId"))?;
+    if !is_version(&version.0) {
+        return Err(incomplete(name, "VersionId that can be one"));
+    }
     if known == Some(&version) {
         return Ok(Read::Unchanged);
     }
@@ -159,6 +162,12 @@ impl Secret {
             None => Self::None,
         }
     }
+}
+
+/// Whether it can be the id of a version: up to 64 characters (API reference, GetSecretValue). It is shown, and becomes part of
+/// files.
+fn is_version(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_+=,.@/".contains(&byte))
 }
 
 fn incomplete(name: &str, part: &'static str) -> Error {

@@ -58,6 +58,16 @@ async fn what_is_no_payload_is_refused_by_name_and_version_and_never_shown() {
         ),
         (serde_json::json!({"SecretString": secret}), FailureKind::Throttled, "no VersionId"),
         (serde_json::json!({"VersionId": "v1"}), FailureKind::Throttled, "no SecretString"),
+        (
+            serde_json::json!({"VersionId": "v\u{1b}[2J", "SecretString": secret}),
+            FailureKind::Throttled,
+            "no VersionId that can be one",
+        ),
+        (
+            serde_json::json!({"VersionId": "v".repeat(65), "SecretString": secret}),
+            FailureKind::Throttled,
+            "no VersionId that can be one",
+        ),
     ];
     for (body, kind, text) in cases {
         let (read, server) = read_of(move || answer(200, body.clone()), None).await;

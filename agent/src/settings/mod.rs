@@ -63,6 +63,16 @@ pub enum Mode {
     Observe,
 }
 
+/// What comes of a configuration that Cloudflare pushes to a connector, over the secret's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemoteConfiguration {
+    /// The agent holds, and a person is called: the secret is what is to serve.
+    Hold,
+    /// Nothing, unless it breaks a rule: the tunnel is managed at Cloudflare.
+    Allow,
+}
+
 /// Who this instance is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
@@ -110,6 +120,8 @@ pub struct Connector {
     pub min_connections: u32,
     /// More arguments, put after `tunnel` and before `run`.
     pub extra_args: Vec<String>,
+    /// What comes of a configuration that Cloudflare pushes.
+    pub remote_configuration: RemoteConfiguration,
 }
 
 /// How the connector is watched.
@@ -335,6 +347,15 @@ impl Secret {
     pub fn name_for(&self, environment: &str) -> String {
         self.name.replace("{env}", environment)
     }
+}
+
+/// The text of a URL without the user name and the password that may stand before its host.
+pub fn without_password(url: &str) -> String {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    let end = url[begin..].find(['/', '?', '#']).map_or(url.len(), |at| begin + at);
+    // A password may hold what ends a host, if it is none that a URL may hold.
+    let at = url[begin..end].rfind('@').or_else(|| url[begin..].rfind('@'));
+    at.map_or_else(|| url.to_owned(), |at| format!("{}…@{}", &url[..begin], &url[begin + at + 1..]))
 }
 
 /// What an environment's name looks like; it is put into the secret's name.

@@ -1,6 +1,7 @@
 //! The settings as they stand in the file: every key optional, unknown keys refused.
 
-use super::{Error, LogFormat, Mode, Settings, duration};
+use super::{Error, LogFormat, Mode, RemoteConfiguration, Settings, duration};
+use crate::yaml::{self, Unfit};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -66,6 +67,7 @@ sections! {
         grace_period: Duration = 30 * SECOND,
         min_connections: u32 = 2,
         extra_args: Vec<String> = Vec::new(),
+        remote_configuration: RemoteConfiguration = RemoteConfiguration::Hold,
     }
     Observe {
         #[serde(deserialize_with = "duration::deserialize")]
@@ -127,11 +129,14 @@ sections! {
 impl Raw {
     /// Reads the file's text. An empty document means: all defaults.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let parsed: Result<Option<Self>, _> =
-            serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text));
+        let unfit = |unfit| match unfit {
+            Unfit::Unread(error) => error.to_string(),
+            Unfit::Type(error) => cause(&error),
+        };
+        let parsed: Result<Option<Self>, _> = yaml::typed(text);
         parsed
             .map(Option::unwrap_or_default)
-            .map_err(|error| Error::Parse { path: PathBuf::new(), cause: cause(&error) })
+            .map_err(|error| Error::Parse { path: PathBuf::new(), cause: unfit(error) })
     }
 
     /// The same of several files put together, each of which was parsed by itself.
@@ -232,6 +237,7 @@ impl Raw {
                 grace_period: connector.grace_period,
                 min_connections: connector.min_connections,
                 extra_args: connector.extra_args,
+                remote_configuration: connector.remote_configuration,
             },
             observe: super::Observe { interval: observe.interval, timeout: observe.timeout },
             verdict: super::Verdict {
@@ -383,5 +389,5 @@ fn release(value: &str) -> Result<[u32; 3], Error> {
 fn proxy(value: &str) -> Result<(), Error> {
     let holds = value.is_empty()
         || url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    check(holds, "aws.proxy", value, "nothing, or a URL such as http://proxy.internal:3128")
+    check(holds, "aws.proxy", super::without_password(value), "nothing, or a URL such as http://proxy.internal:3128")
 }

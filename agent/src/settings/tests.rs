@@ -253,3 +253,40 @@ fn what_is_no_plain_file_neither_holds_nor_feeds_the_reader() {
     let error = Settings::load(Some(&long)).unwrap_err().to_string();
     assert!(error.contains("too large"), "{error}");
 }
+
+/// Settings of an image that nobody trusts are read within the bounds of the secret's YAML.
+#[test]
+fn settings_that_expand_without_end_are_refused() {
+    let level = |n: usize| format!("l{n}: &l{n} [{}]\n", vec![format!("*l{}", n - 1); 10].join(", "));
+    let bomb: String = std::iter::once("l0: &l0 [x, x, x]\n".to_owned()).chain((1..9).map(level)).collect();
+    let deep = format!("log: {}{}", "[".repeat(200), "]".repeat(200));
+    let many = format!("identity: {{ allowed_environments: [{}] }}", "a, ".repeat(30_000));
+    for text in [&*bomb, &*deep, &*many, "log: !!binary aGk=", "log: \u{1b}", "log: {}\nlog: {}"] {
+        let error = Settings::parse(text).unwrap_err().to_string();
+        assert!(error.len() < 300 && !error.contains('\u{1b}'), "{error}");
+    }
+}
+
+#[test]
+fn fuzz_settings() {
+    let contract = include_str!("contract.yml");
+    let shown = uncommented(include_str!("../../../packaging/files/agent.yml"));
+    let lines = contract.lines().filter(|line| !line.starts_with('#')).map(String::from);
+    let seeds = lines.chain([contract.to_owned(), shown]).map(String::into_bytes);
+    crate::testing::fuzz::fuzz("settings", seeds, |input| {
+        let Ok(text) = std::str::from_utf8(input) else { return "not UTF-8".into() };
+        match Settings::parse(text) {
+            Ok(_) => "taken".into(),
+            Err(Error::Value { key, .. }) => key.to_owned(),
+            Err(error) => error
+                .to_string()
+                .split(": ")
+                .last()
+                .unwrap_or_default()
+                .chars()
+                .filter(|c| c.is_alphabetic())
+                .take(24)
+                .collect(),
+        }
+    });
+}

@@ -208,6 +208,7 @@ async fn the_peers_are_those_who_reported_but_for_us() {
         over_http2: false,
         connections: 4,
         restarts: 0,
+        remote: false,
         refusing: false,
         held: None,
         ami_age_days: None,

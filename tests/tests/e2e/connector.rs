@@ -5,7 +5,8 @@ use anyhow::Context;
 use cflared_tests::aws::time::now_ms;
 use cflared_tests::edge::{Conduct, Order, Scope, What};
 use cflared_tests::world::{Clock, Cloudflared, Payload, SECRET, TUNNEL, World, eventually, left_out, tunnel_secret};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -344,4 +345,33 @@ async fn signals_that_a_child_does_not_obey_end_in_a_kill() -> anyhow::Result<()
     let took = began.elapsed().as_millis();
     assert!(took >= 2900, "{took} ms");
     nothing_left(&host).await
+}
+
+/// A program that leaves its group and its session, and what that forks, go with the connector.
+#[tokio::test]
+async fn what_cloudflared_leaves_behind_is_ended_with_it() -> anyhow::Result<()> {
+    let (_world, mut host) = World::with_host().await?;
+    let stray =
+        "setsid sh -c 'echo $$ >>$DIR/strays; sleep 1000 & echo $! >>$DIR/strays; wait' </dev/null >/dev/null 2>&1 &";
+    host.script(&format!("export DIR\ncase \"$*\" in *' run') {stray} esac\nexec $CLOUDFLARED \"$@\""))?;
+    let file = host.directory().join("strays");
+    let strays = || -> Vec<u32> {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    let mut agent = host.start()?;
+    let first = registered_pid(&mut agent, None).await?;
+    eventually("two strays", async || (strays().len() == 2 && strays().into_iter().all(lives)).then_some(())).await?;
+    let before = strays();
+    kill(Pid::from_raw(i32::try_from(first)?), Signal::SIGKILL)?;
+    registered_pid(&mut agent, Some(first)).await?;
+    eventually("those of the new connector alone", async || {
+        let all = strays();
+        let new = all.len() >= 4 && all[all.len() - 2..].iter().all(|pid| lives(*pid));
+        (new && !before.iter().any(|pid| lives(*pid))).then_some(())
+    })
+    .await?;
+    anyhow::ensure!(agent.stop().await?.success());
+    assert!(!strays().into_iter().any(lives));
+    Ok(())
 }

@@ -87,7 +87,7 @@ impl Patient {
         for part in cause {
             assert!(first.contains(part), "`{part}` is not in: {first}");
         }
-        assert!(told.text.contains(&format!("; docs/runbook.md#{check}\n")), "{}", told.text);
+        assert!(told.text.contains(&format!("; /usr/share/cflared-agent/runbook.md#{check}\n")), "{}", told.text);
         assert_eq!(told.exit, Some(1));
         Ok(told)
     }
@@ -468,5 +468,27 @@ async fn root_looks_as_the_agents_user_and_says_where_root_differs() -> anyhow::
     let wanted = format!("user number {SOMEBODY} may not read {}", image.display());
     assert!(evidence.contains(&wanted) && evidence.contains("root may"), "{evidence}");
     assert!(Path::new(&etc).exists());
+    Ok(())
+}
+
+/// A service that answers is reachable, whatever it says (F13).
+#[tokio::test]
+async fn an_answer_of_secrets_manager_is_an_answer() -> anyhow::Result<()> {
+    let (patient, _agent) = Patient::with_agent().await?;
+    for (status, code) in [
+        (400, "ThrottlingException"),
+        (500, "InternalServiceError"),
+        (503, "ServiceUnavailable"),
+        (400, "AccessDeniedException"),
+    ] {
+        let refusal = Trouble::Error { status, code: code.into(), message: "Rate exceeded".into() };
+        patient.world.aws.clear_faults();
+        patient.world.aws.plant(refusal.on("GetSecretValue"));
+        let report = patient.report().await?;
+        assert_eq!(outcome(&report, "aws-reachable"), "pass", "{code}: {report:#}");
+        assert_ne!(outcome(&report, "secret-readable"), "pass", "{code}");
+        let headline = report["headline"].as_str().unwrap_or_default();
+        assert!(!headline.contains("443"), "{code}: {headline}");
+    }
     Ok(())
 }

@@ -136,3 +136,46 @@ async fn it_is_watched_through_an_outage_and_another_agent_until_nobody_reads() 
     assert!(next.stop().await?.success());
     Ok(())
 }
+
+/// What a child, or whoever wrote the file, put into it reaches no terminal as it is.
+#[tokio::test]
+async fn a_hostile_status_is_shown_harmlessly_by_every_command() -> anyhow::Result<()> {
+    let (_world, host) = World::with_host().await?;
+    let mut agent = host.start()?;
+    agent.wait_health("registered").await?;
+    let mut status = agent.status();
+    anyhow::ensure!(agent.stop().await?.success());
+    let hostile = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}desrever\u{2066}\u{200b}\r\u{8}\u{7f}";
+    status["agent"]["pid"] = std::process::id().into();
+    for pointer in
+        ["/health/why", "/trouble", "/guard", "/tunnel", "/instance/id", "/connectors/0/connector_id", "/agent/version"]
+    {
+        if let Some(value) = status.pointer_mut(pointer) {
+            *value = hostile.into();
+        }
+    }
+    status["trouble"] = format!("{hostile}{}", "long ".repeat(20_000)).into();
+    status["holds"] = serde_json::json!([{ "by": hostile, "until": null, "note": hostile }]);
+    status["journal"] =
+        serde_json::json!([{ "at": status["written_at"], "kind": hostile, "what": hostile, "evidence": hostile }]);
+    std::fs::write(host.runtime_dir().join("status.json"), status.to_string())?;
+    for command in [
+        &["status"][..],
+        &["status", "--json"],
+        &["hold"],
+        &["wait", "--timeout", "1s"],
+        &["reload"],
+        &["doctor"],
+        &["doctor", "--json"],
+    ] {
+        let output = host.run(command).await?;
+        let said = String::from_utf8([output.stdout, output.stderr].concat())?;
+        let obeyed = |c: char| {
+            c.is_control() && c != '\n'
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        };
+        assert!(!said.contains(obeyed), "{command:?}: {said:?}");
+        assert!(command.contains(&"--json") || said.lines().all(|line| line.chars().count() <= 4100), "{command:?}");
+    }
+    Ok(())
+}

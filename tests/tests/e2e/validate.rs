@@ -78,7 +78,7 @@ impl Tree {
         self.file("usr/lib/cflared-agent/image.json", image.to_string(), 0o644);
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -94,7 +94,7 @@ impl Tree {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn link(&self, name: &str, to: &str) {
+    pub fn link(&self, name: &str, to: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         symlink(to, path).unwrap();
@@ -112,7 +112,7 @@ impl Tree {
     }
 
     /// The report, and the exit status.
-    fn report(&self) -> (Value, Option<i32>) {
+    pub fn report(&self) -> (Value, Option<i32>) {
         let output = self.validate(["--json"]);
         let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
         (report, output.status.code())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The most datapoints of one grain.
-pub const MOST: usize = 10;
+pub const MOST: usize = 11;
 
 /// The metric whose sum is the number of live connectors, and by which instances know of each other.
 pub const REPLICAS: &str = "cflared_replica_count_per_tunnel";
@@ -28,6 +28,10 @@ pub const VERSION: &str = "cflared_registered_by_version";
 
 /// The metric of the instances whose clients are served over HTTP/2. It is not pushed, and costs nothing, while none is.
 pub const HTTP2: &str = "cflared_served_over_http2";
+
+/// The metric of the instances that serve by a configuration that Cloudflare pushed. It is not pushed, and costs nothing, while none
+/// does.
+pub const REMOTE: &str = "cflared_remote_configuration";
 
 /// What an instance's metrics are told apart by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +63,9 @@ pub struct Sample {
     pub restarts: u32,
     /// Whether a version of the secret is refused.
     pub refusing: bool,
-    /// Whose fault it is, while condemning is held back; `operator` while somebody holds.
+    /// Whether a connector serves by a configuration that Cloudflare pushed.
+    pub remote: bool,
+    /// Whose fault it is, while condemning is held back; `operator` while somebody holds, `remote_configuration` while that does.
     pub held: Option<&'static str>,
     /// How old the image is, in days; none if the image does not say.
     pub ami_age_days: Option<f64>,
@@ -95,6 +101,9 @@ pub fn datapoints(start: u64, grain: Duration, sample: &Sample) -> Vec<MetricDat
     }
     if sample.refusing {
         data.push(flag(REFUSED, &[environment, tunnel], true));
+    }
+    if sample.remote {
+        data.push(flag(REMOTE, &[environment, tunnel], true));
     }
     if let Some(blame) = sample.held {
         data.push(flag("cflared_held", &[environment, tunnel, ("Blame", blame)], true));

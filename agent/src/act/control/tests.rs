@@ -276,3 +276,19 @@ fn an_agent_that_dies_or_raves_is_told_of() {
         }
     });
 }
+
+#[test]
+fn fuzz_control_socket() {
+    let asked = line(&Question { schema: SCHEMA, command: Command::Reload });
+    let replied = line(&Reply { schema: SCHEMA, ended: Ended::Done, text: "it serves".into() });
+    let seeds = vec![asked, replied, b"{}".to_vec(), b"\n".to_vec()];
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    crate::testing::fuzz::fuzz("control-socket", seeds, |input| {
+        let mut stream = input;
+        let Ok(bytes) = runtime.block_on(read_line(&mut stream)) else { return 0 };
+        assert!(bytes.len() as u64 <= LONGEST);
+        let question = file::parse::<Question>(&bytes, SCHEMA).is_ok();
+        let reply = file::parse::<Reply>(&bytes, SCHEMA).is_ok();
+        1 + u8::from(question) + 2 * u8::from(reply)
+    });
+}

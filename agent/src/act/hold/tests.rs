@@ -107,3 +107,15 @@ fn a_hold_without_measure_ends_with_the_longest_that_there_is() {
     let hold = read(&path, None, mono(100)).unwrap();
     assert_eq!(hold.until, Some(mono(100) + LONGEST));
 }
+
+/// Found by `fuzz_hold`: the cause quotes a key of the file.
+#[test]
+fn what_cannot_be_used_is_quoted_harmlessly() {
+    let directory = Directory::new();
+    let path = directory.path().join(HOLD_FILE);
+    for key in ["\u{1b}[2Juntil", "\u{202e}litnu", "until\n", &"k".repeat(10_000)] {
+        fs::write(&path, serde_json::json!({ "schema": 1, key: 1 }).to_string()).unwrap();
+        let note = read(&path, BOOT, mono(1)).unwrap().note;
+        assert!(note.chars().all(crate::plain::is_harmless) && note.chars().count() < 400, "{note}");
+    }
+}

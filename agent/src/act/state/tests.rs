@@ -92,3 +92,47 @@ fn the_boot_has_an_id_here() {
     assert_eq!(id.len(), 36, "{id}");
     assert_eq!(boot_id().unwrap(), id);
 }
+
+/// What an agent before this one, or somebody else, left: it is taken up or dropped, and what is taken up does no harm later.
+#[test]
+fn fuzz_carried_state() {
+    use cflared_verdict::{Carried, Config, Event, Verdict};
+    let now = Mono::default() + Duration::from_secs(1000);
+    let verdict = |carried| Verdict::new(Config::default(), 1, carried, now);
+    let mut lived = verdict(Carried::default());
+    lived.handle(now, Event::Identified { installed: None });
+    let state = State { carried: serde_json::to_value(lived.carry()).unwrap(), running: true, ..State::empty(None) };
+    let seeds = [State::empty(None), state].map(|state| serde_json::to_vec(&state).unwrap());
+    crate::testing::fuzz::fuzz("carried-state", seeds, |input| {
+        let Ok(state) = parse(input, None, now) else { return 0 };
+        let Ok(carried) = serde_json::from_value::<Carried>(state.carried.clone()) else { return 1 };
+        let mut verdict = verdict(carried);
+        for later in [0, 1, 60, 3600, 90_000] {
+            let now = now + Duration::from_secs(later);
+            verdict.handle(now, Event::Wake);
+            let _ = (verdict.view(now), verdict.wake_at(now), verdict.carry());
+        }
+        2 + std::iter::from_fn(|| verdict.poll_decision()).count().min(16)
+    });
+}
+
+/// `hold.json` likewise.
+#[test]
+fn fuzz_hold() {
+    let directory = Directory::new();
+    let file = directory.path().join("hold.json");
+    let seeds =
+        [r#"{"schema":1,"boot_id":null,"until":{"secs":1,"nanos":0},"note":"a"}"#, r#"{"schema":1,"note":"a"}"#, "{}"];
+    crate::testing::fuzz::fuzz("hold", seeds.map(|seed| seed.as_bytes().to_vec()), |input| {
+        fs::write(&file, input).unwrap();
+        let hold = crate::act::hold::read(&file, None, Mono::default());
+        hold.map(|hold| {
+            assert!(
+                hold.note.chars().count() <= 400 && hold.note.chars().all(crate::plain::is_harmless),
+                "{}",
+                hold.note
+            );
+            hold.until.is_some()
+        })
+    });
+}

@@ -48,6 +48,7 @@ fn status(written_at: u64) -> Status {
             ha_connections: Some(4),
             restarts: 0,
             last_exit: None,
+            remote: None,
             edges: vec![Edge {
                 index: 0,
                 location: "iad01".into(),

@@ -124,7 +124,7 @@ const KEPT: [&str; 4] = [
     "service_user_info",
 ];
 
-fn corpus() -> Vec<String> {
+pub(super) fn corpus() -> Vec<String> {
     let with_tunnel = |text: &str| format!("tunnel: {TUNNEL}\n{text}");
     let mut services: Vec<String> = SERVICES.map(str::to_owned).into();
     for (number, scheme) in SCHEMES.iter().enumerate() {

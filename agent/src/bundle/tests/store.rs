@@ -316,6 +316,32 @@ fn a_generation_of_another_instance_or_environment_is_not_used_and_does_not_stay
 }
 
 #[test]
+fn a_generation_that_breaks_a_rule_of_today_is_not_used() {
+    let dir = Dir::new();
+    let policy = |allow: &[&str]| Policy {
+        config_dir: dir.0.path().into(),
+        allow: allow.iter().copied().map(String::from).collect(),
+        ..Policy::default()
+    };
+    let config = config(TUNNEL).replace("tcp://127.0.0.1:3306", "bastion");
+    assert!(config.contains("bastion"), "{config}");
+    let payload = payload("v1", &config, &credentials(TUNNEL, SECRET));
+    let bundle = Bundle::check(payload, &policy(&["bastion"])).unwrap();
+    let store = dir.store();
+    let mut locked = store.lock().unwrap();
+    let staged = locked.stage(&bundle, MADE).unwrap();
+    let installed = locked.publish(staged).unwrap();
+    locked.commit(installed.generation).unwrap();
+    assert_eq!(store.usable(ME, Some("dev"), &policy(&["bastion"])), Found::Whole(installed));
+    let Found::Unusable { generation: Some(Generation(1)), why: why @ Unusable::Rule(_) } =
+        store.usable(ME, Some("dev"), &policy(&[]))
+    else {
+        panic!("it is used")
+    };
+    assert!(why.to_string().contains("open proxy"), "{why}");
+}
+
+#[test]
 fn one_writer_at_a_time_and_the_second_learns_who_the_first_is() {
     let dir = Dir::new();
     let first = dir.store().lock().unwrap();

@@ -101,6 +101,10 @@ catalogue! {
     READY = "ready", "the connector is registered with the edge",
         "the tunnel is up on this instance",
         "mend what is named above; else `cflared-agent status` says whose fault it is", [AGENT_ALIVE];
+    CONFIGURATION = "configuration", "the connector serves by the secret's rules",
+        "what was checked and installed is what visitors reach",
+        "remove the configuration at Cloudflare, then `systemctl restart cflared-agent`; or set connector.remote_configuration",
+        [READY];
     EDGE_METRO = "edge-metro", "the connections end in more than one place of the edge",
         "the loss of one place does not take the tunnel down",
         "nothing at once; `systemctl restart cflared-agent` connects anew if it stays so", [READY];
@@ -109,7 +113,7 @@ catalogue! {
         "allow the role cloudwatch:PutMetricData; `cflared-agent status` shows the last error", [AGENT_ALIVE];
     AUTOSCALING = "autoscaling", "Auto Scaling answered the agent when it last asked",
         "the agent can have this instance replaced when that helps",
-        "allow the role the autoscaling actions of docs/architecture.md#permissions", [AGENT_ALIVE];
+        "allow the role the autoscaling action that the last error names", [AGENT_ALIVE];
     ALLOWANCES = "network-allowances", "the network card dropped nothing for want of an allowance",
         "DNS, metadata and connections are not throttled by EC2",
         "see what asks so often (DNS, metadata: 1024 packets a second); else a larger instance type", [];

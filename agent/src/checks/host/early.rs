@@ -5,6 +5,8 @@ use super::seen::{Seen, aside};
 use super::unit::{self, Units};
 use crate::act::status::{ReadError, Status};
 use crate::act::writer::STATUS_FILE;
+use crate::checks::Found;
+use crate::checks::image::{Root, no_other_connector};
 use crate::settings::{Settings, drop_ins};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
@@ -29,6 +31,8 @@ pub struct Early {
     pub access: Seen<Vec<Access>>,
     /// Who listens on the metrics addresses.
     pub listeners: Seen<Vec<Listener>>,
+    /// What the units on the disk execute.
+    pub other_connector: Seen<Found>,
     /// What systemd says; none: it does not run here.
     pub units: Seen<Option<Units>>,
     /// What the agent wrote.
@@ -79,11 +83,12 @@ impl Early {
         let wanted = wanted(settings, file);
         let (metrics, dir) = (settings.connector.metrics, settings.paths.config_dir.clone());
         let status = settings.paths.runtime_dir.join(STATUS_FILE);
-        let (user, owner, access, listeners, units, status) = tokio::join!(
+        let (user, owner, access, listeners, other_connector, units, status) = tokio::join!(
             aside("/etc/passwd", LIMIT, || Account::of(geteuid().as_raw())),
             aside("the config directory", LIMIT, move || Some(Account::of(fs::metadata(dir).ok()?.uid()))),
             aside("what the agent needs", LIMIT, move || access(&wanted)),
             aside("the listening sockets", LIMIT, move || process::listeners(&metrics)),
+            aside("the units", LIMIT, other_connector),
             aside("systemd", LIMIT, || unit::ask(LIMIT * 9 / 10)),
             aside("the status", LIMIT, move || Status::read(&status)),
         );
@@ -94,10 +99,19 @@ impl Early {
             owner,
             access,
             listeners,
+            other_connector,
             units: units.and_then(|units| units),
             status,
             agent_process: lives,
         }
+    }
+}
+
+/// No unit but the agent's runs cloudflared, by what units execute.
+fn other_connector() -> Found {
+    match Root::open(Path::new("/")) {
+        Ok(root) => no_other_connector(&root),
+        Err(error) => Found::not_known(error.to_string()),
     }
 }
 

@@ -46,6 +46,7 @@ static JUDGES: &[(&Check, Judge)] = &[
     (&host::EDGE_UDP, |facts, _| network::udp(facts)),
     (&host::ORIGINS, |facts, _| network::origins(facts)),
     (&host::READY, |facts, _| network::ready(facts)),
+    (&host::CONFIGURATION, |facts, _| network::configuration(facts)),
     (&host::EDGE_METRO, |facts, _| network::metro(facts)),
     (&host::RESTARTS, |facts, _| unit::restarts(facts)),
     (&host::CLOUDWATCH, agent::cloudwatch),

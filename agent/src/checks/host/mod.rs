@@ -23,7 +23,7 @@ use super::{Found, catalogue};
 use crate::act::hold;
 use crate::act::state::boot_id;
 use crate::act::status::Status;
-use crate::bundle::Choices;
+use crate::bundle::{Choices, Policy};
 use crate::cloudflared::{self, ValidateError};
 use crate::identity::Resolver;
 use crate::observe::Observer;
@@ -93,7 +93,7 @@ impl Facts {
     pub async fn gather(subject: Subject, early: Early) -> Self {
         let Subject { settings, settings_file, settings_found, version, clock, mono } = subject;
         let resolver = Resolver::system();
-        let prober = Prober::new(&resolver, Edges::default());
+        let prober = Prober::new(&resolver, Edges::default()).within(Policy::of(&settings));
         let wanted = early::wanted(&settings, &settings_file);
         let paths = vec![settings.paths.config_dir.clone(), settings.paths.runtime_dir.clone(), "/var/log".into()];
         let pids = pids(&early);

@@ -1,10 +1,12 @@
 //! The edge, the origins, and the connector between them.
 
 use super::Facts;
+use crate::bundle::{Policy, check_pushed};
 use crate::checks::Found;
 use crate::connector::sockets::{Listener, Sockets};
-use crate::observe::{Observer, Page};
+use crate::observe::{Observer, Page, Pushed};
 use crate::probe::{Obstacle, Protocol, Tried};
+use crate::settings::RemoteConfiguration;
 use cflared_verdict::{OriginProbe, Probe, Reach, Ready};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +37,8 @@ pub struct Connector {
     pub ready: Ready,
     /// What `/metrics` said, if anything.
     pub page: Option<Page>,
+    /// What `/config` said, if anything: the configuration that Cloudflare pushed, or none.
+    pub pushed: Option<Option<Pushed>>,
 }
 
 /// The name servers of `/etc/resolv.conf`. Blocks.
@@ -50,8 +54,29 @@ pub async fn connector(observer: Observer, metrics: SocketAddr, pid: Option<u32>
         let find = move || Sockets::default().listener(metrics, pid);
         tokio::task::spawn_blocking(find).await.unwrap_or(Listener::Unclear)
     };
-    let (observation, page) = tokio::join!(observer.look(metrics, id.as_deref(), listener), observer.metrics(metrics));
-    Connector { metrics, ready: observation.ready, page: page.ok() }
+    let (observation, page, pushed) = tokio::join!(
+        observer.look(metrics, id.as_deref(), listener),
+        observer.metrics(metrics),
+        observer.pushed(metrics)
+    );
+    Connector { metrics, ready: observation.ready, page: page.ok(), pushed: pushed.ok() }
+}
+
+/// No configuration of Cloudflare's is in force, or the settings allow it and it keeps the rules.
+pub fn configuration(facts: &Facts) -> Found {
+    let mut known = facts.connectors.iter().filter_map(|connector| connector.pushed.as_ref()).peekable();
+    if known.peek().is_none() {
+        return Found::not_known("no connector says which configuration it serves by");
+    }
+    let Some(Pushed { version, page }) = known.flatten().next() else {
+        return Found::pass("the connector serves by what is installed");
+    };
+    let told = format!("configuration {version} from Cloudflare is in force in place of the secret's");
+    match (check_pushed(page, &Policy::of(&facts.settings)), facts.settings.connector.remote_configuration) {
+        (Err(rule), _) => Found::fail(format!("{told}, and breaks a rule")).and(rule.to_string()),
+        (Ok(_), RemoteConfiguration::Hold) => Found::fail(told),
+        (Ok(_), RemoteConfiguration::Allow) => Found::pass(format!("{told}, as the settings allow")),
+    }
 }
 
 /// Names resolve: the edge's, and that of AWS.

@@ -12,8 +12,10 @@ use std::path::Path;
 
 /// The state of a listening socket in `/proc/net/tcp` (`include/net/tcp_states.h`).
 const LISTEN: &str = "0A";
+/// The name of an agent's process.
+const AGENT: &str = "cflared-agent";
 /// As much of a command line as is looked at, in bytes.
-const LONGEST: usize = 64 * 1024;
+const LONGEST: u64 = 64 * 1024;
 
 /// Somebody who listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Process {
     pub parent: u32,
     /// Its name, as the kernel keeps it (15 characters).
     pub name: String,
+    /// Whether it executes cloudflared, whatever its file is called.
+    pub runs_tunnel: bool,
     /// What its command line holds that looks like a credential.
     pub secrets: Vec<&'static str>,
 }
@@ -45,24 +49,41 @@ impl Process {
         let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
         let mut rest = rest.split(' ');
         let (state, parent) = (rest.next()?, rest.next()?.parse().ok()?);
-        (state != "Z").then(|| Self { pid, parent, name: name.into(), secrets: vec![] })
-    }
-
-    /// Whether its program is cloudflared, by the name of a package or of a downloaded release (`cloudflared-linux-amd64`,
-    /// of which the kernel keeps the beginning).
-    fn is_cloudflared(&self) -> bool {
-        self.name == "cloudflared" || self.name.starts_with("cloudflared-lin")
+        let runs_tunnel = state != "Z" && runs_tunnel(name, pid);
+        (state != "Z").then(|| Self { pid, parent, name: name.into(), runs_tunnel, secrets: vec![] })
     }
 
     /// With what its command line holds.
     fn searched(mut self) -> Self {
-        let mut line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        line.truncate(LONGEST);
+        let mut line = command_line(self.pid);
         line.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
         let hits = pattern::scan(&*line).unwrap_or_default();
         self.secrets = hits.into_iter().map(|hit| hit.what).collect();
         self
     }
+}
+
+/// Its arguments, each with a zero at its end.
+fn command_line(pid: u32) -> Vec<u8> {
+    use std::io::Read;
+    let mut line = vec![];
+    // A process that is gone, or another user's where those are hidden, has none.
+    let _ = fs::File::open(format!("/proc/{pid}/cmdline")).and_then(|file| file.take(LONGEST).read_to_end(&mut line));
+    line
+}
+
+/// Whether a process is cloudflared: by the name of a package or of a downloaded release (`cloudflared-linux-amd64`, of which the
+/// kernel keeps the beginning), by the file that it executes, or by what it was asked to do.
+fn runs_tunnel(name: &str, pid: u32) -> bool {
+    let is_its = |name: &str| name == "cloudflared" || name.starts_with("cloudflared-lin");
+    let file = || fs::read_link(format!("/proc/{pid}/exe")).ok()?.file_name()?.to_str().map(is_its);
+    is_its(name) || file() == Some(true) || asks_for_tunnel(&command_line(pid))
+}
+
+/// `… tunnel … run …`, as arguments of a program; the command line of a shell has them in one.
+fn asks_for_tunnel(line: &[u8]) -> bool {
+    let mut words = line.split(|byte| *byte == 0).skip(1);
+    words.any(|word| word == b"tunnel") && words.any(|word| word == b"run")
 }
 
 /// The ids of all processes.
@@ -75,11 +96,14 @@ fn pids() -> Vec<u32> {
 pub fn look(known: &[u32]) -> Vec<Process> {
     // Those of doctor itself ask cloudflared for its version.
     let own = std::process::id();
+    let all: Vec<Process> = pids().into_iter().filter_map(Process::read).collect();
+    // Another agent's connector is that one's to look after: a trial beside the one that serves.
+    let agents: BTreeSet<u32> = all.iter().filter(|one| one.name == AGENT).map(|one| one.pid).collect();
     let ours = |process: &Process| {
-        process.parent != own
-            && (process.is_cloudflared() || known.contains(&process.pid) || known.contains(&process.parent))
+        let stranger = process.runs_tunnel && !agents.contains(&process.parent);
+        process.parent != own && (stranger || known.contains(&process.pid) || known.contains(&process.parent))
     };
-    pids().into_iter().filter_map(Process::read).filter(ours).map(Process::searched).collect()
+    all.into_iter().filter(ours).map(Process::searched).collect()
 }
 
 /// Who listens on these addresses, also by listening on all of the host's.
@@ -155,7 +179,7 @@ pub fn tree(facts: &Facts) -> Found {
     let agent = facts.live_status().map(|status| status.agent.pid);
     let ours = connectors(facts);
     let child = |process: &&Process| agent == Some(process.parent);
-    let strangers = processes.iter().filter(|one| one.is_cloudflared() && !child(one) && !ours.contains(&one.pid));
+    let strangers = processes.iter().filter(|one| one.runs_tunnel && !child(one) && !ours.contains(&one.pid));
     let mut wrong: Vec<String> = strangers
         .map(|one| {
             format!("process {} is a cloudflared that the agent did not start (its parent is {})", one.pid, one.parent)

@@ -9,7 +9,7 @@ use super::*;
 use crate::act::status::{self, ReadError};
 use crate::bundle::{Meta, Unusable};
 use crate::checks::catalogue::Check;
-use crate::checks::{Outcome, Report, Skipped, Style, Verdict};
+use crate::checks::{Outcome, Report, Skipped, Verdict};
 use crate::identity::{Environment, Error, ImageId, Instance, InstanceId, Region, Zone};
 use crate::observe::Page;
 use crate::probe::{Obstacle, Protocol, Tried};
@@ -77,6 +77,7 @@ fn well_status() -> Status {
             ha_connections: Some(4),
             restarts: 0,
             last_exit: None,
+            remote: None,
             edges: vec![],
         }],
         installed: Some(status::Installed { generation: 3, version: "v3".into() }),
@@ -101,7 +102,7 @@ fn well_unit() -> Unit {
 }
 
 fn process(pid: u32, parent: u32, name: &str) -> Process {
-    Process { pid, parent, name: name.into(), secrets: vec![] }
+    Process { pid, parent, name: name.into(), runs_tunnel: name == "cloudflared", secrets: vec![] }
 }
 
 fn meta() -> Meta {
@@ -135,6 +136,7 @@ fn well() -> Facts {
         version: "0.1.0",
         now: now(),
         early: Early {
+            other_connector: Ok(Found::pass("none")),
             user: root,
             owner: Ok(Some(agent)),
             access: Ok(vec![access("/etc/resolv.conf")]),
@@ -180,6 +182,7 @@ fn well() -> Facts {
             told: "/usr/bin/cloudflared says that it is 2026.8.2".into(),
         }))),
         connectors: vec![Connector {
+            pushed: Some(None),
             metrics: "127.0.0.1:2000".parse().unwrap(),
             ready: Ready::Yes { connections: 4 },
             page: Some(locations(["fra08", "fra13", "ams01", "ams02"])),
@@ -253,7 +256,7 @@ fn refused(facts: &mut Facts, kind: FailureKind, text: &str) {
 fn a_host_that_is_well_passes_everything() {
     let report = examined(&well());
     let others = with_outcome(&report, |outcome| outcome != Outcome::Pass);
-    assert_eq!((report.verdict(), others), (Verdict::Fine, vec![]), "{}", report.text(Style::default()));
+    assert_eq!((report.verdict(), others), (Verdict::Fine, vec![]), "{}", report.text(false));
     assert_eq!(report.findings.len(), checks().count());
 }
 
@@ -664,7 +667,7 @@ fn of_one_fault_the_first_line_names_the_cause_and_the_whole_is_short() {
         let mut facts = well();
         plant(&mut facts);
         let report = examined(&facts);
-        let text = report.text(Style::default());
+        let text = report.text(false);
         println!("--- {name}\n{text}");
         assert_eq!(failed(&report), *fails, "{name}: {text}");
         let first = text.lines().next().unwrap();
@@ -899,7 +902,7 @@ fn what_is_no_failure_fails_nothing() {
         let mut facts = well();
         plant(&mut facts);
         let report = examined(&facts);
-        let text = report.text(Style { verbose: true, colour: false });
+        let text = report.text(true);
         assert_eq!(failed(&report), Vec::<&str>::new(), "{name}: {text}");
         let finding = report.findings.iter().find(|finding| finding.check.id == *check).unwrap();
         assert_eq!(finding.found.outcome, *outcome, "{name}: {:?}", finding.found);
@@ -917,7 +920,7 @@ fn everything_wrong_at_once_is_short_all_the_same() {
             plant(&mut facts);
         }
     }
-    let text = examined(&facts).text(Style::default());
+    let text = examined(&facts).text(false);
     assert!(text.chars().count() <= 2500, "{} characters:\n{text}", text.chars().count());
 }
 

@@ -1,7 +1,7 @@
 //! What systemd says of the units.
 
 use super::Facts;
-use crate::checks::{Found, program};
+use crate::checks::{Found, Outcome, program};
 use std::collections::HashMap;
 use std::process::Command;
 use std::time::Duration;
@@ -144,7 +144,14 @@ pub fn no_other_connector(facts: &Facts) -> Found {
         Ok(Units { other, .. }) if other.file == "enabled" => {
             Found::fail(format!("{OTHER} is enabled: it starts a cloudflared of its own at boot"))
         }
-        Ok(_) => Found::pass(format!("{OTHER} does not run")),
+        // A unit of any name, enabled, by what it executes.
+        Ok(_) => match &facts.early.other_connector {
+            Ok(found) if found.outcome == Outcome::Pass => {
+                Found::pass(format!("{OTHER} does not run; {}", found.why()))
+            }
+            Ok(found) => found.clone(),
+            Err(why) => Found::not_known(why),
+        },
     }
 }
 

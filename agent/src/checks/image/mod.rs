@@ -14,6 +14,7 @@ mod schedule;
 mod units;
 
 pub use root::{Root, Unseen};
+pub(super) use units::no_other_connector;
 
 use super::catalogue::{self, Check};
 use super::release::{Known, new_enough, young_enough};

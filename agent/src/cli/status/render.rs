@@ -1,7 +1,9 @@
 //! The status as a person reads it: one screen, what is wrong first.
 
 use super::Judged;
-use crate::act::status::{AutoScaling, Blame, Changing, CloudWatch, Connector, Edge, Hold, Installed, Status, Taken};
+use crate::act::status::{
+    AutoScaling, Blame, Changing, CloudWatch, Connector, Edge, Hold, Installed, Remote, Status, Taken,
+};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
@@ -106,6 +108,10 @@ fn connector_lines(text: &mut String, connector: &Connector, read: Option<&str>)
     }
     for Taken { address, by } in &connector.metrics_taken {
         line(text, "", &format!("not on {address}: {by} has that port"));
+    }
+    if let Some(Remote { version, broken }) = &connector.remote {
+        let broken = broken.as_deref().map(|rule| format!("; it breaks a rule: {rule}")).unwrap_or_default();
+        line(text, "", &format!("serves by configuration {version} from Cloudflare, not by the secret's{broken}"));
     }
     edge_lines(text, &connector.edges);
     if let Some(attempts @ 1..) = connector.ha_connections.filter(|_| connector.connections == 0) {

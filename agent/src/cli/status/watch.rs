@@ -2,9 +2,11 @@
 
 use super::{Exit, Look};
 use crate::act::status::Status;
+use crate::cli::show;
+use crate::plain::Plain;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
@@ -20,12 +22,12 @@ pub(super) fn watch(path: &Path, json: bool) -> Exit {
     let mut shown = None;
     loop {
         let look = Look::at(path);
-        let news = if terminal { screen(&look.text(), size()) } else { essence(&look) };
+        let drawn = terminal.then(|| Plain::text(&look.text()).drawn(|text| screen(text, size())));
+        let news = drawn.as_ref().map_or_else(|| essence(&look), Plain::to_string);
         if shown.as_ref() != Some(&news) {
-            let text = if terminal { news.clone() } else { printed(&look, json) };
+            let text = drawn.unwrap_or_else(|| printed(&look, json));
             shown = Some(news);
-            let mut stdout = io::stdout().lock();
-            if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+            if show(io::stdout().lock(), &text).is_err() {
                 return look.exit();
             }
         }
@@ -48,15 +50,15 @@ fn essence(look: &Look) -> String {
 }
 
 /// One object a line, or the text under the time at which it was so.
-fn printed(look: &Look, json: bool) -> String {
+fn printed(look: &Look, json: bool) -> Plain {
     match &look.status {
         Ok(status) if json => {
             let json = serde_json::to_string(status).expect("the status has string keys only");
-            format!("{json}\n")
+            Plain::json(&format!("{json}\n"))
         }
         // There is no status to print: an object that says so keeps to the form.
-        Err(error) if json => format!("{}\n", serde_json::json!({ "error": error.to_string() })),
-        _ => format!("— {}\n{}\n", humantime::format_rfc3339_seconds(look.now), look.text()),
+        Err(error) if json => Plain::json(&format!("{}\n", serde_json::json!({ "error": error.to_string() }))),
+        _ => Plain::text(&format!("— {}\n{}\n", humantime::format_rfc3339_seconds(look.now), look.text())),
     }
 }
 

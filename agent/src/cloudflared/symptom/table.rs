@@ -214,7 +214,7 @@ pub const TABLE: &[Row] = &[
     row("protocol_share", S::Chatter, Level::DEBUG, Message("Fetched protocol: "), Recorded("starts/logdir_file.log")),
     row("protocol_share_unknown", S::Chatter, Level::DEBUG, Message("Failed to refresh protocol"), Printed("2026.8.2")),
     row("protocol", S::Chatter, Level::INFO, Message("Initial protocol "), Recorded("logs/connected.log")),
-    row("remote_configuration", S::Chatter, Level::INFO, Message("Updated to new configuration"), Printed("2026.8.2")),
+    row("remote_configuration", S::Reconfigured, Level::INFO, Message("Updated to new configuration"), Printed("2026.8.2")),
     row("fewer_connections", S::Chatter, Level::INFO, Message(" HA connections but I can give you at most "), Recorded("more/two_edges.log")),
     row("icmp", S::Chatter, Level::DEBUG, Message("ICMP proxy "), Recorded("logs/connected.log")),
     row("icmp", S::Chatter, Level::DEBUG, Message("that is not within ping_group_range"), Recorded("logs/connected.log")),

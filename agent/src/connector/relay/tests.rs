@@ -113,3 +113,27 @@ async fn what_is_kept_is_bounded_and_what_is_not_is_counted() {
     assert_eq!(seen.last_lines.iter().map(String::as_str).collect::<Vec<_>>()[..2], ["line 80", "line 81"]);
     assert_eq!(seen.last_lines.len(), 20);
 }
+
+/// Lines of a child, in pieces of any size, are cut, understood and passed on without what may be a key.
+#[test]
+fn fuzz_log_line() {
+    let lines = crate::cloudflared::fake::recordings().into_iter().flat_map(|(_, lines)| lines);
+    let seeds: Vec<Vec<u8>> = lines.step_by(25).collect();
+    crate::testing::fuzz::fuzz("log-line", seeds, |input| {
+        let (mut splitter, mut transcript, mut meant) = (Splitter::default(), Transcript::default(), 0u64);
+        let mut ended = |text: &[u8], _: u64| {
+            let line = Line::parse(text);
+            let meaning = transcript.read(&line);
+            let complaint = transcript.complaint(&line, meaning);
+            let said = shown(&line);
+            assert!(said.chars().count() <= 400, "{said}");
+            let _ = (redacted(&line.message), line.error.as_deref().map(redacted), line.connector_id());
+            meant = meant.wrapping_mul(31).wrapping_add(meaning.symptom as u64 * 2 + u64::from(complaint.is_some()));
+        };
+        let (one, two) = input.split_at(input.len() / 2);
+        splitter.push(one, &mut ended);
+        splitter.push(two, &mut ended);
+        splitter.end(ended);
+        meant
+    });
+}

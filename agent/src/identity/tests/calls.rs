@@ -304,3 +304,59 @@ async fn the_environment_is_read_and_its_proxies_are_not() {
     let request = server.seen().pop().unwrap();
     assert!(request.header("authorization").unwrap().contains("ASIAMADEUP1/"), "the role's key, not the environment's");
 }
+
+/// An answer without an end, or nearly, is let go of before it fills the memory; a compressed one is not unpacked.
+#[tokio::test]
+async fn an_answer_is_read_within_bounds() {
+    let imds = Imds::start().await;
+    let zeros = std::iter::repeat_n(0, 64 << 20);
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::copy(&mut std::io::Read::take(std::io::repeat(b' '), 64 << 20), &mut bomb).unwrap();
+    let bomb = bomb.finish().unwrap();
+    assert!(bomb.len() < 1 << 20);
+    let long: Vec<u8> = zeros.collect();
+    for (body, encoding) in [(long, "identity"), (bomb, "gzip")] {
+        let answer = move |_: &super::server::Request| {
+            let answer = Reply::new(200, body.clone()).with("content-type", "application/x-amz-json-1.1");
+            answer.with("content-encoding", encoding)
+        };
+        let server = aws_server(answer).await;
+        let failure = failed(&aws(&imds, &server.url())).await;
+        assert_eq!(failure.kind, FailureKind::Throttled, "{}", failure.text);
+        assert!(failure.text.contains("is not the service's"), "{}", failure.text);
+    }
+}
+
+#[test]
+fn a_password_in_an_endpoint_or_a_proxy_is_not_shown() {
+    for given in [
+        "http://user:pa55word@aws.test",
+        "https://:pa55word@aws.test/x",
+        "ftp://user:pa55word@aws.test",
+        "user:pa55word@aws",
+    ] {
+        let endpoints = Endpoints::read(|name| (name == "AWS_ENDPOINT_URL").then(|| given.to_owned()));
+        let error = endpoints.unwrap_err().to_string();
+        assert!(!error.contains("pa55word"), "{error}");
+        let error = Metadata::new(given, &Resolver::system()).unwrap_err().to_string();
+        assert!(!error.contains("pa55word"), "{error}");
+    }
+    for proxy in
+        ["ftp://user:pa55word@proxy", "user:pa55word@proxy:1", "http://user:pa55word@", "http://user:pa55/word@proxy:x"]
+    {
+        let error = Settings::parse(&format!("aws: {{ proxy: \"{proxy}\" }}")).unwrap_err().to_string();
+        assert!(!error.contains("pa55"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_of_the_proxy_is_in_no_error_of_a_call() {
+    let imds = Imds::start().await;
+    let refusing = Refusing::new();
+    let settings = settings::Aws { proxy: format!("http://user:pa55word@{}", refusing.address()) };
+    let aws = Aws::new(&settings, &imds.metadata(), network("http://aws.test:9")).unwrap();
+    let failure = failed(&aws).await;
+    assert!(!failure.text.contains("pa55word"), "{}", failure.text);
+    let error = read_secret(&aws).await.unwrap_err();
+    assert!(!format!("{error:?}").contains("pa55word"));
+}

@@ -11,6 +11,20 @@ pub enum Holder {
     Operator,
     /// The instance's tag.
     Tag,
+    /// The agent, while a connector serves by a configuration that Cloudflare pushed and that the settings do not allow: what is
+    /// installed, or condemned, is not what serves.
+    Remote,
+}
+
+impl Holder {
+    /// Who holds, in words.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "an operator",
+            Self::Tag => "the instance's tag",
+            Self::Remote => "Cloudflare's configuration",
+        }
+    }
 }
 
 /// A hold in force.
@@ -27,6 +41,7 @@ pub struct Hold {
 pub(crate) struct Holds {
     operator: Option<Hold>,
     tag: Option<Hold>,
+    remote: Option<Hold>,
     /// When the tag was last read, whatever it said.
     tag_read: Option<Mono>,
     trouble: Option<String>,
@@ -46,13 +61,14 @@ impl Holds {
         match by {
             Holder::Operator => self.operator = hold,
             Holder::Tag => self.tag = hold,
+            Holder::Remote => self.remote = hold,
         }
     }
 
     /// The holds that are in force.
     pub fn in_force(&self, now: Mono) -> impl Iterator<Item = (Holder, &Hold)> {
-        let both = [(Holder::Operator, &self.operator), (Holder::Tag, &self.tag)].into_iter();
-        both.filter_map(move |(by, hold)| {
+        let all = [(Holder::Operator, &self.operator), (Holder::Tag, &self.tag), (Holder::Remote, &self.remote)];
+        all.into_iter().filter_map(move |(by, hold)| {
             let hold = hold.as_ref().filter(|hold| hold.until.is_none_or(|until| now < until))?;
             Some((by, hold))
         })
@@ -71,10 +87,7 @@ impl Verdict {
         if before == hold {
             return;
         }
-        let who = match by {
-            Holder::Operator => "an operator",
-            Holder::Tag => "the instance's tag",
-        };
+        let who = by.name();
         match hold {
             Some(hold) => self.note(now, DecisionKind::Refusal, format!("held by {who}"), hold.note),
             None => {
@@ -138,8 +151,7 @@ impl Verdict {
     /// Why nothing is condemned, as far as holds go. A tag that cannot be read may hold.
     pub(crate) fn hold_in_force(&self, now: Mono) -> Option<String> {
         if let Some((by, hold)) = self.duty.holds.in_force(now).next() {
-            let by = if by == Holder::Tag { "the instance's tag" } else { "an operator" };
-            return Some(format!("held by {by}: {}", hold.note));
+            return Some(format!("held by {}: {}", by.name(), hold.note));
         }
         let lasts = self.config.probe_again * 2;
         if self.duty.holds.tag_read.is_some_and(|read| now.since(read) <= lasts) {

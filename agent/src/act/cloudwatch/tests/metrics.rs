@@ -17,6 +17,7 @@ pub fn sample() -> Sample {
         over_http2: false,
         connections: 4,
         restarts: 2,
+        remote: false,
         refusing: false,
         held: None,
         ami_age_days: Some(12.5),
@@ -85,7 +86,10 @@ fn no_datapoint_is_nan_and_there_are_never_more_than_counted_with() {
     for age in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         assert_eq!(lines(&Sample { ami_age_days: Some(age), ..sample() }).len(), 6);
     }
-    assert_eq!(lines(&Sample { held: Some("config"), refusing: true, over_http2: true, ..sample() }).len(), MOST);
+    assert_eq!(
+        lines(&Sample { held: Some("config"), refusing: true, over_http2: true, remote: true, ..sample() }).len(),
+        MOST
+    );
 }
 
 #[test]

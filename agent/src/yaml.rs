@@ -1,11 +1,10 @@
-//! A YAML document as a small tree, read within bounds.
+//! YAML that somebody else wrote, read within bounds: the one place where it is read, as a small tree or as what a type wants.
 //!
 //! The reader below this one does not limit what aliases expand to (one long list, named a thousand times), takes time
 //! with the square of the brackets that are open (60,000: 9 s, measured in a dev build), nests deeper than a small stack
 //! allows, and quotes values in its errors. So brackets are counted before it, every node within it, and only positions
 //! get out.
 
-use super::broken::RuleBroken;
 use serde::de::{DeserializeSeed, EnumAccess, MapAccess, SeqAccess, Visitor};
 use std::cell::Cell;
 use std::fmt;
@@ -16,8 +15,83 @@ pub const MAX_DEPTH: usize = 16;
 const MAX_OPEN: usize = 256;
 /// How many values are read, aliases expanded: a config of 64 KiB with a rule in every 40 bytes has about 10,000.
 const MAX_NODES: usize = 20_000;
-/// How many bytes of text are read, aliases expanded: four times the longest payload.
-const MAX_TEXT: usize = 4 * crate::secret::payload::MAX_BYTES;
+/// How many bytes of text are read, aliases expanded: four times the longest payload, and the longest settings.
+const MAX_TEXT: usize = 256 * 1024;
+
+/// Why a text is not read. The message quotes nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A character that YAML does not allow.
+    #[error("line {line}: a control character at column {column}, which YAML does not allow; take it out")]
+    ControlCharacter {
+        /// Where, from 1.
+        line: usize,
+        /// Likewise, in characters.
+        column: usize,
+    },
+    /// It is indented with a tab.
+    #[error("line {line}: it is indented with a tab, which YAML does not allow; indent with spaces")]
+    Tab {
+        /// Where, from 1.
+        line: usize,
+    },
+    /// It is not YAML.
+    #[error("line {line}: column {column} cannot be read as YAML; correct it")]
+    NotYaml {
+        /// Where, from 1.
+        line: usize,
+        /// Likewise.
+        column: usize,
+    },
+    /// It is nested too deep.
+    #[error("line {line}: it is nested deeper than {limit} levels; take the nesting out")]
+    TooDeep {
+        /// The most levels that are accepted.
+        limit: usize,
+        /// Where it gets too deep, from 1.
+        line: usize,
+    },
+    /// Its aliases expand to too much.
+    #[error("it is too large once its aliases (`*name`) are expanded; write fewer aliases")]
+    TooLarge,
+    /// A key is given twice in one mapping.
+    #[error("line {line}: a key is given twice in one mapping near here; keep one of the two")]
+    KeyTwice {
+        /// Where the mapping is, from 1.
+        line: usize,
+    },
+    /// A key is a list or a mapping.
+    #[error("line {line}: a key is a list or a mapping near here; correct it")]
+    KeyNotText {
+        /// Where, from 1.
+        line: usize,
+    },
+    /// A tag, by which another reader may read another value.
+    #[error("line {line}: a YAML tag (`!name`) near here; remove it")]
+    Tag {
+        /// Where, from 1.
+        line: usize,
+    },
+}
+
+/// Why a text is not what a type wants.
+#[derive(Debug)]
+pub enum Unfit {
+    /// It is not read at all.
+    Unread(Error),
+    /// It is YAML, and not of that type: with the path of keys to the place.
+    Type(serde_path_to_error::Error<serde_yaml::Error>),
+}
+
+/// Reads what a type wants; `None`: the text holds nothing.
+///
+/// # Errors
+/// It goes beyond the bounds of [`parse`], or is not of that type.
+pub fn typed<T: serde::de::DeserializeOwned>(text: &str) -> Result<Option<T>, Unfit> {
+    // What the reader below does not bound is bounded by then.
+    parse(text).map_err(Unfit::Unread)?;
+    serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text)).map_err(Unfit::Type)
+}
 
 /// One value.
 #[derive(Debug, PartialEq)]
@@ -73,7 +147,10 @@ impl Node {
 }
 
 /// Reads the first document of `text`, which is all that cloudflared reads.
-pub fn parse(text: &str) -> Result<Node, RuleBroken> {
+///
+/// # Errors
+/// It is not YAML, or goes beyond the bounds.
+pub fn parse(text: &str) -> Result<Node, Error> {
     // Editors put it there, cloudflared ignores it, and the reader takes it for a document.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     control_characters(text)?;
@@ -88,11 +165,11 @@ pub fn parse(text: &str) -> Result<Node, RuleBroken> {
 }
 
 /// Refuses what YAML does not allow (YAML 1.2, 5.1 "Character Set"): the reader tells no position of it.
-fn control_characters(text: &str) -> Result<(), RuleBroken> {
+fn control_characters(text: &str) -> Result<(), Error> {
     for (index, line) in text.split('\n').enumerate() {
         let bad = |c: char| c.is_control() && !matches!(c, '\t' | '\r' | '\u{85}');
         if let Some(column) = line.chars().position(bad) {
-            return Err(RuleBroken::ConfigControlCharacter { line: index + 1, column: column + 1 });
+            return Err(Error::ControlCharacter { line: index + 1, column: column + 1 });
         }
     }
     Ok(())
@@ -100,7 +177,7 @@ fn control_characters(text: &str) -> Result<(), RuleBroken> {
 
 /// Refuses tags of YAML's own (`!!binary`), which the reader passes over while cloudflared's decodes by them: what was checked
 /// would not be what is used. It knows neither quotes nor comments, so `!!` at the beginning of a word is refused there as well.
-fn tags(text: &str) -> Result<(), RuleBroken> {
+fn tags(text: &str) -> Result<(), Error> {
     let begins_tag = |line: &str, at: usize| {
         let before = line[..at].chars().next_back();
         let after = &line[at + 1..];
@@ -108,14 +185,14 @@ fn tags(text: &str) -> Result<(), RuleBroken> {
     };
     for (index, line) in text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).enumerate() {
         if line.starts_with("%TAG") || line.match_indices('!').any(|(at, _)| begins_tag(line, at)) {
-            return Err(RuleBroken::ConfigTag { line: index + 1 });
+            return Err(Error::Tag { line: index + 1 });
         }
     }
     Ok(())
 }
 
 /// Refuses brackets that nothing closes. It knows neither quotes nor comments, so it allows far more than a config has.
-fn open_brackets(text: &str) -> Result<(), RuleBroken> {
+fn open_brackets(text: &str) -> Result<(), Error> {
     let mut open = 0usize;
     for (index, line) in text.split('\n').enumerate() {
         for byte in line.bytes() {
@@ -125,7 +202,7 @@ fn open_brackets(text: &str) -> Result<(), RuleBroken> {
                 _ => {}
             }
             if open > MAX_OPEN {
-                return Err(RuleBroken::ConfigTooDeep { limit: MAX_DEPTH, line: index + 1 });
+                return Err(Error::TooDeep { limit: MAX_DEPTH, line: index + 1 });
             }
         }
     }
@@ -133,19 +210,19 @@ fn open_brackets(text: &str) -> Result<(), RuleBroken> {
 }
 
 /// Turns the reader's error into one that quotes nothing.
-fn explain(text: &str, problem: Option<Problem>, error: &serde_yaml::Error) -> RuleBroken {
+fn explain(text: &str, problem: Option<Problem>, error: &serde_yaml::Error) -> Error {
     let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
     match problem {
-        Some(Problem::TooDeep) => RuleBroken::ConfigTooDeep { limit: MAX_DEPTH, line },
-        Some(Problem::TooLarge) => RuleBroken::ConfigTooLarge,
-        Some(Problem::KeyTwice) => RuleBroken::ConfigKeyTwice { line },
-        Some(Problem::KeyNotText) => RuleBroken::ConfigKeyNotText { line },
-        Some(Problem::Tag) => RuleBroken::ConfigTag { line },
+        Some(Problem::TooDeep) => Error::TooDeep { limit: MAX_DEPTH, line },
+        Some(Problem::TooLarge) => Error::TooLarge,
+        Some(Problem::KeyTwice) => Error::KeyTwice { line },
+        Some(Problem::KeyNotText) => Error::KeyNotText { line },
+        Some(Problem::Tag) => Error::Tag { line },
         None => match tab_indent(text, line) {
-            Some(line) => RuleBroken::ConfigTab { line },
+            Some(line) => Error::Tab { line },
             // Only the reader's own limit on jumps to aliases has no place in the text.
-            None if error.location().is_none() && text.contains('*') => RuleBroken::ConfigTooLarge,
-            None => RuleBroken::ConfigNotYaml { line, column },
+            None if error.location().is_none() && text.contains('*') => Error::TooLarge,
+            None => Error::NotYaml { line, column },
         },
     }
 }
@@ -292,5 +369,46 @@ impl<'de> Visitor<'de> for Reader<'_> {
 
     fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Node, A::Error> {
         Err(self.bounds.stop(Problem::Tag))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(node: &Node) -> usize {
+        match node {
+            Node::List(items) => 1 + items.iter().map(count).sum::<usize>(),
+            Node::Map(entries) => 1 + entries.iter().map(|(_, value)| count(value)).sum::<usize>(),
+            Node::Null | Node::Text(_) | Node::Other(..) => 1,
+        }
+    }
+
+    #[test]
+    fn fuzz_yaml() {
+        let seeds = [
+            "a: &x [1, 2]\nb: *x\nc: {<<: {d: e}}\n",
+            "- |\n  text\n- >-\n  folded\n- 'it''s'\n- \"\\u0041\"\n",
+            "? key\n: value\n---\nsecond: 0x1F\n...\n",
+            "\u{feff}a: ~\nb: 1.5e3\nc: .inf\n",
+            "[[[[[[[[{a: [b]}]]]]]]]]",
+        ];
+        crate::testing::fuzz::fuzz("yaml", seeds.map(|seed| seed.as_bytes().to_vec()), |input| {
+            let Ok(text) = std::str::from_utf8(input) else { return (0, 0) };
+            match parse(text) {
+                Ok(node) => {
+                    assert!(count(&node) <= MAX_NODES);
+                    (1, count(&node).min(64))
+                }
+                Err(Error::TooLarge) => (2, 0),
+                Err(Error::TooDeep { .. }) => (3, 0),
+                Err(Error::KeyTwice { .. }) => (4, 0),
+                Err(Error::KeyNotText { .. }) => (5, 0),
+                Err(Error::Tag { .. }) => (6, 0),
+                Err(Error::Tab { .. }) => (7, 0),
+                Err(Error::ControlCharacter { .. }) => (8, 0),
+                Err(Error::NotYaml { line, .. }) => (9, line.min(16)),
+            }
+        });
     }
 }

@@ -1,0 +1,54 @@
+use super::Forbids;
+use crate::cloudflared::fake::Dir;
+use crate::cloudflared::{Process, command};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+
+/// What a shell (bash, which connects by itself) says of its tries to connect to those addresses, and what the fence was asked.
+async fn tried(
+    script: &str,
+    forbids: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
+) -> (Vec<String>, Vec<SocketAddr>) {
+    let dir = Dir::new();
+    let asked = Arc::new(Mutex::new(vec![]));
+    let noted = asked.clone();
+    let forbids = Forbids::all(move |address| {
+        noted.lock().unwrap().push(address);
+        forbids(address)
+    });
+    let script = format!("exec bash -c '{script}' >$D/said 2>&1");
+    let mut process = Process::spawn_fenced(command(&dir.script(&script)), forbids).await.unwrap();
+    process.exited().await;
+    process.reap().await.unwrap();
+    let said = dir.read("said").lines().map(String::from).collect();
+    let asked = asked.lock().unwrap().clone();
+    (said, asked)
+}
+
+#[tokio::test]
+async fn the_child_connects_where_it_may_and_nowhere_else() {
+    let (open, shut) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (open_at, shut_at) = (open.local_addr().unwrap(), shut.local_addr().unwrap());
+    let connect =
+        |to: SocketAddr| format!("if echo hello >/dev/tcp/{}/{}; then echo connected; fi; ", to.ip(), to.port());
+    let script = connect(open_at) + &connect(shut_at) + &connect(open_at);
+    let (said, asked) = tried(&script, move |address| address == shut_at).await;
+    assert_eq!(asked, [open_at, shut_at, open_at], "{said:?}");
+    assert_eq!(said.iter().filter(|line| *line == "connected").count(), 2, "{said:?}");
+    assert!(said.iter().any(|line| line.contains("Permission denied")), "{said:?}");
+    shut.set_nonblocking(true).unwrap();
+    assert_eq!(shut.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn an_address_is_read_as_the_kernel_does() {
+    use super::parse;
+    let four = [&2u16.to_ne_bytes()[..], &[0x1f, 0x90, 169, 254, 169, 254], &[0; 8]].concat();
+    assert_eq!(parse(&four), Some("169.254.169.254:8080".parse().unwrap()));
+    let six = [&10u16.to_ne_bytes()[..], &[0, 80, 0, 0, 0, 0], &[0xfd, 0, 0x0e, 0xc2], &[0; 10], &[2, 0x54], &[0; 4]]
+        .concat();
+    assert_eq!(parse(&six), Some("[fd00:ec2::254]:80".parse().unwrap()));
+    assert_eq!(parse(&1u16.to_ne_bytes()), None);
+    assert_eq!(parse(&[&1u16.to_ne_bytes()[..], b"/run/x.sock\0"].concat()), None);
+    assert_eq!(parse(&four[..7]), None);
+}
