@@ -194,7 +194,7 @@ fn an_error_names_the_file_that_it_is_in() {
         // What it is held against is the other's default.
         ("", "verdict: { restart_after: 10m }", "mode: act", "10-image.yml", "verdict.condemn_after"),
         ("verdict: { condemn_after: 2m }", "verdict: { restart_after: 10m }", "", "agent.yml", "verdict.condemn_after"),
-        ("", "a: [", "", "10-image.yml", "line 1"),
+        ("", "a: [", "", "10-image.yml", "cannot be read as YAML"),
         ("", "", "- 1", "50-environment.yml", "sequence"),
     ] {
         let (_directory, path) = dropped_in(file, &[("10-image.yml", image), ("50-environment.yml", environment)]);

@@ -41,7 +41,8 @@ async fn group(config: &SdkConfig) -> Result<Read, Error> {
 async fn the_group_is_read_as_it_is() {
     let (aws, config) = world().await;
     let quiet = group(&config).await.unwrap();
-    let serving = |id: &str| Member { id: id.into(), lifecycle: "InService".into(), healthy: true, zone: None };
+    let zone = Some("us-east-1a".to_owned());
+    let serving = |id: &str| Member { id: id.into(), lifecycle: "InService".into(), healthy: true, zone: zone.clone() };
     let members = vec![serving(ME), serving(OTHER)];
     assert_eq!(quiet, Read { name: GROUP.into(), me: ME.into(), members, ..Read::default() });
 
