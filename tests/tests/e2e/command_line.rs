@@ -48,7 +48,7 @@ async fn wrong_settings_are_78_and_name_the_key() -> anyhow::Result<()> {
         ("secret: { poll_interval: 5 }", vec!["poll_interval", path]),
         ("secret: { poll_interval: 5 parsecs }", vec!["poll_interval", "30s or 5m", path]),
         ("secret: { poll_interval: 100ms }", vec!["secret.poll_interval is `100ms`", "allowed: 1s to 1day", path]),
-        ("secret: [", vec!["line 1", path]),
+        ("secret: [", vec!["line 2", path]),
         ("\tsecret: {}", vec!["line 1", path]),
         ("connector: { min_connections: 5 }", vec!["connector.min_connections", "1 to 4", path]),
         ("paths: { config_dir: etc }", vec!["paths.config_dir", "an absolute path", path]),
