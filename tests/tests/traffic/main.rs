@@ -70,6 +70,9 @@ async fn wait_for_a_calm_machine(clients: SocketAddr) -> anyhow::Result<()> {
     bail!("this machine cannot carry the traffic: without any rotation, the slowest answer took {slowest:?}")
 }
 
+/// A connector counts its grace from the signal; the edge hears of it later, by what a busy machine takes.
+const HEARD_LATE: Duration = Duration::from_secs(1);
+
 /// Holds what the clients counted against what is asked for, and against what the edge counted.
 fn hold(stage: &Stage, counts: &Counts) -> anyhow::Result<()> {
     println!(
@@ -98,7 +101,7 @@ fn hold(stage: &Stage, counts: &Counts) -> anyhow::Result<()> {
         let of_it = |what: &What| *what == What::Unregistered;
         let unregistered = events.iter().find(|event| event.connection == stream.connection && of_it(&event.what));
         let after = unregistered.and_then(|event| stream.at.checked_sub(event.at)).map(Duration::from_micros);
-        ensure!(after.is_some_and(|after| after >= GRACE), "{stream:?} was cut {after:?} after it was unregistered");
+        ensure!(after.is_some_and(|after| after + HEARD_LATE >= GRACE), "{stream:?} was cut {after:?} after it was unregistered");
     }
     Ok(())
 }
