@@ -101,7 +101,10 @@ fn hold(stage: &Stage, counts: &Counts) -> anyhow::Result<()> {
         let of_it = |what: &What| *what == What::Unregistered;
         let unregistered = events.iter().find(|event| event.connection == stream.connection && of_it(&event.what));
         let after = unregistered.and_then(|event| stream.at.checked_sub(event.at)).map(Duration::from_micros);
-        ensure!(after.is_some_and(|after| after + HEARD_LATE >= GRACE), "{stream:?} was cut {after:?} after it was unregistered");
+        ensure!(
+            after.is_some_and(|after| after + HEARD_LATE >= GRACE),
+            "{stream:?} was cut {after:?} after it was unregistered"
+        );
     }
     Ok(())
 }
