@@ -10,7 +10,7 @@ TIER = "nspawn"
 LONG = True
 OLD = """#!/bin/sh
 case $* in *version*) echo 'cloudflared version 2024.1.0 (built 2024-01-10-1122 UTC)'; exit ;; esac
-exec /usr/bin/cloudflared.new "$@"
+exec /usr/bin/cloudflared.away "$@"
 """
 # So that the agent does not mend or notice by itself what is planted.
 CALM = {"secret": {"poll_interval": "24h"}}
@@ -53,8 +53,8 @@ def machine(host):
         Fault("credentials readable by all", lambda: host.sh(f"chmod 0644 {file}; chmod 0755 /etc/cloudflared"),
               lambda: host.sh(f"chmod 0600 {file}; chmod 0700 /etc/cloudflared"), ("credentials-private", "0644")),
         Fault("cloudflared too old",
-              lambda: (host.sh("mv /usr/bin/cloudflared /usr/bin/cloudflared.new"), host.write("/usr/bin/cloudflared", OLD, 0o755)),
-              lambda: host.sh("mv /usr/bin/cloudflared.new /usr/bin/cloudflared"), ("cloudflared-version", "2024.1.0")),
+              lambda: (host.sh("mv /usr/bin/cloudflared /usr/bin/cloudflared.away"), host.write("/usr/bin/cloudflared", OLD, 0o755)),
+              lambda: host.sh("mv /usr/bin/cloudflared.away /usr/bin/cloudflared"), ("cloudflared-version", "2024.1.0")),
         # By these settings the agent should have read the new version long ago. Last, for it stays: only the agent mends it.
         Fault("versions drifted", lambda: (host.configure(secret={"poll_interval": "1s"}), host.standins.put_secret(2)), lambda: None,
               ("versions", "is installed", "runs")),

@@ -47,7 +47,10 @@ PRINTED = [
         {"level": "error", "message": "Failed to demux datagram", "error": "EOF", "connIndex": 0},
         {"level": "error", "message": "Closing quic stream due to timeout while writing", "connIndex": 0},
         {"level": "error", "message": "Request failed", "error": "a reason that nobody has seen", "connIndex": 0},
+        {"level": "error", "message": "unable to send local configuration", "error": "timeout", "connIndex": 0},
     )],
+    # Of a library, whose logger dates its lines.
+    ["2026/11/27 11:10:21 timeout waiting for SETTINGS frames from 127.0.0.1:7844"],
 ]
 SECRET = json.loads(json.loads(payload())["credentials_json"])["TunnelSecret"]
 TOKEN = "eyJhIjoiMDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWYiLCJ0IjoiNmZmNDJhZTIifQ"
