@@ -5,6 +5,8 @@
 
 pub mod plain;
 
+pub mod file;
+
 pub mod yaml;
 
 pub mod settings;

@@ -3,7 +3,7 @@
 //! It says until when on the clock of this boot, so that a step of the time of day neither ends nor prolongs it. It ends
 //! with the boot at the latest, as the runtime directory does. What cannot be read holds: somebody wanted hands off.
 
-use super::file;
+use crate::file::{self, Links};
 use crate::plain;
 use cflared_verdict::{Hold, Mono};
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ pub fn lift(path: &Path) -> io::Result<bool> {
 /// The hold that the file means at `now`; `None` if there is no file, or it has ended. A file that cannot be used is a
 /// hold without an end. `boot_id` and `now` are of this boot.
 pub fn read(path: &Path, boot_id: Option<&str>, now: Mono) -> Option<Hold> {
-    let held = match file::read(path, LARGEST).map(|bytes| file::parse::<Held>(&bytes, SCHEMA)) {
+    let held = match file::read(path, Links::Refused, LARGEST).map(|bytes| file::parse::<Held>(&bytes, SCHEMA)) {
         Err(error) if is_missing(&error) => return None,
         Err(error) => Err(error.to_string()),
         Ok(parsed) => parsed,

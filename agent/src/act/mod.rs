@@ -15,7 +15,6 @@ pub mod state;
 pub mod status;
 pub mod writer;
 
-pub(crate) mod file;
 mod timestamp;
 
 pub use timestamp::Timestamp;

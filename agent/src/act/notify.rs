@@ -3,6 +3,7 @@
 //! The messages are those of the sd-notify crate; they are sent from here, because the crate's socket blocks, and a
 //! service manager that is stuck must cost messages and nothing else.
 
+use crate::plain;
 use sd_notify::NotifyState;
 use std::env;
 use std::ffi::OsStr;
@@ -135,5 +136,5 @@ impl Pending {
 
 /// A line break in a status text would be taken for the next assignment.
 fn one_line(text: &str) -> String {
-    text.chars().take(LONGEST_STATUS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    plain::line(text, LONGEST_STATUS)
 }

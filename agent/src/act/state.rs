@@ -1,8 +1,8 @@
 //! `state.json`: what must survive an agent restart within one boot, on disk before the act it belongs to.
 
 use super::cloudwatch::Saved;
-use super::file;
 use super::writer::{self, Writer};
+use crate::file::{self, Links};
 use cflared_verdict::Mono;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -73,7 +73,7 @@ impl State {
     /// Reads `path`. Never fails: a state that is missing, unreadable, garbage, of another schema or of another boot
     /// is an empty one. `boot_id` and `now` are of this boot; a state saved later than `now` is of another one, too.
     pub fn load(path: &Path, boot_id: Option<String>, now: Mono) -> Loaded {
-        let usable = match file::read(path, LARGEST) {
+        let usable = match file::read(path, Links::Refused, LARGEST) {
             Ok(bytes) => parse(&bytes, boot_id.as_deref(), now),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::nothing(boot_id, None),
             Err(error) => Err(error.to_string()),

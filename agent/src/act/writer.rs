@@ -4,8 +4,8 @@
 //! takes the place of one that still waits, so a stuck host costs a few kilobytes. What fails is counted and logged
 //! once, and never stops the agent.
 
-use super::file;
 use super::notify::{Notice, Notifier, Pending};
+use crate::file;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -2,8 +2,8 @@
 
 use crate::act::autoscaling::{AutoScaling, Lifecycle};
 use crate::act::cloudwatch::{CloudWatch, Dimensions};
-use crate::act::file;
 use crate::bundle::Writer;
+use crate::file::{self, Links};
 use crate::identity::{Aws, Environment, Instance};
 use crate::settings::{self, Settings};
 use std::path::Path;
@@ -81,7 +81,7 @@ pub(super) fn image_built(path: &Path) -> Result<SystemTime, String> {
     struct Image {
         built_at: String,
     }
-    let text = file::read(path, LARGEST).map_err(|error| error.to_string())?;
+    let text = file::read(path, Links::Refused, LARGEST).map_err(|error| error.to_string())?;
     let image: Image = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     humantime::parse_rfc3339(&image.built_at).map_err(|error| format!("built_at: {error}"))
 }

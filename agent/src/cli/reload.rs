@@ -4,6 +4,7 @@ use super::hold::{Running, running};
 use super::{Exit, complain, say};
 use crate::act::control::{AskError, Command, SOCKET, ask};
 use crate::agent::Clock;
+use crate::plain;
 use crate::settings::Settings;
 use cflared_verdict::{Answer, Ended};
 use std::time::Duration;
@@ -56,7 +57,7 @@ pub fn main(settings: &Settings, args: &Args) -> Exit {
 }
 
 fn tell(Answer { ended, text }: &Answer) -> Exit {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = plain::line(text, usize::MAX);
     match ended {
         Ended::Done => {
             say(format_args!("{text}\n"));

@@ -1,6 +1,7 @@
 //! What the program said, in a form that may be shown to everybody.
 
 use super::Line;
+use crate::plain;
 
 /// From how many characters on a word without a break may be a key: a tunnel's secret has 44.
 const KEY: usize = 20;
@@ -12,8 +13,7 @@ const SHOWN: usize = 200;
 pub fn shown(line: &Line) -> String {
     let said = line.error.as_deref().filter(|error| !error.is_empty()).unwrap_or(&line.message);
     // Cut before it is looked through, with room for what a key takes more than its replacement.
-    let start: String = said.chars().take(2 * SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    redacted(start.trim()).chars().take(SHOWN).collect()
+    redacted(&plain::line(said, 2 * SHOWN)).chars().take(SHOWN).collect()
 }
 
 /// The text without what may be a key: the program quotes values of its files, and a file that went wrong may hold

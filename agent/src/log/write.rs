@@ -2,6 +2,7 @@
 
 use super::record::{Record, Value};
 use crate::cloudflared::LOG_TARGET;
+use crate::plain::is_harmless;
 use crate::settings::LogFormat;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -99,7 +100,7 @@ fn message(record: &Record) -> String {
     line
 }
 
-/// A text without control characters: those are written as Rust writes them.
+/// A text without what a terminal obeys: that is written as Rust escapes it.
 fn printable(text: &str) -> String {
     split(text, usize::MAX).concat()
 }
@@ -108,11 +109,12 @@ fn printable(text: &str) -> String {
 pub fn split(text: &str, bytes: usize) -> Vec<String> {
     let (mut pieces, mut piece) = (Vec::new(), String::new());
     for c in text.chars() {
-        let length = if c.is_control() { c.escape_default().len() } else { c.len_utf8() };
+        let escapes = !is_harmless(c);
+        let length = if escapes { c.escape_default().len() } else { c.len_utf8() };
         if piece.len() + length > bytes {
             pieces.push(std::mem::take(&mut piece));
         }
-        if c.is_control() { piece.extend(c.escape_default()) } else { piece.push(c) }
+        if escapes { piece.extend(c.escape_default()) } else { piece.push(c) }
     }
     pieces.push(piece);
     pieces

@@ -2,9 +2,9 @@
 //!
 //! [`Observer`] asks the metrics server of one cloudflared, on loopback, and turns what comes back into facts:
 //! `/ready` (the only truthful signal), `/metrics` (numbers to report, never to decide by), `/diag/tunnel` (which
-//! edge address each connection has) and `/config` (whether its rules are still the bundle's). Whoever listens on that port may be anybody, so each answer is bounded in time
-//! and size and never trusted to be what it should be; whether it is ours is known by the socket. This room must not know when or why somebody looks, nor what is
-//! concluded from it.
+//! edge address each connection has) and `/config` (whether its rules are still the bundle's). Whoever listens on that
+//! port may be anybody, so each answer is bounded in time and size and never trusted to be what it should be; whether it
+//! is ours is known by the socket. This room must not know when or why somebody looks, nor what is concluded from it.
 //!
 //! [`memory`] looks at the host instead: how much room there is for another connector.
 

@@ -3,6 +3,7 @@
 use super::evidence::printable;
 use super::{Prober, Streams, side_by_side};
 use crate::bundle::{Rule, Service};
+use crate::plain;
 use cflared_verdict::{Probe, Reach};
 use std::collections::BTreeMap;
 
@@ -71,7 +72,7 @@ impl Moved<'_> {
         let gone = matches!(now.reach, Reach::Failed | Reach::Silent);
         (answers && gone).then(|| {
             let line = format!("{}: {to} does not answer ({}); {from} does", name(self.rule), told(to, &now.evidence));
-            line.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+            plain::line(&line, usize::MAX)
         })
     }
 }

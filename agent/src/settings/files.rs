@@ -2,6 +2,7 @@
 
 use super::raw::Raw;
 use super::{Error, Settings};
+use crate::file::{self, Links};
 use serde_yaml::{Mapping, Value};
 use std::ffi::OsStr;
 use std::io;
@@ -38,13 +39,14 @@ pub fn is_drop_in(name: &OsStr) -> bool {
 /// One of them cannot be read, or there are too many.
 pub fn read(path: &Path, required: bool) -> Result<Vec<File>, Error> {
     let mut files = vec![];
-    match text(path) {
+    match file::read_text(path, Links::Followed, LARGEST) {
         Ok(text) => files.push(File { path: path.into(), text }),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !required => {}
         Err(source) => return Err(Error::Read { path: path.into(), source }),
     }
     for path in drop_ins_of(path)? {
-        let text = text(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let text = file::read_text(&path, Links::Followed, LARGEST)
+            .map_err(|source| Error::Read { path: path.clone(), source })?;
         files.push(File { path, text });
     }
     Ok(files)
@@ -70,23 +72,6 @@ fn drop_ins_of(file: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     names.sort();
     Ok(names.into_iter().map(|name| directory.join(name)).collect())
-}
-
-/// The text of a plain file, through links: what is no file must neither hold the reader nor feed it for ever.
-fn text(path: &Path) -> io::Result<String> {
-    use io::{Error, Read};
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if !metadata.is_file() {
-        return Err(Error::other("it is not a plain file"));
-    }
-    let mut text = String::new();
-    file.take(LARGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST { Err(Error::other("it is too large to be settings")) } else { Ok(text) }
 }
 
 /// The settings that the files give together. Each is valid by itself as to keys and types; a value is judged in the whole,

@@ -1,7 +1,7 @@
 //! `/etc/cflared-agent/agent.yml`: what an operator may change, and the defaults of everything else.
 //!
 //! Files are read once, at start: `raw` is its form on disk with every key optional, [`Settings`] is what the rest of
-//! the agent sees, merged with the defaults and validated. This room knows no other room.
+//! the agent sees, merged with the defaults and validated. This room knows the leaves alone.
 
 mod duration;
 mod files;

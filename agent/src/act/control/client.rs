@@ -1,7 +1,7 @@
 //! Asks the agent of this host.
 
 use super::{Command, Question, Reply, SCHEMA, line, read_line};
-use crate::act::file;
+use crate::file;
 use cflared_verdict::Answer;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ mod socket;
 
 pub use client::{AskError, ask};
 
-use super::file;
+use crate::file;
 use cflared_verdict::{Answer, Ended, Mono};
 use serde::{Deserialize, Serialize};
 use socket::Place;

@@ -1,7 +1,7 @@
 //! Reading a status that some agent wrote.
 
 use super::{STALE_AFTER, Status};
-use crate::act::file;
+use crate::file::{self, Links};
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;
@@ -35,7 +35,7 @@ impl Status {
     /// There is none, or it is not one.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         let name = path.display().to_string();
-        match file::read(path, LARGEST) {
+        match file::read(path, Links::Refused, LARGEST) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|error| ReadError::Unreadable { path: name, cause: error.to_string() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ReadError::Missing(name)),
