@@ -21,7 +21,7 @@ test: ## Every test
 	@tests/setup.sh test
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test --workspace  # most of them wait for something, not for a core
 
-real: ## CLOUDFLARED=PATH: what drives cloudflared, with the real one, where only loopback is; writes docs/cloudflared.md
+real: ## CLOUDFLARED=PATH: what drives cloudflared, with the real one, where only loopback is; writes docs/generated/cloudflared.md
 	@tests/setup.sh real
 	@tests/real.sh $(PART)
 
@@ -68,7 +68,7 @@ sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; more
 	cargo test --profile sim -p cflared-verdict --test model every_order -- --ignored --nocapture
 	PROPTEST_CASES=2000 PROPTEST_RNG_SEED=$(SEED) cargo test -p cflared-agent --lib
 
-faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/faults.md
+faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/generated/faults.md
 	FAULTS_PAGE=write cargo test -p cflared-verdict --test faults
 ifdef CLOUDFLARED
 	@tests/real.sh faults

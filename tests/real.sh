@@ -1,8 +1,8 @@
 #!/bin/sh
 # tests/real.sh [PART...]
 # Runs the tests that drive cloudflared with the real one that CLOUDFLARED names, in a network namespace that has only lo, and
-# writes docs/cloudflared.md. Without a PART, all of them run: conducts, hard, checks, conformance, demo, traffic, e2e, faults;
-# each writes its own part of the page.
+# writes docs/generated/cloudflared.md. Without a PART, all of them run: conducts, hard, checks, conformance, demo, traffic, e2e,
+# faults; each writes its own part of the page.
 # What only the stand-in can do is left out, named and counted. Exit status 0: all was right.
 set -eu
 
@@ -83,7 +83,7 @@ echo "$left_out"
 
 # Only a whole run speaks for a commit.
 if [ $# = 0 ]; then
-    page=docs/cloudflared.md
+    page=docs/generated/cloudflared.md
     sed '/^## The other parts$/,$d' "$page" >"$logs/page.md"
     {
         cat "$logs/page.md"

@@ -7,7 +7,7 @@ from .worker import digest
 
 HEAD = """# Results on a real systemd
 
-Written by `make vm-test`, which runs in CI; [vm-tests.md](vm-tests.md) says what the tiers are. The page is written
+Written by `make vm-test`, which runs in CI; [vm-tests.md](../vm-tests.md) says what the tiers are. The page is written
 when every case has passed with the same package, each in its last run. Times are on 2 cores, with boots.
 
 """

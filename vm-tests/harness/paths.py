@@ -11,4 +11,4 @@ RESULTS = WORK / "results"
 FAILED = WORK / "failed"
 # The authority of the edge's certificate, as every host finds it. The layers have it in them, so it outlives a run.
 AUTHORITY = WORK / "authority"
-PAGE = ROOT / "docs" / "vm-results.md"
+PAGE = ROOT / "docs" / "generated" / "vm-results.md"

@@ -15,7 +15,7 @@ struct Options {
     #[command(subcommand)]
     lives: Lives,
     /// Where the page is written.
-    #[arg(long, global = true, default_value = "docs/cloudflared.md")]
+    #[arg(long, global = true, default_value = "docs/generated/cloudflared.md")]
     page: PathBuf,
     /// Play only the cases whose name holds this, such as `quic/later/` or `R9`. The page is then of these alone.
     #[arg(long, global = true, default_value = "")]

@@ -1,4 +1,4 @@
-//! `docs/cloudflared.md`, and what must hold of it.
+//! `docs/generated/cloudflared.md`, and what must hold of it.
 
 use super::case::{Case, Start};
 use super::hard::{Hard, Measure, Pace};
@@ -22,7 +22,7 @@ network namespace that has only `lo`, with the agent's default times, in a group
 registered with the same version of the secret: the world in which a wrong judgement replaces an instance. The edge behaves as
 the row says for 330 s, and then accepts.
 
-- *cloudflared*: whether it exits by itself, and the [events](events.md) of the lines that it printed at warning level and above
+- *cloudflared*: whether it exits by itself, and the [events](../events.md) of the lines that it printed at warning level and above
   in the agent's log. `dns_failed` is of that namespace, which has no name server.
 - *stand-in*: `same`, or what it did otherwise.
 - *the agent*: each judgement with the seconds since the conduct began; restarts that it ordered; whether the instance was marked.

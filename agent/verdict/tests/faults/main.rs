@@ -1,6 +1,6 @@
 //! The fault library in virtual time: every scenario of tests/faults/scenarios.yml, with exact times.
 //!
-//! `FAULTS_PAGE=write` writes docs/faults.md instead of comparing it; `FAULTS_TRACE=network-dns,edge-canary` tells what happens in those.
+//! `FAULTS_PAGE=write` writes docs/generated/faults.md instead of comparing it; `FAULTS_TRACE=network-dns,edge-canary` tells what happens in those.
 #![allow(clippy::print_stderr)] // it says what went wrong
 
 mod answers;
@@ -50,7 +50,10 @@ fn every_scenario_comes_out_right_at_the_times_of_the_page() {
     assert!(wrong.is_empty(), "wrong: {wrong:?}");
     let committed = fs::read_to_string(page::PATH).unwrap_or_default();
     let differs = page.lines().zip(committed.lines()).find(|(line, committed)| line != committed);
-    assert!(page == committed, "docs/faults.md is not what this run gives (`make faults` writes it): {differs:?}");
+    assert!(
+        page == committed,
+        "docs/generated/faults.md is not what this run gives (`make faults` writes it): {differs:?}"
+    );
 }
 
 fn lived(part: Part) -> (Part, Vec<Record>) {
