@@ -66,7 +66,7 @@ sim: ## A simulated fleet: 100,000 fault episodes in 10,000 instance-years; more
 	REHEARSALS=20 REHEARSALS_FROM=$(SEED) cargo test --profile sim -p cflared-verdict --test sim nothing_that_changes
 	PROPTEST_CASES=20000 PROPTEST_RNG_SEED=$(SEED) cargo test --profile sim -p cflared-verdict --test properties
 	cargo test --profile sim -p cflared-verdict --test model every_order -- --ignored --nocapture
-	PROPTEST_CASES=2000 PROPTEST_RNG_SEED=$(SEED) cargo test -p cflared-agent --lib
+	PROPTEST_CASES=2000 PROPTEST_RNG_SEED=$(SEED) cargo test --workspace --exclude cflared-tests --lib
 
 faults: ## Every scenario of the fault library, in virtual time and with real processes; writes docs/generated/faults.md
 	FAULTS_PAGE=write cargo test -p cflared-verdict --test faults
@@ -79,8 +79,7 @@ endif
 # Every run has other random input; FUZZ_SEED=n repeats that of an earlier one.
 fuzz: export FUZZ_SECONDS := $(or $(FUZZ_SECONDS),20)
 fuzz: ## Hostile input for each reader of what others wrote, FUZZ_SECONDS=20 for each
-	cargo test --quiet -p cflared-agent --lib fuzz_ -- --nocapture --test-threads $$(nproc)
-	cargo test --quiet -p cflared-tests --lib fuzz_ -- --nocapture --test-threads $$(nproc)
+	cargo test --quiet --workspace --lib fuzz_ -- --nocapture --test-threads $$(nproc)
 
 # What runs on a real systemd is the package as `make dist` makes it; BINARY=PATH puts another (static) agent into it. The
 # stand-ins run where the C library may be older than here, or none: they are linked statically.

@@ -34,14 +34,16 @@ def described(triple, scratch):
         shutil.copy(ROOT / name, scratch)
     shutil.copytree(ROOT / "agent", scratch / "agent")
     manifest = scratch / "Cargo.toml"
-    members = 'members = ["agent", "agent/verdict"]'
-    manifest.write_text(re.sub("^members = .*$", members, manifest.read_text(), flags=re.MULTILINE))
+    text = manifest.read_text()
+    members = re.search(r"^members = (\[.*?\])", text, re.MULTILINE | re.DOTALL)[1]
+    ours = [name for name in re.findall('"(.*?)"', members) if name.split("/")[0] == "agent"]
+    manifest.write_text(text.replace(members, json.dumps(ours)))
     path = f"{ROOT}/target/tools/bin:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "SOURCE_DATE_EPOCH": run(ROOT / "packaging/epoch.sh").strip()}
     form = ["--format", "json", "--spec-version", "1.5", "--describe", "binaries", "--no-build-deps", "--quiet"]
     run("cargo", "cyclonedx", "--target", triple, *form, cwd=scratch / "agent", env=environment)
     text = (scratch / "agent/cflared-agent_bin.cdx.json").read_text()
-    # The names of our own two packages hold their directory.
+    # The names of our own packages hold their directory.
     return json.loads(text.replace(f"file://{scratch}", "file:///src"))
 
 

@@ -3,12 +3,6 @@
 //! Each module is a room of the flow that `docs/architecture.md` draws; a room uses only rooms above it in this list,
 //! and `tests/rooms.rs` holds the imports against that order.
 
-pub mod plain;
-
-pub mod file;
-
-pub mod yaml;
-
 pub mod settings;
 
 pub mod cloudflared;
@@ -34,6 +28,3 @@ pub mod log;
 pub mod agent;
 
 pub mod cli;
-
-#[cfg(test)]
-mod testing;

@@ -3,9 +3,9 @@
 //! It says until when on the clock of this boot, so that a step of the time of day neither ends nor prolongs it. It ends
 //! with the boot at the latest, as the runtime directory does. What cannot be read holds: somebody wanted hands off.
 
-use crate::file::{self, Links};
-use crate::plain;
 use cflared_verdict::{Hold, Mono};
+use input::file::{self, Links};
+use input::plain;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, Metadata};
 use std::io;

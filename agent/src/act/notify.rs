@@ -3,7 +3,7 @@
 //! The messages are those of the sd-notify crate; they are sent from here, because the crate's socket blocks, and a
 //! service manager that is stuck must cost messages and nothing else.
 
-use crate::plain;
+use input::plain;
 use sd_notify::NotifyState;
 use std::env;
 use std::ffi::OsStr;

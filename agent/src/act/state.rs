@@ -2,8 +2,8 @@
 
 use super::cloudwatch::Saved;
 use super::writer::{self, Writer};
-use crate::file::{self, Links};
 use cflared_verdict::Mono;
+use input::file::{self, Links};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;

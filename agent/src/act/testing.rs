@@ -1,6 +1,6 @@
 //! A small HTTP server for the tests of this room: it keeps what it was asked and answers by a script.
 
-pub(crate) use crate::testing::{Directory, Full, Refusing, until};
+pub(crate) use testing::{Directory, Full, Refusing, until};
 
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::Builder;

@@ -5,7 +5,7 @@
 //! once, and never stops the agent.
 
 use super::notify::{Notice, Notifier, Pending};
-use crate::file;
+use input::file;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -3,9 +3,9 @@
 use crate::act::autoscaling::{AutoScaling, Lifecycle};
 use crate::act::cloudwatch::{CloudWatch, Dimensions};
 use crate::bundle::Writer;
-use crate::file::{self, Links};
 use crate::identity::{Aws, Environment, Instance};
 use crate::settings::{self, Settings};
+use input::file::{self, Links};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

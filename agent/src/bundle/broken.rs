@@ -3,7 +3,7 @@
 use super::policy::Forbidden;
 use super::service::USER_INFO;
 use crate::secret::payload::FieldsError;
-use crate::yaml;
+use input::yaml;
 use std::path::PathBuf;
 use uuid::Uuid;
 

@@ -1,8 +1,8 @@
 //! What a bundle says of the way to the edge.
 
 use super::{Error, Store, Unusable};
-use crate::yaml::{self, Node};
 use cflared_verdict::{Generation, Installed};
+use input::yaml::{self, Node};
 use serde::Deserializer;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use std::fmt;

@@ -5,7 +5,7 @@
 
 use super::rules::Bundle;
 use super::store::Parts;
-use crate::yaml::{self, Node};
+use input::yaml::{self, Node};
 use serde_json::Value;
 use zeroize::Zeroize;
 

@@ -7,7 +7,7 @@ use super::broken::RuleBroken;
 use super::service::{Origin, Proxy, Service};
 use crate::identity;
 use crate::settings::Settings;
-use crate::yaml::Node;
+use input::yaml::Node;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};

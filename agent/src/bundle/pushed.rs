@@ -5,7 +5,7 @@ use super::broken::RuleBroken;
 use super::policy::Policy;
 use super::rules;
 use super::service::Service;
-use crate::yaml;
+use input::yaml;
 
 /// Checks the page `/config` of a connector: JSON, which is YAML as well. What its rules send traffic to, each once.
 ///

@@ -5,10 +5,10 @@ use super::policy::Policy;
 use super::service::{Rule, Service};
 use crate::secret::payload::fields::Fields;
 use crate::secret::payload::{Payload, SecretText};
-use crate::yaml::{self, Node};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cflared_verdict::VersionId;
+use input::yaml::{self, Node};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 

@@ -1,7 +1,7 @@
 //! The report for a person: the verdict first, then what fails, then the rest.
 
 use super::{Finding, Outcome, Report, Skipped};
-use crate::plain;
+use input::plain;
 use std::fmt::Write;
 
 /// The most that is written without `verbose`, in characters: what the short view of SSM Run Command keeps.

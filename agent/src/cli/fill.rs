@@ -3,10 +3,10 @@
 use super::Exit;
 use super::bootstrap::{Failed, misconfigured, try_again};
 use crate::agent::Clock;
-use crate::file::{self, Links};
 use crate::identity::{self, Environment, Metadata, Network};
 use crate::settings::Settings;
 use cflared_verdict::FailureKind;
+use input::file::{self, Links};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;

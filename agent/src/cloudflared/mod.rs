@@ -14,9 +14,6 @@ mod validate;
 mod version;
 mod words;
 
-#[cfg(test)]
-pub(crate) mod fake;
-
 pub use command::{command, forbid_core};
 pub use fence::Forbids;
 pub use line::Line;

@@ -1,7 +1,7 @@
 //! What the program said, in a form that may be shown to everybody.
 
 use super::Line;
-use crate::plain;
+use input::plain;
 
 /// From how many characters on a word without a break may be a key: a tunnel's secret has 44.
 const KEY: usize = 20;

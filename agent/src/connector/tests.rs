@@ -4,13 +4,13 @@
 use super::sockets::{Listener, Sockets};
 use super::*;
 use crate::cloudflared::Symptom;
-use crate::cloudflared::fake::{Dir, alive, state, until};
-use crate::testing::{Refusing, ended};
 use cflared_verdict::{Complaint, Ending, Transport};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::Path;
 use std::time::Instant;
+use testing::fake::{Dir, alive, state, until};
+use testing::{Refusing, ended};
 
 const RUN: RunId = RunId(1);
 

@@ -229,7 +229,7 @@ mod tests {
             .map(String::from)
             .into_iter()
             .chain([document(|_| {}), r#"{"Code":"Failed","Message":"no"}"#.into()]);
-        crate::testing::fuzz::fuzz("metadata-answers", seeds.map(String::into_bytes), |input| {
+        testing::fuzz::fuzz("metadata-answers", seeds.map(String::into_bytes), |input| {
             let Ok(text) = std::str::from_utf8(input) else { return (0, 0) };
             let parsed = [
                 InstanceId::parse(text).map(drop),

@@ -2,13 +2,13 @@
 #![allow(clippy::disallowed_methods)]
 
 use super::*;
-use crate::cloudflared::fake::{Dir, until};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
+use testing::fake::{Dir, until};
 use tokio::process::{Child, Command};
 use tracing::{debug, info};
 
@@ -58,7 +58,7 @@ fn report(dir: &Dir) -> [u64; 3] {
 }
 
 async fn ended(mut child: Child) {
-    assert!(crate::testing::ended(child.wait()).await.unwrap().success());
+    assert!(testing::ended(child.wait()).await.unwrap().success());
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use super::record::{Record, Value};
 use crate::cloudflared::LOG_TARGET;
-use crate::plain::is_harmless;
 use crate::settings::LogFormat;
+use input::plain::is_harmless;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,10 +1,10 @@
 use super::sample::Sample;
 use super::*;
 use crate::connector::sockets::Stranger;
-use crate::testing::{PATIENCE, Refusing, ended};
 use cflared_verdict::{Transport, Tries};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use testing::{PATIENCE, Refusing, ended};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -486,7 +486,7 @@ fn recorded_pages(ends: &[&str]) -> Vec<Vec<u8>> {
 
 #[test]
 fn fuzz_metrics_page() {
-    crate::testing::fuzz::fuzz("metrics-page", recorded_pages(&["metrics.txt", "metrics.200.txt"]), |input| {
+    testing::fuzz::fuzz("metrics-page", recorded_pages(&["metrics.txt", "metrics.200.txt"]), |input| {
         let Ok(page) = Page::parse(input) else { return "no page".into() };
         let shown = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
         assert!(page.version.as_deref().is_none_or(shown) && page.edge_locations.values().all(|place| shown(place)));
@@ -503,7 +503,7 @@ fn fuzz_metrics_page() {
 fn fuzz_ready_diag_and_config() {
     let pages =
         recorded_pages(&["ready.200.txt", "ready.503.txt", "diag_tunnel.200.txt", "tunnel.txt", "config.200.txt"]);
-    crate::testing::fuzz::fuzz("ready-diag-config", pages, |input| {
+    testing::fuzz::fuzz("ready-diag-config", pages, |input| {
         let ready = [200, 503].map(|status| match ready::judge(status, input, Some("dfbd57bc"), &Listener::Unclear) {
             Ready::Yes { connections } => {
                 assert!((1..=256).contains(&connections));

@@ -3,8 +3,8 @@
 use super::evidence::printable;
 use super::{Prober, Streams, side_by_side};
 use crate::bundle::{Rule, Service};
-use crate::plain;
 use cflared_verdict::{Probe, Reach};
+use input::plain;
 use std::collections::BTreeMap;
 
 /// How many services are tried at once by one call of [`Prober::origins`].

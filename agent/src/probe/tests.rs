@@ -1,8 +1,8 @@
 use super::*;
 use crate::bundle::{Choices, Rule, Service};
-use crate::testing::{Directory, Full, Refusing, ended};
 use cflared_verdict::Reach;
 use evidence::{LONGEST, Try, best, printable};
+use testing::{Directory, Full, Refusing, ended};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, UnixListener};
 

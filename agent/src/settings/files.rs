@@ -2,7 +2,7 @@
 
 use super::raw::Raw;
 use super::{Error, Settings};
-use crate::file::{self, Links};
+use input::file::{self, Links};
 use serde_yaml::{Mapping, Value};
 use std::ffi::OsStr;
 use std::io;

@@ -1,7 +1,7 @@
 //! The settings as they stand in the file: every key optional, unknown keys refused.
 
 use super::{Error, LogFormat, Mode, RemoteConfiguration, Settings, duration};
-use crate::yaml::{self, Unfit};
+use input::yaml::{self, Unfit};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;

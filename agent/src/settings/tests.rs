@@ -107,7 +107,7 @@ fn the_own_metrics_are_off_until_they_are_given_an_address() {
 
 #[test]
 fn a_named_file_must_exist_and_the_default_one_need_not() {
-    let missing = crate::testing::missing("agent.yml");
+    let missing = testing::missing("agent.yml");
     let error = Settings::load(Some(&missing)).unwrap_err().to_string();
     assert!(error.contains(&missing.display().to_string()), "{error}");
 }
@@ -153,8 +153,8 @@ fn the_installed_settings_show_every_key_with_its_default() {
 }
 
 /// Settings in a directory of their own: `agent.yml`, and drop-ins by their names.
-fn dropped_in(file: &str, drop_ins: &[(&str, &str)]) -> (crate::testing::Directory, PathBuf) {
-    let directory = crate::testing::Directory::new();
+fn dropped_in(file: &str, drop_ins: &[(&str, &str)]) -> (testing::Directory, PathBuf) {
+    let directory = testing::Directory::new();
     let path = directory.join("agent.yml");
     std::fs::write(&path, file).unwrap();
     std::fs::create_dir(directory.join("agent.d")).unwrap();
@@ -241,7 +241,7 @@ fn namespaces_are_by_environment() {
 
 #[test]
 fn what_is_no_plain_file_neither_holds_nor_feeds_the_reader() {
-    let directory = crate::testing::Directory::new();
+    let directory = testing::Directory::new();
     let fifo = directory.join("agent.yml");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     for path in [fifo.as_path(), Path::new("/dev/zero")] {
@@ -273,7 +273,7 @@ fn fuzz_settings() {
     let shown = uncommented(include_str!("../../../packaging/files/agent.yml"));
     let lines = contract.lines().filter(|line| !line.starts_with('#')).map(String::from);
     let seeds = lines.chain([contract.to_owned(), shown]).map(String::into_bytes);
-    crate::testing::fuzz::fuzz("settings", seeds, |input| {
+    testing::fuzz::fuzz("settings", seeds, |input| {
         let Ok(text) = std::str::from_utf8(input) else { return "not UTF-8".into() };
         match Settings::parse(text) {
             Ok(_) => "taken".into(),

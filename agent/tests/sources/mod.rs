@@ -8,10 +8,14 @@ pub fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)).unwrap()
 }
 
-/// What is built into the agent, tests left out.
+/// What is built into the agent, from all its crates, tests left out.
 pub fn sources() -> Vec<String> {
-    let files = below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
-    let built = files.iter().filter(|path| !path.iter().any(|part| part == "tests" || part == "tests.rs"));
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = below(home);
+    let built = files.iter().filter(|path| {
+        let parts = path.strip_prefix(home).unwrap().iter();
+        !parts.into_iter().any(|part| ["examples", "testing", "tests", "tests.rs"].iter().any(|other| part == *other))
+    });
     built
         .filter(|path| path.extension().is_some_and(|end| end == "rs"))
         .map(|path| fs::read_to_string(path).unwrap())

@@ -19,21 +19,16 @@ pub mod streams;
 pub mod value;
 pub mod websocket;
 
-#[cfg(test)]
-#[path = "../../../agent/src/testing/fuzz.rs"]
-#[allow(dead_code)]
-mod fuzz;
-
 pub use calls::{Callee, Caller, Failure};
 pub use message::{Call, Exception};
 pub use value::{List, Malformed, Struct, Value};
 
 #[cfg(test)]
 mod tests {
-    use super::fuzz::fuzz;
     use super::message::Message;
     use super::registration::Request;
     use super::{configuration, frames, headers, streams, websocket};
+    use testing::fuzz::fuzz;
     use tokio::runtime::Builder;
 
     /// What either end may be sent: frames of calls, the beginnings of streams, WebSockets, packed headers.

@@ -1,8 +1,8 @@
 //! Asks the agent of this host.
 
 use super::{Command, Question, Reply, SCHEMA, line, read_line};
-use crate::file;
 use cflared_verdict::Answer;
+use input::file;
 use std::io;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt;

@@ -11,8 +11,8 @@ mod socket;
 
 pub use client::{AskError, ask};
 
-use crate::file;
 use cflared_verdict::{Answer, Ended, Mono};
+use input::file;
 use serde::{Deserialize, Serialize};
 use socket::Place;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! The socket's name in the runtime directory.
 
-use crate::file;
+use input::file;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

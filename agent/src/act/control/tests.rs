@@ -283,7 +283,7 @@ fn fuzz_control_socket() {
     let replied = line(&Reply { schema: SCHEMA, ended: Ended::Done, text: "it serves".into() });
     let seeds = vec![asked, replied, b"{}".to_vec(), b"\n".to_vec()];
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    crate::testing::fuzz::fuzz("control-socket", seeds, |input| {
+    testing::fuzz::fuzz("control-socket", seeds, |input| {
         let mut stream = input;
         let Ok(bytes) = runtime.block_on(read_line(&mut stream)) else { return 0 };
         assert!(bytes.len() as u64 <= LONGEST);

@@ -116,6 +116,6 @@ fn what_cannot_be_used_is_quoted_harmlessly() {
     for key in ["\u{1b}[2Juntil", "\u{202e}litnu", "until\n", &"k".repeat(10_000)] {
         fs::write(&path, serde_json::json!({ "schema": 1, key: 1 }).to_string()).unwrap();
         let note = read(&path, BOOT, mono(1)).unwrap().note;
-        assert!(note.chars().all(crate::plain::is_harmless) && note.chars().count() < 400, "{note}");
+        assert!(note.chars().all(input::plain::is_harmless) && note.chars().count() < 400, "{note}");
     }
 }

@@ -103,7 +103,7 @@ fn fuzz_carried_state() {
     lived.handle(now, Event::Identified { installed: None });
     let state = State { carried: serde_json::to_value(lived.carry()).unwrap(), running: true, ..State::empty(None) };
     let seeds = [State::empty(None), state].map(|state| serde_json::to_vec(&state).unwrap());
-    crate::testing::fuzz::fuzz("carried-state", seeds, |input| {
+    testing::fuzz::fuzz("carried-state", seeds, |input| {
         let Ok(state) = parse(input, None, now) else { return 0 };
         let Ok(carried) = serde_json::from_value::<Carried>(state.carried.clone()) else { return 1 };
         let mut verdict = verdict(carried);
@@ -123,12 +123,12 @@ fn fuzz_hold() {
     let file = directory.path().join("hold.json");
     let seeds =
         [r#"{"schema":1,"boot_id":null,"until":{"secs":1,"nanos":0},"note":"a"}"#, r#"{"schema":1,"note":"a"}"#, "{}"];
-    crate::testing::fuzz::fuzz("hold", seeds.map(|seed| seed.as_bytes().to_vec()), |input| {
+    testing::fuzz::fuzz("hold", seeds.map(|seed| seed.as_bytes().to_vec()), |input| {
         fs::write(&file, input).unwrap();
         let hold = crate::act::hold::read(&file, None, Mono::default());
         hold.map(|hold| {
             assert!(
-                hold.note.chars().count() <= 400 && hold.note.chars().all(crate::plain::is_harmless),
+                hold.note.chars().count() <= 400 && hold.note.chars().all(input::plain::is_harmless),
                 "{}",
                 hold.note
             );

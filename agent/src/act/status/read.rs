@@ -1,7 +1,7 @@
 //! Reading a status that some agent wrote.
 
 use super::{STALE_AFTER, Status};
-use crate::file::{self, Links};
+use input::file::{self, Links};
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::cloudflared::fake::Dir;
 use std::process::Command;
+use testing::fake::Dir;
 
 fn at(seconds: u64) -> Mono {
     Mono::new(Duration::from_secs(seconds))

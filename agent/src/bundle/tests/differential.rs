@@ -5,11 +5,11 @@
 
 use super::{SECRET, TUNNEL, credentials, payload};
 use crate::bundle::{Bundle, Policy};
-use crate::cloudflared::fake::Dir;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use testing::fake::Dir;
 
 const SCHEMES: [&str; 14] =
     ["tcp", "TCP", "http", "HtTp", "https", "wss", "ssh", "vnc", "redis", "ftp", "git+ssh", "a.b", "1x", ""];

@@ -1,7 +1,6 @@
 use super::{SECRET, TUNNEL, config, credentials, payload};
 use crate::bundle::equivalence::{same_config, same_credentials};
 use crate::bundle::{Intake, NotTaken, Policy, Store, Taken, Writer};
-use crate::cloudflared::fake::Dir;
 use crate::identity::Resolver;
 use proptest::prelude::*;
 use std::fmt::Write;
@@ -9,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
+use testing::fake::Dir;
 
 #[test]
 fn what_is_only_written_otherwise_means_the_same() {

@@ -1,8 +1,8 @@
 use super::{SECRET, TUNNEL, config, credentials, differential, payload};
 use crate::bundle::{Bundle, Policy, RuleBroken, check_pushed};
 use crate::secret::payload::{Payload, PayloadError};
-use crate::testing::fuzz::fuzz;
 use cflared_verdict::VersionId;
+use testing::fuzz::fuzz;
 
 fn policy() -> Policy {
     Policy { own_ports: [2000, 2001].into(), ..Policy::default() }

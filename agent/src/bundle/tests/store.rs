@@ -1,12 +1,12 @@
 use super::{OTHER_TUNNEL, SECRET, TUNNEL, config, credentials, payload};
 use crate::bundle::{Bundle, Error, Found, Locked, Made, Policy, Store, Unusable};
-use crate::testing::Directory;
 use cflared_verdict::{Generation, Installed, VersionId};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
+use testing::Directory;
 
 const ME: &str = "i-00000000000000001";
 const MADE: Made<'static> = Made { instance: ME, environment: "dev", now: UNIX_EPOCH };

@@ -218,11 +218,11 @@ fn fuzz_status() {
     let states = ["registered", "broken", "held", "a new one"];
     let seeds = states.map(|state| serde_json::to_vec(&status(state, json!({}))).unwrap());
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    crate::testing::fuzz::fuzz("status", seeds, |input| {
+    testing::fuzz::fuzz("status", seeds, |input| {
         let Ok(status) = serde_json::from_slice::<Status>(input) else { return (0, 0) };
         let judged = judge(&status, now, |_| true);
-        let text = crate::plain::Plain::text(&render::render(&status, &judged, now)).to_string();
-        assert!(text.chars().all(|c| c == '\n' || c == '\t' || crate::plain::is_harmless(c)));
+        let text = input::plain::Plain::text(&render::render(&status, &judged, now)).to_string();
+        assert!(text.chars().all(|c| c == '\n' || c == '\t' || input::plain::is_harmless(c)));
         (1 + judged.exit as u8, text.lines().count().min(40))
     });
 }

@@ -3,7 +3,7 @@
 use super::{Exit, Look};
 use crate::act::status::Status;
 use crate::cli::show;
-use crate::plain::Plain;
+use input::plain::Plain;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, IsTerminal};

@@ -1,8 +1,8 @@
 use super::*;
 use crate::cloudflared::Process;
-use crate::cloudflared::fake::{Dir, alive, until};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
+use testing::fake::{Dir, alive, until};
 use tokio::io::AsyncReadExt;
 
 /// What a script prints when it is executed as the program is.

@@ -1,8 +1,8 @@
 use super::Forbids;
-use crate::cloudflared::fake::Dir;
 use crate::cloudflared::{Process, command};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
+use testing::fake::Dir;
 
 /// What a shell (bash, which connects by itself) says of its tries to connect to those addresses, and what the fence was asked.
 async fn tried(

@@ -1,8 +1,8 @@
-use crate::cloudflared::fake::{Dir, alive, state, until};
 use crate::cloudflared::{Process, SpawnError, command};
-use crate::testing::missing;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
+use testing::fake::{Dir, alive, state, until};
+use testing::missing;
 
 #[tokio::test]
 async fn an_exit_is_seen_before_it_is_reaped() {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cloudflared::Transcript;
-use crate::cloudflared::fake::recordings;
 use std::collections::BTreeMap;
+use testing::fake::recordings;
 
 /// Every line of every recording, read as an output of one child.
 fn read() -> Vec<(String, Line, Meaning, Option<Complaint>)> {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::cloudflared::fake::{Dir, alive, until};
-use crate::testing::{PATIENCE, missing};
+use testing::fake::{Dir, alive, until};
+use testing::{PATIENCE, missing};
 
 const LONG: Duration = PATIENCE;
 

@@ -1,6 +1,6 @@
 use super::*;
-use crate::cloudflared::fake::Dir;
-use crate::testing::missing;
+use testing::fake::Dir;
+use testing::missing;
 
 #[test]
 fn versions_are_ordered_as_numbers() {

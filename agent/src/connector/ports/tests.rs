@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::Refusing;
+use testing::Refusing;
 
 const FIRST: RunId = RunId(1);
 const SECOND: RunId = RunId(2);

@@ -117,9 +117,9 @@ async fn what_is_kept_is_bounded_and_what_is_not_is_counted() {
 /// Lines of a child, in pieces of any size, are cut, understood and passed on without what may be a key.
 #[test]
 fn fuzz_log_line() {
-    let lines = crate::cloudflared::fake::recordings().into_iter().flat_map(|(_, lines)| lines);
+    let lines = testing::fake::recordings().into_iter().flat_map(|(_, lines)| lines);
     let seeds: Vec<Vec<u8>> = lines.step_by(25).collect();
-    crate::testing::fuzz::fuzz("log-line", seeds, |input| {
+    testing::fuzz::fuzz("log-line", seeds, |input| {
         let (mut splitter, mut transcript, mut meant) = (Splitter::default(), Transcript::default(), 0u64);
         let mut ended = |text: &[u8], _: u64| {
             let line = Line::parse(text);

@@ -1,8 +1,8 @@
 use super::*;
-use crate::cloudflared::fake::Dir;
-use crate::testing::until;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
+use testing::fake::Dir;
+use testing::until;
 
 const US: u32 = 990;
 const CHILD: u32 = 100;

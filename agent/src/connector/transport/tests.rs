@@ -1,6 +1,6 @@
 use super::*;
-use crate::cloudflared::fake::Dir;
 use std::os::unix::fs::PermissionsExt;
+use testing::fake::Dir;
 
 fn pinned_by(arguments: &str, config: Option<&str>) -> Option<Transport> {
     let dir = Dir::new();

@@ -145,6 +145,6 @@ async fn what_is_no_answer_is_kept_once_for_each_question() {
 
 #[tokio::test]
 async fn the_boot_does_not_wait_for_a_question_that_nobody_answers() {
-    let imds = Imds::holding(&Hold::For(crate::testing::PATIENCE)).await;
+    let imds = Imds::holding(&Hold::For(testing::PATIENCE)).await;
     assert!(reader(&imds).read_soon().await.unwrap_err().contains("within 2 s"));
 }

@@ -2,10 +2,10 @@ use super::server::{Hold, Reply, Server};
 use super::world::{ENV_TAG, Imds};
 use crate::identity::{Discovered, Error, Metadata, Resolver, identify, until_known};
 use crate::settings::{self, Settings};
-use crate::testing::{Refusing, ended};
 use cflared_verdict::FailureKind;
 use std::ops::ControlFlow;
 use std::time::Duration;
+use testing::{Refusing, ended};
 
 fn settings() -> settings::Identity {
     Settings::default().identity

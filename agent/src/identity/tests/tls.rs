@@ -2,9 +2,9 @@ use super::server::{Reply, Server};
 use super::world::{Imds, network, region};
 use crate::identity::{Aws, Call, Network, RootsError, failure, roots, was_not_sent};
 use crate::settings::Settings;
-use crate::testing::{Directory, missing};
 use cflared_verdict::{Failure, FailureKind};
 use std::path::{Path, PathBuf};
+use testing::{Directory, missing};
 
 const ROOT: &str = include_str!("root.pem");
 

@@ -64,7 +64,7 @@ fn entry(bytes: &[u8]) -> Vec<(String, String)> {
 
 #[test]
 fn the_journal_gets_names_it_can_find() {
-    let dir = crate::cloudflared::fake::Dir::new();
+    let dir = testing::fake::Dir::new();
     let journal = UnixDatagram::bind(dir.join("socket")).unwrap();
     let form = Form::journal(dir.join("socket")).unwrap();
     let mut record = record();
@@ -142,7 +142,7 @@ fn a_message_is_cut_only_beyond_the_bound() {
 
 #[test]
 fn a_journal_that_came_back_is_found_again() {
-    let dir = crate::cloudflared::fake::Dir::new();
+    let dir = testing::fake::Dir::new();
     let form = Form::journal(dir.join("socket")).unwrap();
     assert!(form.write(&record()).is_err());
     for _ in 0..2 {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::cloudflared::fake::Dir;
 use std::fs;
+use testing::fake::Dir;
 
 const MIB: u64 = 1024 * 1024;
 const PID: u32 = 77;

@@ -89,6 +89,6 @@ async fn hostile_servers_are_survived_and_told_apart() {
 
 #[tokio::test]
 async fn an_address_that_takes_no_connection_is_silent() {
-    let full = crate::testing::Full::new().await;
+    let full = testing::Full::new().await;
     assert_eq!(hello(full.address, None).await, Try::silent("no answer"));
 }

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::act::prometheus::{Exposition, tests::numbers};
-use crate::testing::{self, Refusing, ended};
 use std::time::Instant;
+use testing::{self, Refusing, ended};
 
 /// A server at an address that nothing else has as long as the first of these lives.
 async fn started() -> (Refusing, Exposition, SocketAddr) {

@@ -1,8 +1,8 @@
 use super::*;
 use crate::checks::Outcome;
-use crate::cloudflared::fake::Dir;
 use std::fs;
 use std::os::unix::fs::symlink;
+use testing::fake::Dir;
 
 /// A tree with these files; a text that begins with `->` is where a link leads.
 fn found(files: &[(&str, &str)]) -> Found {

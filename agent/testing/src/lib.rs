@@ -1,8 +1,9 @@
 //! What the tests of every room need: directories, addresses and waits that nothing else on the machine can disturb.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::new_without_default)] // it is a part of tests
 
-pub(crate) mod fuzz;
+pub mod fake;
+pub mod fuzz;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,12 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// How long anything is waited for before a test calls it missing. Generous: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until it is so.
 // What a test waits for happens in real time, whatever the clock of the code under test says.
 #[allow(clippy::disallowed_methods)]
-pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
+pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
     while !so() {
         assert!(began.elapsed() < PATIENCE, "never: {what}");
@@ -25,43 +26,47 @@ pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 /// Waits for the end of something that must end.
-pub(crate) async fn ended<T>(future: impl Future<Output = T>) -> T {
+pub async fn ended<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("it never ended")
 }
 
 /// A directory with a name that nobody else has, removed with its contents.
-pub(crate) struct Directory {
+pub struct Directory {
     path: PathBuf,
     _removed: TempDir,
 }
 
 impl Directory {
-    pub(crate) fn new() -> Self {
+    /// Makes it.
+    pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("cflared-test-").tempdir().unwrap();
         // As short as the path of a socket must be, and with no link in it.
         Self { path: directory.path().canonicalize().unwrap(), _removed: directory }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn join(&self, name: &str) -> PathBuf {
+    /// The path of that name in it.
+    pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 }
 
 /// A path at which nothing is, nor anything above it: for that, it begins in a directory that was just removed.
-pub(crate) fn missing(name: &str) -> PathBuf {
+pub fn missing(name: &str) -> PathBuf {
     Directory::new().join(name)
 }
 
 /// A loopback address where connections are refused, and that is given to nobody else as long as this lives: a socket is
 /// bound to it, which does not listen.
-pub(crate) struct Refusing(TcpSocket);
+pub struct Refusing(TcpSocket);
 
 impl Refusing {
-    pub(crate) fn new() -> Self {
+    /// Takes a port.
+    pub fn new() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         // So that the code under test may listen there all the same.
         socket.set_reuseaddr(true).unwrap();
@@ -69,28 +74,32 @@ impl Refusing {
         Self(socket)
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
         self.0.local_addr().unwrap()
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// The same, as a URL.
+    pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
     /// Connections are taken from now on.
-    pub(crate) fn listen(self) -> TcpListener {
+    pub fn listen(self) -> TcpListener {
         self.0.listen(64).unwrap()
     }
 }
 
 /// A listener whose queue is full: the kernel drops what would connect.
-pub(crate) struct Full {
-    pub(crate) address: SocketAddr,
+pub struct Full {
+    /// Where it is.
+    pub address: SocketAddr,
     _held: (TcpListener, TcpStream),
 }
 
 impl Full {
-    pub(crate) async fn new() -> Self {
+    /// Fills its queue.
+    pub async fn new() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         // The queue has room for one more than that.

@@ -1,28 +1,28 @@
 //! Fake programs for tests: shell scripts in a directory of their own.
 
-#![allow(clippy::unwrap_used)]
+pub use crate::until;
 
-pub(crate) use crate::testing::until;
-
-use crate::testing::Directory;
+use crate::Directory;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A directory for a script and what it writes.
-pub(crate) struct Dir(Directory);
+pub struct Dir(Directory);
 
 impl Dir {
-    pub(crate) fn new() -> Self {
+    /// Makes it.
+    pub fn new() -> Self {
         Self(Directory::new())
     }
 
-    pub(crate) fn join(&self, name: &str) -> PathBuf {
+    /// The path of that name in it.
+    pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// An executable script. A process of its own writes it: if this one did, a test that forks at the same time would
     /// hold it open for writing, and executing it would fail with ETXTBSY.
-    pub(crate) fn script(&self, body: &str) -> PathBuf {
+    pub fn script(&self, body: &str) -> PathBuf {
         let (text, script) = (self.join("script.txt"), self.join("cloudflared"));
         std::fs::write(&text, format!("#!/bin/sh\nD={}\n{body}\n", self.0.path().display())).unwrap();
         let copied = Command::new("install").arg("-m755").arg(&text).arg(&script).status().unwrap();
@@ -31,19 +31,19 @@ impl Dir {
     }
 
     /// What a file of it holds; empty if there is none.
-    pub(crate) fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.join(name)).unwrap_or_default()
     }
 
     /// The process ids that a script wrote into a file, one a line.
-    pub(crate) fn pids(&self, name: &str) -> Vec<u32> {
+    pub fn pids(&self, name: &str) -> Vec<u32> {
         self.read(name).lines().map(|line| line.trim().parse().unwrap()).collect()
     }
 }
 
 /// What the real program printed: the lines of each log in `tests/recorded/`, by its path in there.
-pub(crate) fn recordings() -> Vec<(String, Vec<Vec<u8>>)> {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/recorded");
+pub fn recordings() -> Vec<(String, Vec<Vec<u8>>)> {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/recorded");
     let (mut folders, mut logs) = (vec![home.clone()], vec![]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -63,12 +63,12 @@ pub(crate) fn recordings() -> Vec<(String, Vec<Vec<u8>>)> {
 }
 
 /// The state letter of a process: `S`, `T`, `Z` …; none if there is no such process.
-pub(crate) fn state(pid: u32) -> Option<char> {
+pub fn state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
 /// Whether it runs, or could again.
-pub(crate) fn alive(pid: u32) -> bool {
+pub fn alive(pid: u32) -> bool {
     !matches!(state(pid), None | Some('Z' | 'X'))
 }

@@ -3,8 +3,6 @@
 //! In `make test` each target gets a few thousand inputs, the same ones each time. `make fuzz` gives each [`SECONDS`] seconds, from a
 //! seed that it prints. What is found is written down whole, and becomes a test.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -98,10 +96,10 @@ const WORDS: &[&str] = &[
 ];
 
 /// A generator of numbers (xorshift64*): the same seed gives the same ones.
-pub(crate) struct Random(u64);
+struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
@@ -178,7 +176,7 @@ fn changed(input: &[u8], others: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
 /// The target did: the input is in the file that the message names.
 // How long it takes is what this is given.
 #[allow(clippy::disallowed_methods)]
-pub(crate) fn fuzz<B: Hash>(name: &str, seeds: impl IntoIterator<Item = Vec<u8>>, target: impl Fn(&[u8]) -> B) {
+pub fn fuzz<B: Hash>(name: &str, seeds: impl IntoIterator<Item = Vec<u8>>, target: impl Fn(&[u8]) -> B) {
     let variable = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let seconds = variable(SECONDS);
     let drawn = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as u64;

@@ -393,7 +393,7 @@ mod tests {
             "\u{feff}a: ~\nb: 1.5e3\nc: .inf\n",
             "[[[[[[[[{a: [b]}]]]]]]]]",
         ];
-        crate::testing::fuzz::fuzz("yaml", seeds.map(|seed| seed.as_bytes().to_vec()), |input| {
+        testing::fuzz::fuzz("yaml", seeds.map(|seed| seed.as_bytes().to_vec()), |input| {
             let Ok(text) = std::str::from_utf8(input) else { return (0, 0) };
             match parse(text) {
                 Ok(node) => {
