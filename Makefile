@@ -46,7 +46,7 @@ image: ## The image's documents held against the services' models, and their com
 	@$(BINS)
 	target/venv/bin/python tests/image/chroot.py "$$(packaging/deb.sh $$(dpkg --print-architecture) $(TARGET)/debug/cflared-agent target/image)"
 
-bench: ## The agent next to a correct bash script, side by side
+bench: ## The agent next to a correct bash script, side by side; writes docs/generated/bench.md
 	@tests/setup.sh bench
 	@packaging/binary.sh x86_64
 	@cargo build --quiet --profile standins -p cflared-tests --bins

@@ -17,6 +17,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::{MB, Table};
 
+/// The head of the page.
+const HEAD: &str = "\
+# Bench
+
+Written by `make bench`; [tests/bench/README.md](../../tests/bench/README.md) explains each row. Agent and script take
+turns in one run. The figures are medians.
+";
+
 /// Files of the runs go here: to a tmpfs, so that no disk is measured.
 const TMPFS: &str = "/dev/shm";
 const MIB: u64 = 1024 * 1024;
@@ -70,8 +78,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     table.at_most("size of the static binary", size as f64 / MIB as f64, 8.0, "MiB");
     let text = format!("{}\n\n{table}", machine::describe()?);
     println!("\n{text}");
-    let file = root.join("target/bench.md");
-    std::fs::write(&file, text).with_context(|| format!("failed to write {}", file.display()))
+    let file = root.join("docs/generated/bench.md");
+    std::fs::write(&file, format!("{HEAD}\n{text}")).with_context(|| format!("failed to write {}", file.display()))
 }
 
 impl Programs {
