@@ -2,8 +2,8 @@
 
 use crate::bundle::{self, Found, Policy, Store, Writer};
 use crate::identity::{self, Environment, Instance, Metadata, NoticeReader};
-use crate::settings::Settings;
 use cflared_verdict::{Installed, Notices};
+use settings::Settings;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -1,8 +1,8 @@
 //! What the settings come to for the verdict.
 
 use crate::connector;
-use crate::settings::{self, Settings};
 use cflared_verdict::{Config, Mode};
+use settings::Settings;
 
 /// The verdict's times and numbers; those that are no settings follow from `condemn_after`.
 pub(super) fn config(settings: &Settings) -> Config {

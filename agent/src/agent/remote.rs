@@ -6,8 +6,8 @@
 use super::Agent;
 use crate::bundle::{self, Service};
 use crate::observe::Pushed;
-use crate::settings::RemoteConfiguration;
 use cflared_verdict::{Event, Hold, Holder, RunId};
+use settings::RemoteConfiguration;
 use tracing::{error, info};
 
 /// What a connector serves by in place of its bundle.

@@ -10,8 +10,8 @@ use crate::act::status::{self, Status};
 use crate::connector::ports::Taken;
 use crate::connector::{Edge, Handle};
 use crate::log::{self, Context};
-use crate::settings::Mode;
 use cflared_verdict::{Confidence, Finding, Hold, Holder, Mark, Mono, Ready, Role, Run, RunId, VersionId, View};
+use settings::Mode;
 use std::time::SystemTime;
 
 /// What was learnt and is only told on.

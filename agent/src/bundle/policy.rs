@@ -6,8 +6,8 @@
 use super::broken::RuleBroken;
 use super::service::{Origin, Proxy, Service};
 use crate::identity;
-use crate::settings::Settings;
 use input::yaml::Node;
+use settings::Settings;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};

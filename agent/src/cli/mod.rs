@@ -12,9 +12,9 @@ mod status;
 mod validate;
 mod wait;
 
-use crate::settings::Settings;
 use clap::{CommandFactory, Parser, Subcommand};
 use input::plain::Plain;
+use settings::Settings;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;

@@ -4,9 +4,9 @@ use super::hold::{Running, running};
 use super::{Exit, complain, say};
 use crate::act::control::{AskError, Command, SOCKET, ask};
 use crate::agent::Clock;
-use crate::settings::Settings;
 use cflared_verdict::{Answer, Ended};
 use input::plain;
+use settings::Settings;
 use std::time::Duration;
 
 /// What `--help` says below the arguments.

@@ -1,8 +1,8 @@
 //! `cflared-agent run`.
 
 use super::{Exit, complain};
-use crate::settings::{Mode, Settings};
 use crate::{agent, log};
+use settings::{Mode, Settings};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -9,10 +9,10 @@ use super::{Exit, complain, say, say_json};
 use crate::act::status::{ReadError, Status};
 use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
-use crate::settings::Settings;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
+use settings::Settings;
 use std::path::Path;
 use std::time::SystemTime;
 

@@ -4,7 +4,7 @@ use super::{Exit, complain, say, say_json};
 use crate::agent::Clock;
 use crate::checks::image::{Image, Root, Unseen};
 use crate::checks::{Found, Report, Verdict};
-use crate::settings::{DEFAULT_PATH, File, Settings, drop_ins, is_drop_in};
+use settings::{DEFAULT_PATH, File, Settings, drop_ins, is_drop_in};
 use std::iter;
 use std::path::{Path, PathBuf};
 

@@ -5,8 +5,8 @@ use super::{Exit, complain, say};
 use crate::act::status::{ReadError, Status};
 use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
-use crate::settings::Settings;
 use cflared_verdict::Mono;
+use settings::Settings;
 use std::time::{Duration, SystemTime};
 
 /// Time between two looks at the status, which is one small file in memory.

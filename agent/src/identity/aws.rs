@@ -7,7 +7,6 @@ use super::resolver::Resolver;
 use super::roots;
 use super::transport::{BadProxy, Transport};
 use super::types::{Region, shown};
-use crate::settings;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime::client::identity::IdentityCache;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;

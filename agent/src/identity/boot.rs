@@ -3,7 +3,6 @@
 use super::error::Error;
 use super::metadata::Metadata;
 use super::types::{Environment, Instance};
-use crate::settings;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::ops::ControlFlow;
 use std::time::Duration;

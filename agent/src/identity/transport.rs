@@ -5,7 +5,6 @@
 
 use super::resolver::Resolver;
 use super::roots::{self, RootsError};
-use crate::settings::without_password;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -18,6 +17,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::Limited;
+use settings::without_password;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -77,7 +77,7 @@ validated! {
     /// `ami-0123456789abcdef0`.
     ImageId is "an image id", "ami- and 8 or 17 hexadecimal digits", is_image_id;
     /// The environment that the instance tag names: it becomes part of the secret's name.
-    Environment is "an environment", crate::settings::ENVIRONMENT, crate::settings::is_environment;
+    Environment is "an environment", settings::ENVIRONMENT, settings::is_environment;
 }
 
 /// What an instance is told about itself. None of it changes while the instance lives.

@@ -18,11 +18,11 @@ mod write;
 pub use context::Context;
 pub use write::split;
 
-use crate::settings::LogFormat;
 use first::First;
 use levels::Levels;
 use queue::{Guard, Lost, Queue};
 use record::Record;
+use settings::LogFormat;
 use std::io;
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id};

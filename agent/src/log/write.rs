@@ -2,9 +2,9 @@
 
 use super::record::{Record, Value};
 use crate::cloudflared::LOG_TARGET;
-use crate::settings::LogFormat;
 use input::plain::is_harmless;
 use serde::Serialize;
+use settings::LogFormat;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;

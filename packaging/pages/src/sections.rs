@@ -1,8 +1,8 @@
 //! What the pages say beyond the command line: exit status, files, environment, where to read on.
 
 use cflared_agent::cli::Exit;
-use cflared_agent::settings::DEFAULT_PATH;
 use clap_mangen::roff::{Roff, bold, roman};
+use settings::DEFAULT_PATH;
 
 const STATUS: [(Exit, &str); 6] = [
     (Exit::Fine, "Fine."),

@@ -8,7 +8,6 @@ use super::scaling::{GROUP, make_group};
 use aws_config::SdkConfig;
 use aws_sdk_autoscaling::Client;
 use cflared_agent::act::autoscaling::{AutoScaling, Error, Lifecycle};
-use cflared_agent::settings;
 use cflared_tests::aws::autoscaling::{Hook as StandInHook, HookResult as Default, Move, Transition};
 use cflared_tests::aws::{Aws, Group};
 use cflared_tests::http::faults::Trouble;

@@ -3,7 +3,6 @@
 use super::group::{READ as READ_WITHIN, member};
 use super::{AutoScaling, COMPLETE, Error, Membership};
 use crate::act::service_clock::ServiceClock;
-use crate::settings;
 use aws_sdk_autoscaling::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;

@@ -4,7 +4,6 @@ use super::metrics::{Dimensions, REFUSED, REPLICAS, VERSION, ZONE, version_label
 use super::reported::{Reported, Share};
 use crate::act::service_clock::{MOST_SKEW, ServiceClock};
 use crate::identity::{Call, failure};
-use crate::settings::Namespace;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::config::Config;
 use aws_sdk_cloudwatch::config::retry::RetryConfig;
@@ -13,6 +12,7 @@ use aws_sdk_cloudwatch::operation::get_metric_data::GetMetricDataOutput;
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, StatusCode};
 use aws_smithy_types::DateTime;
 use cflared_verdict::{Failure, FailureKind, PeerGrain, Peers, VersionId};
+use settings::Namespace;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;

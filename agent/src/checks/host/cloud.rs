@@ -8,9 +8,9 @@ use crate::checks::catalogue::host as checks;
 use crate::checks::{Found, Report};
 use crate::identity::{Aws, Environment, Error, Instance, Metadata, Network, Region, Resolver, environment};
 use crate::secret::{self, Read};
-use crate::settings::Settings;
 use aws_smithy_types::retry::RetryConfig;
 use cflared_verdict::{FailureKind, VersionId};
+use settings::Settings;
 use std::time::{Duration, SystemTime};
 
 /// How long the metadata service is asked: it answers within milliseconds.

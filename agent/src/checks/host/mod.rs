@@ -28,12 +28,12 @@ use crate::cloudflared::{self, ValidateError};
 use crate::identity::Resolver;
 use crate::observe::Observer;
 use crate::probe::{Edges, Looked, Prober, Streams};
-use crate::settings::Settings;
 use bundle::Installed;
 use cflared_verdict::{Hold, Mono, OriginProbe, VersionId};
 use early::Access;
 use network::{Connector, EDGE, Edge, ORIGINS};
 use seen::{DISK, Seen, aside, within};
+use settings::Settings;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 

@@ -2,7 +2,7 @@
 
 use super::root::{Kind, Node, Root, Unseen};
 use crate::checks::Found;
-use crate::settings::drop_ins;
+use settings::drop_ins;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

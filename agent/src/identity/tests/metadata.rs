@@ -1,8 +1,8 @@
 use super::server::{Hold, Reply, Server};
 use super::world::{ENV_TAG, Imds};
 use crate::identity::{Discovered, Error, Metadata, Resolver, identify, until_known};
-use crate::settings::{self, Settings};
 use cflared_verdict::FailureKind;
+use settings::Settings;
 use std::ops::ControlFlow;
 use std::time::Duration;
 use testing::{Refusing, ended};

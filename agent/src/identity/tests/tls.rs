@@ -1,8 +1,8 @@
 use super::server::{Reply, Server};
 use super::world::{Imds, network, region};
 use crate::identity::{Aws, Call, Network, RootsError, failure, roots, was_not_sent};
-use crate::settings::Settings;
 use cflared_verdict::{Failure, FailureKind};
+use settings::Settings;
 use std::path::{Path, PathBuf};
 use testing::{Directory, missing};
 

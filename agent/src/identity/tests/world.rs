@@ -2,7 +2,6 @@
 
 use super::server::{Hold, Reply, Request, Server};
 use crate::identity::{Aws, Endpoints, Metadata, Network, Region, Resolver};
-use crate::settings;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};

@@ -1,11 +1,11 @@
 use super::metrics::sample;
 use crate::act::cloudwatch::{CloudWatch, Config, Sample, Saved, View};
 use crate::act::testing::{Asked, Full, Http, Refusing, Reply, credentials, http_client, run, until};
-use crate::settings::Namespace;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::config::{BehaviorVersion, Region};
 use aws_smithy_cbor::Decoder;
 use aws_smithy_cbor::data::Type;
+use settings::Namespace;
 use std::convert::Infallible;
 use std::future::ready;
 use std::sync::{Arc, Mutex};
