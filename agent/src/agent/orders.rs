@@ -7,7 +7,7 @@ use crate::act::autoscaling::{Health, Membership};
 use crate::bundle::{self, Choices, Intake, Locked, Policy, Service, Store, Taken, Writer};
 use crate::cloudflared::Forbids;
 use crate::connector::{self, Manner, Restarted, respawn};
-use crate::identity::{self, Environment, Resolver};
+use crate::identity::{self, Environment};
 use crate::probe::{Edges, Streams};
 use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
@@ -15,6 +15,7 @@ use cflared_verdict::{
     self as verdict, Failure, FailureKind, Generation, Installed, Order, OrderId, Purpose, Reach, Reason, RunId,
     SecretRead, Stop, Transport, VersionId,
 };
+use dns::Resolver;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

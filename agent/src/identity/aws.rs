@@ -3,7 +3,6 @@
 use super::credentials::RoleCredentials;
 use super::error::Error;
 use super::metadata::Metadata;
-use super::resolver::Resolver;
 use super::roots;
 use super::transport::{BadProxy, Transport};
 use super::types::{Region, shown};
@@ -14,6 +13,7 @@ use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProt
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
+use dns::Resolver;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 

@@ -1,7 +1,6 @@
 //! What came of a call to AWS, in the verdict's words and a person's.
 
 use super::error::Error;
-use super::resolver::UnknownName;
 use super::roots::RootsError;
 use super::types::escaped;
 use aws_credential_types::provider::error::CredentialsError;
@@ -9,6 +8,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use cflared_verdict::{Failure, FailureKind};
+use dns::UnknownName;
 
 /// How much of a service's own message is shown, in characters.
 const MESSAGE: usize = 300;

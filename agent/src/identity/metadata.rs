@@ -4,10 +4,11 @@
 //! panics when the answer to "which role" cannot be part of a URL (aws-config 1.13, `imds/client.rs`).
 
 use super::error::Error;
-use super::resolver::Resolver;
+use super::names::Names;
 use super::types::shown;
 use super::types::{ImageId, Instance, InstanceId, Malformed, Region, Zone};
 use backon::{ExponentialBuilder, Retryable};
+use dns::Resolver;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use settings::without_password;
@@ -96,7 +97,7 @@ impl Metadata {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
             .pool_idle_timeout(IDLE)
-            .dns_resolver(Arc::new(resolver.clone()))
+            .dns_resolver(Arc::new(Names(resolver.clone())))
             .build()
             .map_err(|error| unusable(cause_of(&error)))?;
         Ok(Self(Arc::new(Service { endpoint: url, http, token: Mutex::new(Err(None)), fetches: AtomicU64::new(0) })))

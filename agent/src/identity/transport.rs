@@ -3,7 +3,7 @@
 //! The SDK's own client keeps a connector for each set of time-outs, and each parses the certificates again; it takes
 //! its proxy from the environment, and resolves with getaddrinfo.
 
-use super::resolver::Resolver;
+use super::names::Names;
 use super::roots::{self, RootsError};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -16,6 +16,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use dns::Resolver;
 use http_body_util::Limited;
 use settings::without_password;
 use std::fmt;
@@ -96,7 +97,7 @@ impl Recipe {
         builder
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .tls_context(context.expect("a context of certificates alone has nothing to refuse"))
-            .build_with_resolver(self.resolver.clone())
+            .build_with_resolver(Names(self.resolver.clone()))
     }
 
     async fn secure_connector(self) -> Result<Connector, RootsError> {

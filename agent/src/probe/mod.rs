@@ -9,7 +9,7 @@
 
 mod allowance;
 mod compare;
-mod dns;
+mod discovery;
 mod edges;
 mod evidence;
 mod mysql;
@@ -18,13 +18,13 @@ mod quic;
 mod tls;
 
 pub use allowance::Allowance;
-pub use dns::Looked;
+pub use discovery::Looked;
 pub use edges::{Edges, Family, Place, Protocol};
 pub use evidence::{Obstacle, Tried};
 
 use crate::bundle::{Policy, Service};
-use crate::identity::Resolver;
 use cflared_verdict::{OriginProbe, Probes};
+use dns::Resolver;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl Prober {
     /// Looks the edge up: its SRV record, then the addresses of the names in it, within 4 s. If there is no such record,
     /// the names that it is known for are looked up all the same, so that there is something to try.
     pub async fn dns(&self) -> Looked {
-        dns::look_up(&self.resolver.afresh(NAME), &self.edges).await
+        discovery::look_up(&self.resolver.afresh(NAME), &self.edges).await
     }
 
     /// Sends a TLS hello to each of the edge's addresses, within 3 s. One that answers is enough.

@@ -1,7 +1,7 @@
 use super::{SECRET, TUNNEL, config, credentials, payload};
 use crate::bundle::equivalence::{same_config, same_credentials};
 use crate::bundle::{Intake, NotTaken, Policy, Store, Taken, Writer};
-use crate::identity::Resolver;
+use dns::Resolver;
 use proptest::prelude::*;
 use std::fmt::Write;
 use std::fs;

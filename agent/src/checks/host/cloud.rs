@@ -6,10 +6,11 @@ use crate::act::service_clock::{MOST_SKEW, ServiceClock};
 use crate::bundle::{Bundle, Policy};
 use crate::checks::catalogue::host as checks;
 use crate::checks::{Found, Report};
-use crate::identity::{Aws, Environment, Error, Instance, Metadata, Network, Region, Resolver, environment};
+use crate::identity::{Aws, Environment, Error, Instance, Metadata, Network, Region, environment};
 use crate::secret::{self, Read};
 use aws_smithy_types::retry::RetryConfig;
 use cflared_verdict::{FailureKind, VersionId};
+use dns::Resolver;
 use settings::Settings;
 use std::time::{Duration, SystemTime};
 

@@ -1,10 +1,11 @@
 use super::server::{Hold, Reply, Rounds, Server, name_server};
 use super::world::{Imds, aws, aws_server, network, region, secret_of};
-use crate::identity::{Aws, Call, Endpoints, Metadata, Network, Resolver, failure, identify, was_not_sent};
+use crate::identity::{Aws, Call, Endpoints, Metadata, Network, failure, identify, was_not_sent};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use cflared_verdict::{Failure, FailureKind};
+use dns::Resolver;
 use settings::Settings;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

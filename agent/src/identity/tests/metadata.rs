@@ -1,7 +1,8 @@
 use super::server::{Hold, Reply, Server};
 use super::world::{ENV_TAG, Imds};
-use crate::identity::{Discovered, Error, Metadata, Resolver, identify, until_known};
+use crate::identity::{Discovered, Error, Metadata, identify, until_known};
 use cflared_verdict::FailureKind;
+use dns::Resolver;
 use settings::Settings;
 use std::ops::ControlFlow;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! A metadata service and an AWS of one instance, as far as this room and the next need them.
 
 use super::server::{Hold, Reply, Request, Server};
-use crate::identity::{Aws, Endpoints, Metadata, Network, Region, Resolver};
+use crate::identity::{Aws, Endpoints, Metadata, Network, Region};
+use dns::Resolver;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};

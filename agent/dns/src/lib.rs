@@ -1,6 +1,5 @@
 //! Names to addresses, without getaddrinfo: that one blocks a thread for as long as a name server is silent.
 
-use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -195,21 +194,4 @@ fn over_udp(server: &SocketAddr) -> NameServerConfig {
     let mut connection = ConnectionConfig::udp();
     connection.port = server.port();
     NameServerConfig::new(server.ip(), true, vec![connection])
-}
-
-impl ResolveDns for Resolver {
-    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
-        DnsFuture::new(async move { self.lookup(name).await.map_err(ResolveDnsError::new) })
-    }
-}
-
-impl reqwest::dns::Resolve for Resolver {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let this = self.clone();
-        Box::pin(async move {
-            let addresses = this.lookup(name.as_str()).await?;
-            let addresses: reqwest::dns::Addrs = Box::new(addresses.into_iter().map(|ip| SocketAddr::new(ip, 0)));
-            Ok(addresses)
-        })
-    }
 }

@@ -3,8 +3,8 @@
 use super::edges::{Edges, Family, Place, known_hosts, service};
 use super::evidence::{Told, probe};
 use super::side_by_side;
-use crate::identity::{Cause, Resolver, UnknownName};
 use cflared_verdict::{Probe, Reach};
+use dns::{Cause, Resolver, UnknownName};
 use std::net::SocketAddr;
 
 /// The most names that are followed from an SRV record; there are two.
