@@ -35,7 +35,7 @@ use crate::identity::{Aws, Metadata, Network, NoticeReader};
 use crate::observe::Observer;
 use crate::probe::{Allowance, Edges, Prober};
 use crate::secret::payload::Payload;
-use crate::{bundle, cloudflared, identity, log, observe};
+use crate::{bundle, identity, log, observe};
 use alarm::Alarm;
 use binary::Binary;
 use boot::Booted;

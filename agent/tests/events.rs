@@ -3,7 +3,7 @@
 
 mod sources;
 
-use cflared_agent::cloudflared::TABLE;
+use cloudflared::TABLE;
 use sources::{page, sources};
 use std::collections::{BTreeMap, BTreeSet};
 

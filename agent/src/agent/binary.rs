@@ -1,8 +1,8 @@
 //! Notices that the file of cloudflared is another one than the serving connector runs.
 
 use super::Agent;
-use crate::cloudflared::{self, Stamp, Version, VersionError};
 use cflared_verdict::{Event, Mono, Role};
+use cloudflared::{Stamp, Version, VersionError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::task::JoinSet;

@@ -5,7 +5,6 @@ use super::host::Host;
 use super::look::Manners;
 use crate::act::autoscaling::{Health, Membership};
 use crate::bundle::{self, Choices, Intake, Locked, Policy, Service, Store, Taken, Writer};
-use crate::cloudflared::Forbids;
 use crate::connector::{self, Manner, Restarted, respawn};
 use crate::identity::{self, Environment};
 use crate::probe::{Edges, Streams};
@@ -15,6 +14,7 @@ use cflared_verdict::{
     self as verdict, Failure, FailureKind, Generation, Installed, Order, OrderId, Purpose, Reach, Reason, RunId,
     SecretRead, Stop, Transport, VersionId,
 };
+use cloudflared::Forbids;
 use dns::Resolver;
 use std::future::Future;
 use std::sync::Arc;

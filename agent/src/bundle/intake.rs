@@ -3,9 +3,9 @@
 use super::Service;
 use super::equivalence;
 use super::{Bundle, Error, Found, Made, Policy, RuleBroken, Writer};
-use crate::cloudflared::{self, ValidateError};
 use crate::secret::Payload;
 use cflared_verdict::{Failure, FailureKind, Installed};
+use cloudflared::ValidateError;
 use dns::Resolver;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! How old and how new a cloudflared may be.
 
 use super::Found;
-use crate::cloudflared::{Release, Version};
+use cloudflared::{Release, Version};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 

@@ -1,6 +1,6 @@
 //! Nothing of this process' memory, which holds the tunnel's secret and AWS keys, gets out.
 
-use crate::cloudflared::forbid_core;
+use cloudflared::forbid_core;
 use nix::sys::prctl::set_dumpable;
 
 /// No core is written or handed to a handler, whatever the signal, and nobody but root can attach to the process or read

@@ -17,8 +17,8 @@ pub mod transport;
 pub use ports::Ports;
 pub use seen::{Child, Edge, Seen};
 
-use crate::cloudflared::Forbids;
 use cflared_verdict::{Purpose, RunFact, RunId};
+use cloudflared::Forbids;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;

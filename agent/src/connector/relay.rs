@@ -3,8 +3,8 @@
 use super::complaints::Complaints;
 use super::seen::Shared;
 use super::split::Splitter;
-use crate::cloudflared::{LOG_TARGET, Line, Transcript, redacted, shown};
 use cflared_verdict::RunId;
+use cloudflared::{LOG_TARGET, Line, Transcript, redacted, shown};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tracing::Level;

@@ -1,7 +1,7 @@
 //! What a run's children have said, as far as it is kept.
 
 use super::ports::Taken;
-use crate::cloudflared::{Line, Stamp, Symptom, redacted};
+use cloudflared::{Line, Stamp, Symptom, redacted};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,8 +3,8 @@
 
 use super::sockets::{Listener, Sockets};
 use super::*;
-use crate::cloudflared::Symptom;
 use cflared_verdict::{Complaint, Ending, Transport};
+use cloudflared::Symptom;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::Path;

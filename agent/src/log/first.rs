@@ -2,7 +2,7 @@
 
 use super::record::Record;
 use super::write;
-use crate::cloudflared::LOG_TARGET;
+use cloudflared::LOG_TARGET;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many lines are kept, and how much of each, in bytes.

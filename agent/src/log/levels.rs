@@ -1,6 +1,6 @@
 //! What is logged.
 
-use crate::cloudflared::LOG_TARGET;
+use cloudflared::LOG_TARGET;
 use std::str::FromStr;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;

@@ -1,7 +1,7 @@
 //! The three forms of a line.
 
 use super::record::{Record, Value};
-use crate::cloudflared::LOG_TARGET;
+use cloudflared::LOG_TARGET;
 use input::plain::is_harmless;
 use serde::Serialize;
 use settings::LogFormat;

@@ -2,9 +2,9 @@
 
 use crate::FAST;
 use crate::world::{DEADLINE, Running, TUNNEL, World, get, is_real};
-use cflared_agent::cloudflared::{Line, Symptom, classify};
 use cflared_tests::edge::{ClientCounts, Route};
 use cflared_tests::load::{Origin, ask};
+use cloudflared::{Line, Symptom, classify};
 use nix::sys::signal::Signal;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;

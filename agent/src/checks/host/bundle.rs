@@ -188,7 +188,7 @@ pub fn ingress(facts: &Facts) -> Found {
         None => Found::needs(&checks::BUNDLE_INSTALLED),
         Some(Err(why)) => Found::not_known(why),
         Some(Ok(Ok(()))) => Found::pass("`cloudflared tunnel ingress validate` says OK"),
-        Some(Ok(Err(crate::cloudflared::ValidateError::Refused { reason, .. }))) => {
+        Some(Ok(Err(cloudflared::ValidateError::Refused { reason, .. }))) => {
             Found::fail(format!("cloudflared refuses the installed config: {reason}"))
         }
         Some(Ok(Err(error))) => Found::not_known(error.to_string()),

@@ -4,7 +4,7 @@ use super::{Facts, agent, bundle, cloud, machine, network, process, unit};
 use crate::checks::catalogue::{self, Check, host};
 use crate::checks::release::{new_enough, young_enough};
 use crate::checks::{Found, Outcome, Report};
-use crate::cloudflared::Version;
+use cloudflared::Version;
 
 type Judge = fn(&Facts, &Report) -> Found;
 

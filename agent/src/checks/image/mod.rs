@@ -19,7 +19,7 @@ pub(super) use units::no_other_connector;
 use super::catalogue::{self, Check};
 use super::release::{Known, new_enough, young_enough};
 use super::{Found, Report, program};
-use crate::cloudflared::{self, Version};
+use cloudflared::Version;
 use facts::Facts;
 use root::Kind;
 use settings::Settings;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::cloudflared::Symptom;
 use cflared_verdict::{Complaint, RunFact};
+use cloudflared::Symptom;
 use std::fmt::{Debug, Write};
 use std::sync::Mutex;
 use tokio::sync::mpsc;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cloudflared::classify;
+use cloudflared::classify;
 
 fn hear(shared: &Shared, text: &str) {
     let line = Line::parse(text.as_bytes());

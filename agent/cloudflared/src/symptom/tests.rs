@@ -1,5 +1,5 @@
 use super::*;
-use crate::cloudflared::Transcript;
+use crate::Transcript;
 use std::collections::BTreeMap;
 use testing::fake::recordings;
 

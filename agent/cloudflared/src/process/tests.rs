@@ -1,4 +1,4 @@
-use crate::cloudflared::{Process, SpawnError, command};
+use crate::{Process, SpawnError, command};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use testing::fake::{Dir, alive, state, until};

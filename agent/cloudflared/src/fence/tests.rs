@@ -1,5 +1,5 @@
 use super::Forbids;
-use crate::cloudflared::{Process, command};
+use crate::{Process, command};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use testing::fake::Dir;

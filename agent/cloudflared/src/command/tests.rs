@@ -1,5 +1,5 @@
 use super::*;
-use crate::cloudflared::Process;
+use crate::Process;
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use testing::fake::{Dir, alive, until};
@@ -97,7 +97,7 @@ async fn the_program_gets_nothing_of_the_agents_and_dies_with_it() {
     let script = dir
         .script("trap 'echo TERM > $D/told; exit' TERM; env > $D/env; echo $$ > $D/pid; while :; do sleep 0.01; done");
     let mut agent = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "cloudflared::command::tests::agent"])
+        .args(["--ignored", "--exact", "command::tests::agent"])
         .env(AGENT, &script)
         .envs(
             ["NOTIFY_SOCKET", "WATCHDOG_USEC", "HTTPS_PROXY", "AWS_ACCESS_KEY_ID", "TUNNEL_TOKEN"]
