@@ -103,7 +103,8 @@ endef
 
 vm-test: ## Cases on a real systemd, in containers and virtual machines; CASE="words" runs some of them
 	$(VM_PREPARE)
-	@vm-tests/run --package $(VM)/cflared-agent_*_amd64.deb --programs $(VM)/programs $(CASE)
+	@vm-tests/run --package $(VM)/cflared-agent_*_amd64.deb --programs $(VM)/programs \
+		$(if $(CLOUDFLARED),--cloudflared $(CLOUDFLARED)) $(CASE)
 
 vm-shell: ## A virtual machine with the agent and the stand-ins, to look around in; needs no KVM
 	$(VM_PREPARE)

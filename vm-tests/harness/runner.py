@@ -27,6 +27,8 @@ class Case:
     title: str
     tier: str
     suite: str
+    # What it needs of the stand-in for cloudflared that the real program cannot do; empty: nothing.
+    standin_only: str = ""
 
     @property
     def name(self):
@@ -40,7 +42,8 @@ def cases(pattern):
     for path in sorted(CASES.glob("*.py")):
         module = load(path)
         title = module.__doc__.strip().splitlines()[0].rstrip(".")
-        found += [Case(path, title, module.TIER, suite) for suite in getattr(module, "SUITES", ["bookworm"])]
+        standin_only = getattr(module, "STANDIN_ONLY", "")
+        found += [Case(path, title, module.TIER, suite, standin_only) for suite in getattr(module, "SUITES", ["bookworm"])]
     words = pattern.split()
     return [case for case in found if not words or any(word in case.name for word in words)]
 
@@ -48,8 +51,11 @@ def cases(pattern):
 class Runner:
     """Holds what is the same for all cases of a run."""
 
-    def __init__(self, package, programs):
+    def __init__(self, package, programs, cloudflared=None):
         self.package, self.programs = package, programs
+        self.cloudflared = cloudflared.resolve() if cloudflared else programs / "cloudflared-standin"
+        # What was shown with the real program does not count for the page.
+        self.results = RESULTS / "real" if cloudflared else RESULTS
         self.outside = namespaces.identity()
         self.talk = threading.Lock()
         self.roots = {}
@@ -57,8 +63,8 @@ class Runner:
     def job(self, name, suite, case="", tier=""):
         """The order for a worker."""
         return Job(name=name, case=str(case), tier=tier, outside=self.outside, package=str(self.package),
-                   programs=str(self.programs), rootfs=str(self.roots[suite]), layer=str(WORK / "layers" / suite),
-                   logs=str(FAILED / name), result=str(RESULTS / f"{name}.json"))
+                   programs=str(self.programs), cloudflared=str(self.cloudflared), rootfs=str(self.roots[suite]),
+                   layer=str(WORK / "layers" / suite), logs=str(FAILED / name), result=str(self.results / f"{name}.json"))
 
     def worker(self, job, limit=LIMIT):
         """Runs a worker in new namespaces; what it said."""
@@ -114,7 +120,7 @@ class Runner:
 
     def run_all(self, chosen):
         """Runs all of them: the light ones side by side, and one machine at a time beside them."""
-        for directory in (RESULTS, FAILED):
+        for directory in (self.results, FAILED):
             directory.mkdir(parents=True, exist_ok=True)
         light = [case for case in chosen if case.tier != "qemu"]
         light.sort(key=lambda case: not getattr(load(case.path), "LONG", False))

@@ -26,6 +26,8 @@ class Job:
     outside: int
     package: str
     programs: str
+    # The program that is installed as /usr/bin/cloudflared.
+    cloudflared: str
     rootfs: str
     layer: str
     logs: str
@@ -75,7 +77,7 @@ def main():
     namespaces.enter(job.outside)
     if not job.case:
         programs = Path(job.programs)
-        install.layer(Path(job.rootfs), Path(job.layer), job.package, programs / "cloudflared-standin", authority(programs))
+        install.layer(Path(job.rootfs), Path(job.layer), job.package, job.cloudflared, authority(programs))
         if job.tier == "qemu":
             install.disk(Path(job.rootfs), Path(job.layer))
         return
