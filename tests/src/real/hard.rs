@@ -78,6 +78,9 @@ impl Measure {
     }
 }
 
+/// The longest that `reload` of a refused bundle may take, in seconds: the trial, and the second opinion after it.
+const RELOAD: u64 = 60 + 20;
+
 /// Lines of a config that only a start refuses.
 const REFUSED_LINES: [&str; 4] =
     ["protocol: h3", "edge-ip-version: \"5\"", "tag: [no-value]", "edge-bind-address: 203.0.113.9"];
@@ -193,7 +196,7 @@ async fn refused(scene: &Scene, pace: Pace) -> anyhow::Result<Vec<Measure>> {
         Measure::new("blame is none that condemns", blamed, 20),
         Measure::new("the cause is named", named, 45),
         Measure::new("held", held, 45),
-        Measure::new("`reload` ends with 1", reload, 60),
+        Measure::new("`reload` ends with 1", reload, RELOAD),
     ])
 }
 
@@ -205,7 +208,7 @@ async fn refused_successor(scene: &Scene) -> anyhow::Result<Vec<Measure>> {
     world.aws.put_secret(SECRET, &Payload::numbered(2).text());
     let reload = ends_with_1(scene).await?;
     ensure!(agent.connector_pid() == Some(pid), "the one that served is gone");
-    Ok(vec![Measure::new("`reload` ends with 1, and the one that served serves", reload, 60)])
+    Ok(vec![Measure::new("`reload` ends with 1, and the one that served serves", reload, RELOAD)])
 }
 
 async fn stopped(scene: &Scene) -> anyhow::Result<Vec<Measure>> {
