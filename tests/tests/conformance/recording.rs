@@ -174,7 +174,7 @@ pub const ALLOWED: &[Allowed] = &[
         unify: |_| true,
     },
     Allowed {
-        what: "the order of lines of different connections, and of the servers' start",
+        what: "the order of lines of different connections, and of a server's start and of the tunnel's end",
         reason: "they come from concurrent goroutines, and the recordings differ in it; see `Line::actor`",
         unify: |_| true,
     },
@@ -209,6 +209,7 @@ impl Line {
             None if message.starts_with("Collection ") => "collector".into(),
             None if message.starts_with("precheck") || message.starts_with(['|', '+']) => "prechecks".into(),
             None if message == "Updated to new configuration" => "configuration".into(),
+            None if message == "Tunnel server stopped" => "tunnel server".into(),
             None => "main".into(),
         }
     }
