@@ -40,7 +40,9 @@ pub struct Config {
     /// So many exits of a child as make a crash loop, and the time since the last one, lie within this; a loop that has gone
     /// on for long comes to an exit only every 60 s and a short life.
     pub crash_window: Duration,
-    /// The pause between the evidence and the mark, in which a log shipper takes the evidence off the host.
+    /// The pause between the evidence and the mark, in which a log shipper takes the evidence off the host. The CloudWatch agent, as
+    /// the image sets it (`force_flush_interval`), sends a batch 5 s after its first line, or 5 s after its call before came to an
+    /// end if that is later (its source, `pusher/queue.go`); a second for each of the two calls, and one for the journal.
     pub evidence_pause: Duration,
     /// The period of the datapoints by which instances know of each other.
     pub grain: Duration,
@@ -112,7 +114,7 @@ impl Config {
             probe_again: condemn_after / 4,
             evidence_lasts: condemn_after * 3 / 2,
             crash_window: condemn_after * 2,
-            evidence_pause: seconds(5),
+            evidence_pause: seconds(8),
             grain: seconds(60),
             replacements_per_hour: 2,
             replacements_per_day: 4,

@@ -15,7 +15,7 @@ const AFTERWARDS: Duration = Duration::from_secs(40);
 const NOTHING: Duration = Duration::from_secs(160);
 const NOTHING_MORE: Duration = Duration::from_secs(60);
 /// … and past the pause for the evidence, which is not scaled.
-const EVIDENCE: Duration = Duration::from_secs(6);
+const EVIDENCE: Duration = Duration::from_secs(9);
 /// A look at everything that can be seen from outside.
 const LOOK: Duration = Duration::from_millis(20);
 /// After this time a crash loop, whose pauses are not scaled, has too few exits to be told from silence.

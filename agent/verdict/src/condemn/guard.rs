@@ -330,12 +330,12 @@ impl Verdict {
         }
     }
 
-    /// Nothing speaks against it. Instances of one group do not act in the same moment, so that each sees what the one
-    /// before it did; and the evidence has its time to leave the host.
+    /// Nothing speaks against it. The evidence has its time to leave the host; and instances of one group, which all have that
+    /// pause, do not act in the same moment, so that each sees what the one before it did.
     fn clear(&mut self, now: Mono, rank: u32, ground: Ground) {
-        let turn = now + (self.config.stagger * rank).min(self.config.longest_stagger);
-        let at =
-            self.condemn.ladder.testified.map_or(turn, |testified| turn.max(testified + self.config.evidence_pause));
+        let shipped =
+            self.condemn.ladder.testified.map_or(now, |testified| now.max(testified + self.config.evidence_pause));
+        let at = shipped + (self.config.stagger * rank).min(self.config.longest_stagger);
         self.condemn.ask(if at > now { Question::Clear { at, ground } } else { Question::Go { ground } });
     }
 

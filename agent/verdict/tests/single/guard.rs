@@ -300,8 +300,8 @@ mod peers {
             world.group = Ok(group(&["i-0000000000000009", LOWER, ME, PEER]));
             world.peers = Ok(Some((3, 3)));
         });
-        world.run(4);
-        assert_eq!(world.count(is_mark), 0, "three go ahead: 6 s, later than the evidence");
+        world.run(17);
+        assert_eq!(world.count(is_mark), 0, "one goes ahead: 8 s, when the evidence has had its 8 s");
         of(&mut world).members[1].healthy = false;
         world.run(30);
         assert_eq!((world.count(is_mark), world.verdict.health()), (0, Health::Held), "one did");
@@ -313,7 +313,7 @@ mod mark {
 
     #[test]
     fn one_whose_answer_was_lost_is_looked_at_soon() {
-        let mut world = broken(129, |_| {});
+        let mut world = broken(132, |_| {});
         world.mark = Err(FailureKind::Unreachable);
         world.run(3);
         assert_eq!(world.count(is_mark), 1);
@@ -325,7 +325,7 @@ mod mark {
 
     #[test]
     fn of_two_made_at_the_same_time_the_higher_gives_way() {
-        let mut world = broken(135, |world| world.group = Ok(group(&[ME, LOWER])));
+        let mut world = broken(143, |world| world.group = Ok(group(&[ME, LOWER])));
         assert_eq!(world.count(is_mark), 1);
         assert_eq!(world.verdict.view(world.now).mark, Mark::Shown);
         of(&mut world).members[1].healthy = false;

@@ -125,8 +125,8 @@ mod boot {
         assert!(!world.verdict.is_up(world.now));
         world.run(1);
         assert!(world.verdict.is_up(world.now));
-        world.run(5);
-        assert_eq!(world.when(is_mark), Some(185), "the grace, and the pause for the evidence");
+        world.run(8);
+        assert_eq!(world.when(is_mark), Some(188), "the grace, and the pause for the evidence");
     }
 }
 
@@ -147,7 +147,7 @@ mod outage {
             Some(97),
             "restart: 90 s after the child that replaced the one that lost all"
         );
-        assert_eq!(since(world.when(is_mark)), Some(130), "mark");
+        assert_eq!(since(world.when(is_mark)), Some(133), "mark");
         assert_eq!((world.count(is_restart), world.count(is_mark)), (1, 1));
         assert_eq!(world.transitions(), ["registered → broken", "broken → remediating", "remediating → condemned"]);
     }
