@@ -7,8 +7,6 @@ pub mod identity;
 
 pub mod secret;
 
-pub mod bundle;
-
 pub mod connector;
 
 pub mod observe;

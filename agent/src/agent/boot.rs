@@ -1,7 +1,7 @@
 //! What has to be known and held before anything can be decided: the store's lock, and who this instance is.
 
-use crate::bundle::{self, Found, Policy, Store, Writer};
 use crate::identity::{self, Environment, Instance, Metadata, NoticeReader};
+use bundle::{Found, Policy, Store, Writer};
 use cflared_verdict::{Installed, Notices};
 use settings::Settings;
 use std::ops::ControlFlow;
@@ -45,7 +45,7 @@ pub async fn boot(
     let learnt = async { Ok(learn(&settings, &metadata, &notices, &trouble).await) };
     let (store, (instance, environment, notices)) = tokio::try_join!(take_store(opened, &settings, &trouble), learnt)?;
     let (id, known) = (instance.id.clone(), environment.clone());
-    let (image_file, policy) = (settings.paths.image_file.clone(), Policy::of(&settings));
+    let (image_file, policy) = (settings.paths.image_file.clone(), Policy::of(&settings, identity::metadata_address()));
     let on_disk = tokio::task::spawn_blocking(move || {
         let found = store.store().usable(id.as_str(), known.as_ref().map(Environment::as_str), &policy);
         (found, super::host::image_built(&image_file), store)

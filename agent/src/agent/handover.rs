@@ -2,8 +2,8 @@
 
 use super::Agent;
 use super::orders::{News, not_booted};
-use crate::bundle::Store;
 use crate::observe::memory;
+use bundle::Store;
 use cflared_verdict::{Failure, FailureKind, Generation, Order, OrderId, Report, RunId};
 use std::time::Duration;
 

@@ -2,8 +2,8 @@
 
 use crate::act::autoscaling::{AutoScaling, Lifecycle};
 use crate::act::cloudwatch::{CloudWatch, Dimensions};
-use crate::bundle::Writer;
 use crate::identity::{Aws, Environment, Instance};
+use bundle::Writer;
 use input::file::{self, Links};
 use settings::Settings;
 use std::path::Path;

@@ -4,12 +4,12 @@ use super::Agent;
 use super::host::Host;
 use super::look::Manners;
 use crate::act::autoscaling::{Health, Membership};
-use crate::bundle::{self, Choices, Intake, Locked, Policy, Service, Store, Taken, Writer};
 use crate::connector::{self, Manner, Restarted, respawn};
 use crate::identity::{self, Environment};
 use crate::probe::{Edges, Streams};
-use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
+use bundle::Payload;
+use bundle::{Choices, Intake, Locked, Policy, Service, Store, Taken, Writer};
 use cflared_verdict::{
     self as verdict, Failure, FailureKind, Generation, Installed, Order, OrderId, Purpose, Reach, Reason, RunId,
     SecretRead, Stop, Transport, VersionId,
@@ -256,12 +256,12 @@ impl Agent {
 
     /// What this host does not serve now.
     pub(super) fn policy(&self) -> Policy {
-        Policy::of(&self.settings).with_ports(&self.ports.in_use())
+        Policy::of(&self.settings, identity::metadata_address()).with_ports(&self.ports.in_use())
     }
 
     /// Keeps a connector from where its rules must not lead, when a name in them changes its address, too.
     fn forbids(&self, run: RunId) -> Forbids {
-        let (policy, ports) = (Policy::of(&self.settings), self.ports.clone());
+        let (policy, ports) = (Policy::of(&self.settings, identity::metadata_address()), self.ports.clone());
         Forbids::all(move |to| {
             let why = policy.clone().with_ports(&ports.in_use()).forbids_connection(to);
             if let Some(why) = &why {

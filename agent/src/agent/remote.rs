@@ -4,8 +4,8 @@
 //! then on the connector serves by that, whatever the secret says.
 
 use super::Agent;
-use crate::bundle::{self, Service};
 use crate::observe::Pushed;
+use bundle::Service;
 use cflared_verdict::{Event, Hold, Holder, RunId};
 use settings::RemoteConfiguration;
 use tracing::{error, info};

@@ -4,11 +4,11 @@ use super::fill::{self, fill};
 use super::owner::become_owner;
 use super::{Exit, complain, say};
 use crate::agent::Clock;
-use crate::bundle::{Found, Intake, NotTaken, Policy, Store, Writer};
 use crate::identity::{self, Aws, Discovered, Environment, Metadata, Network};
-use crate::secret::payload::Payload;
 use crate::secret::{self, Read};
 use backon::{BackoffBuilder, ExponentialBuilder};
+use bundle::Payload;
+use bundle::{Found, Intake, NotTaken, Policy, Store, Writer};
 use cflared_verdict::{Failure, FailureKind, Installed, Mono};
 use dns::Resolver;
 use settings::Settings;
@@ -100,7 +100,7 @@ async fn bootstrap(settings: Settings, limit: Duration) -> Result<Outcome, Faile
     let discovered = identify(&settings, &metadata, clock, deadline).await?;
     let client = aws.secrets_manager(&discovered.instance.region);
     let name = settings.secret.name_for(discovered.environment.as_str());
-    let installed = installed(&store, &discovered, &Policy::of(&settings));
+    let installed = installed(&store, &discovered, &Policy::of(&settings, identity::metadata_address()));
     let known = installed.as_ref().map(|installed| &installed.version);
     let mut delays = ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(500))
@@ -188,7 +188,7 @@ async fn install(
         instance: instance.id.as_str().into(),
         environment: Environment::as_str(&environment).into(),
         now: clock.wall(),
-        policy: Policy::of(&settings),
+        policy: Policy::of(&settings, identity::metadata_address()),
         resolver,
         binary: settings.connector.binary,
     };

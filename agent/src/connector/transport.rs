@@ -1,6 +1,4 @@
 //! Over which transport a connector reaches the edge, as far as its arguments and its configuration say.
-
-use crate::bundle;
 use cflared_verdict::Transport;
 use std::path::Path;
 

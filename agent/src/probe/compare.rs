@@ -2,7 +2,7 @@
 
 use super::evidence::printable;
 use super::{Prober, Streams, side_by_side};
-use crate::bundle::{Rule, Service};
+use bundle::{Rule, Service};
 use cflared_verdict::{Probe, Reach};
 use input::plain;
 use std::collections::BTreeMap;

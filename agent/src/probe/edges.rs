@@ -3,7 +3,7 @@
 //! A flag among its arguments wins over the key of its config file, and that over what the release has for a default
 //! (observed, 2026.8.2). The agent passes no other of these flags by itself.
 
-use crate::bundle::Choices;
+use bundle::Choices;
 use std::net::IpAddr;
 
 /// The port of the edge, TCP and UDP.

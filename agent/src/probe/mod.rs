@@ -22,7 +22,7 @@ pub use discovery::Looked;
 pub use edges::{Edges, Family, Place, Protocol};
 pub use evidence::{Obstacle, Tried};
 
-use crate::bundle::{Policy, Service};
+use bundle::{Policy, Service};
 use cflared_verdict::{OriginProbe, Probes};
 use dns::Resolver;
 use std::future::Future;

@@ -3,7 +3,7 @@
 use super::evidence::{Try, printable, probe, words};
 use super::mysql::{self, Greeting};
 use super::{CONNECTION, Streams, side_by_side};
-use crate::bundle::{Origin, Policy, Service};
+use bundle::{Origin, Policy, Service};
 use cflared_verdict::{OriginProbe, Reach};
 use dns::{Cause, Resolver};
 use std::net::SocketAddr;

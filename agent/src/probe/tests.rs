@@ -1,5 +1,5 @@
 use super::*;
-use crate::bundle::{Choices, Rule, Service};
+use bundle::{Choices, Rule, Service};
 use cflared_verdict::Reach;
 use evidence::{LONGEST, Try, best, printable};
 use testing::{Directory, Full, Refusing, ended};

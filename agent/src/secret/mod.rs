@@ -1,13 +1,10 @@
 //! One read of the secret: one version, strictly parsed into a payload that cannot be printed.
 
-pub mod payload;
-
-pub use payload::{Payload, PayloadError};
-
 use crate::identity::{Call, failure};
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
+use bundle::{Payload, PayloadError};
 use cflared_verdict::{Failure, FailureKind, VersionId};
 use zeroize::Zeroizing;
 

@@ -1,6 +1,6 @@
 //! What the tests of bad input share: running `bootstrap`, and looking at what is on the disk.
 
-use cflared_agent::bundle::{Found, Store};
+use bundle::{Found, Store};
 use cflared_tests::world::{Agent, ENVIRONMENT, Host, eventually};
 use cflared_verdict::Installed;
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use crate::bad_input::{assert_ended, bootstrap, fifth, files, installed, said, wait_told, whole};
 use crate::support::stopped_in;
-use cflared_agent::bundle::Found;
+use bundle::Found;
 use cflared_tests::aws::Credentials;
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::imds::Instance;

@@ -3,7 +3,7 @@
 use crate::bad_input::{installed, whole};
 use crate::support::{each, lives, nothing_left};
 use anyhow::{Context, ensure};
-use cflared_agent::bundle::Found;
+use bundle::Found;
 use cflared_tests::edge::{Conduct, Route};
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::load::Origin;

@@ -1,7 +1,7 @@
 //! The payload: every rule of a bundle, at first boot and over a bundle that serves.
 
 use crate::bad_input::{assert_ended, bootstrap, fifth, installed, said, wait_told, whole};
-use cflared_agent::bundle::Found;
+use bundle::Found;
 use cflared_tests::world::{Host, Payload, SECRET, TUNNEL, World, tunnel_secret};
 use std::fs;
 

@@ -1,7 +1,7 @@
 //! What the agent's probes find, against the stand-ins and an independent QUIC server.
 
 use crate::support::registered_pid;
-use cflared_agent::bundle::{Choices, Service};
+use bundle::{Choices, Service};
 use cflared_agent::probe::{Edges, Prober, Streams};
 use cflared_tests::dns::{Dns, EDGE_SERVICE, Trouble};
 use cflared_tests::edge::{Block, Conduct, Edge, Knocks, Scope};

@@ -1,7 +1,7 @@
 //! The secret: not readable, not there, or not a payload. Each is repaired live.
 
 use crate::bad_input::{assert_ended, bootstrap, fifth, files, installed, said, wait_told, whole};
-use cflared_agent::bundle::Found;
+use bundle::Found;
 use cflared_tests::http::faults::Trouble;
 use cflared_tests::world::{Host, Payload, TUNNEL, World, tunnel_secret};
 

@@ -1,7 +1,7 @@
 //! The disk: full, read-only, somebody else's, half written, or another agent's.
 
 use crate::bad_input::{assert_ended, bootstrap, files, installed, is_root, said, wait_told, whole};
-use cflared_agent::bundle::Found;
+use bundle::Found;
 use cflared_tests::world::{Agent, Host, Payload, SECRET, TUNNEL, World, eventually};
 use serde_json::Value;
 use std::fs;

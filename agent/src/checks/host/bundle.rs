@@ -1,9 +1,9 @@
 //! What is installed in the config directory, and whether it is what should be.
 
 use super::Facts;
-use crate::bundle::{Choices, Meta, Service, Store, Unusable};
 use crate::checks::catalogue::{self, Check, host as checks};
 use crate::checks::{Found, Report};
+use bundle::{Choices, Meta, Service, Store, Unusable};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -3,12 +3,12 @@
 use super::Facts;
 use super::seen::{Seen, within};
 use crate::act::service_clock::{MOST_SKEW, ServiceClock};
-use crate::bundle::{Bundle, Policy};
 use crate::checks::catalogue::host as checks;
 use crate::checks::{Found, Report};
 use crate::identity::{Aws, Environment, Error, Instance, Metadata, Network, Region, environment};
 use crate::secret::{self, Read};
 use aws_smithy_types::retry::RetryConfig;
+use bundle::{Bundle, Policy};
 use cflared_verdict::{FailureKind, VersionId};
 use dns::Resolver;
 use settings::Settings;
@@ -105,7 +105,7 @@ async fn read(
     match secret::read(&client, name, None).await? {
         Read::New(payload) => {
             let version = payload.version.clone();
-            let checked = Bundle::check(payload, &Policy::of(settings));
+            let checked = Bundle::check(payload, &Policy::of(settings, crate::identity::metadata_address()));
             Ok(Current { version, rules: checked.map(drop).map_err(|rule| rule.to_string()) })
         }
         Read::Unchanged => Err(secret::Error::Incomplete { name: name.into(), part: "payload" }),

@@ -23,9 +23,9 @@ use super::{Found, catalogue};
 use crate::act::hold;
 use crate::act::state::boot_id;
 use crate::act::status::Status;
-use crate::bundle::{Choices, Policy};
 use crate::observe::Observer;
 use crate::probe::{Edges, Looked, Prober, Streams};
+use ::bundle::{Choices, Policy};
 use bundle::Installed;
 use cflared_verdict::{Hold, Mono, OriginProbe, VersionId};
 use cloudflared::ValidateError;
@@ -93,7 +93,8 @@ impl Facts {
     pub async fn gather(subject: Subject, early: Early) -> Self {
         let Subject { settings, settings_file, settings_found, version, clock, mono } = subject;
         let resolver = Resolver::system();
-        let prober = Prober::new(&resolver, Edges::default()).within(Policy::of(&settings));
+        let prober =
+            Prober::new(&resolver, Edges::default()).within(Policy::of(&settings, crate::identity::metadata_address()));
         let wanted = early::wanted(&settings, &settings_file);
         let paths = vec![settings.paths.config_dir.clone(), settings.paths.runtime_dir.clone(), "/var/log".into()];
         let pids = pids(&early);

@@ -1,11 +1,11 @@
 //! The edge, the origins, and the connector between them.
 
 use super::Facts;
-use crate::bundle::{Policy, check_pushed};
 use crate::checks::Found;
 use crate::connector::sockets::{Listener, Sockets};
 use crate::observe::{Observer, Page, Pushed};
 use crate::probe::{Obstacle, Protocol, Tried};
+use bundle::{Policy, check_pushed};
 use cflared_verdict::{OriginProbe, Probe, Reach, Ready};
 use settings::RemoteConfiguration;
 use std::collections::BTreeSet;
@@ -72,7 +72,10 @@ pub fn configuration(facts: &Facts) -> Found {
         return Found::pass("the connector serves by what is installed");
     };
     let told = format!("configuration {version} from Cloudflare is in force in place of the secret's");
-    match (check_pushed(page, &Policy::of(&facts.settings)), facts.settings.connector.remote_configuration) {
+    match (
+        check_pushed(page, &Policy::of(&facts.settings, crate::identity::metadata_address())),
+        facts.settings.connector.remote_configuration,
+    ) {
         (Err(rule), _) => Found::fail(format!("{told}, and breaks a rule")).and(rule.to_string()),
         (Ok(_), RemoteConfiguration::Hold) => Found::fail(told),
         (Ok(_), RemoteConfiguration::Allow) => Found::pass(format!("{told}, as the settings allow")),

@@ -7,13 +7,13 @@ use super::process::{Listener, Process};
 use super::unit::{Unit, Units};
 use super::*;
 use crate::act::status::{self, ReadError};
-use crate::bundle::{Meta, Unusable};
 use crate::checks::catalogue::Check;
 use crate::checks::{Outcome, Report, Skipped, Verdict};
 use crate::identity::{Environment, Error, ImageId, Instance, InstanceId, Region, Zone};
 use crate::observe::Page;
 use crate::probe::{Obstacle, Protocol, Tried};
 use crate::secret;
+use ::bundle::{Meta, Unusable};
 use cflared_verdict::{Failure, FailureKind, Generation, OriginProbe, Probe, Reach, Ready, VersionId};
 use nix::errno::Errno;
 use std::time::UNIX_EPOCH;
@@ -168,7 +168,7 @@ fn well() -> Facts {
             serving: Ok(Some(meta())),
             wrong_links: vec![],
             services: Ok(vec![]),
-            choices: crate::bundle::Choices::default(),
+            choices: ::bundle::Choices::default(),
             config: None,
         }),
         ingress: Some(Ok(Ok(()))),

@@ -1,6 +1,6 @@
 use super::{SECRET, TUNNEL, config, credentials, payload};
-use crate::bundle::equivalence::{same_config, same_credentials};
-use crate::bundle::{Intake, NotTaken, Policy, Store, Taken, Writer};
+use crate::equivalence::{same_config, same_credentials};
+use crate::{Intake, NotTaken, Policy, Store, Taken, Writer};
 use dns::Resolver;
 use proptest::prelude::*;
 use std::fmt::Write;

@@ -2,7 +2,7 @@
 
 use super::policy::Forbidden;
 use super::service::USER_INFO;
-use crate::secret::payload::FieldsError;
+use crate::payload::FieldsError;
 use input::yaml;
 use std::path::PathBuf;
 use uuid::Uuid;

@@ -8,7 +8,7 @@ use super::policy::Policy;
 use super::rules;
 use super::rules::Bundle;
 use super::service::{Rule, Service};
-use crate::secret::payload::{MAX_BYTES, Payload, SecretText};
+use crate::payload::{MAX_BYTES, Payload, SecretText};
 use cflared_verdict::{Generation, Installed};
 use input::yaml;
 use std::io::ErrorKind;

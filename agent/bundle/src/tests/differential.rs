@@ -4,7 +4,7 @@
 //! one (`make real`), it is asked again, and must answer as recorded; `RECORD=write` writes the file anew.
 
 use super::{SECRET, TUNNEL, credentials, payload};
-use crate::bundle::{Bundle, Policy};
+use crate::{Bundle, Policy};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 use super::{SECRET, TUNNEL, config, credentials, differential, payload};
-use crate::bundle::{Bundle, Policy, RuleBroken, check_pushed};
-use crate::secret::payload::{Payload, PayloadError};
+use crate::payload::{Payload, PayloadError};
+use crate::{Bundle, Policy, RuleBroken, check_pushed};
 use cflared_verdict::VersionId;
 use testing::fuzz::fuzz;
 

@@ -3,8 +3,8 @@
 use super::broken::RuleBroken;
 use super::policy::Policy;
 use super::service::{Rule, Service};
-use crate::secret::payload::fields::Fields;
-use crate::secret::payload::{Payload, SecretText};
+use crate::payload::fields::Fields;
+use crate::payload::{Payload, SecretText};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cflared_verdict::VersionId;

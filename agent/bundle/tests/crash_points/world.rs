@@ -1,6 +1,6 @@
 //! A config directory, the program that installs into it, and what must be true of it at any time.
 
-use cflared_agent::bundle::{Found, Store};
+use cflared_bundle::{Found, Store};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -3,7 +3,7 @@
 use super::Service;
 use super::equivalence;
 use super::{Bundle, Error, Found, Made, Policy, RuleBroken, Writer};
-use crate::secret::Payload;
+use crate::Payload;
 use cflared_verdict::{Failure, FailureKind, Installed};
 use cloudflared::ValidateError;
 use dns::Resolver;

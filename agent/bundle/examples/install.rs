@@ -7,8 +7,8 @@
 #![allow(clippy::print_stderr, reason = "it is a program")]
 
 use anyhow::Context as _;
-use cflared_agent::bundle::{Bundle, Found, Made, Policy, Store};
-use cflared_agent::secret::payload::Payload;
+use cflared_bundle::Payload;
+use cflared_bundle::{Bundle, Found, Made, Policy, Store};
 use cflared_verdict::VersionId;
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ mod fuzz;
 mod rules;
 mod store;
 
-use crate::secret::payload::{Payload, SecretText};
+use crate::payload::{Payload, SecretText};
 use cflared_verdict::VersionId;
 
 /// A made-up tunnel, and its made-up secret: base64 of 32 bytes.

@@ -5,7 +5,6 @@
 
 use super::broken::RuleBroken;
 use super::service::{Origin, Proxy, Service};
-use crate::identity;
 use input::yaml::Node;
 use settings::Settings;
 use std::collections::BTreeSet;
@@ -60,14 +59,14 @@ const DNS: u16 = 53;
 const EC2_SERVICES: [u16; 2] = [0xfd00, 0x0ec2];
 
 impl Policy {
-    /// The policy of a host with those settings.
-    pub fn of(settings: &Settings) -> Self {
+    /// The policy of a host with those settings, whose metadata service is there if not at its link-local address.
+    pub fn of(settings: &Settings, metadata: Option<SocketAddr>) -> Self {
         let listen = settings.metrics.listen.iter().chain(&settings.connector.metrics);
         Self {
             config_dir: settings.paths.config_dir.clone(),
             runtime_dir: settings.paths.runtime_dir.clone(),
             own_ports: listen.map(SocketAddr::port).collect(),
-            metadata: identity::metadata_address(),
+            metadata,
             allow: settings.secret.allow.iter().cloned().collect(),
         }
     }

@@ -1,5 +1,5 @@
 use super::{OTHER_TUNNEL, SECRET, TUNNEL, config, credentials, payload};
-use crate::bundle::{Bundle, Error, Found, Locked, Made, Policy, Store, Unusable};
+use crate::{Bundle, Error, Found, Locked, Made, Policy, Store, Unusable};
 use cflared_verdict::{Generation, Installed, VersionId};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -1,7 +1,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tests measure time")]
 
 use super::{OTHER_TUNNEL, SECRET, TUNNEL, config, credentials, payload};
-use crate::bundle::{Bundle, Policy, RuleBroken};
+use crate::{Bundle, Policy, RuleBroken};
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
