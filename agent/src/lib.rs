@@ -7,12 +7,6 @@ pub mod identity;
 
 pub mod secret;
 
-pub mod connector;
-
-pub mod observe;
-
-pub mod probe;
-
 pub mod act;
 
 pub mod checks;

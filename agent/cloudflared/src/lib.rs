@@ -6,6 +6,7 @@ mod fence;
 mod line;
 mod once;
 mod process;
+pub mod sockets;
 mod stamp;
 mod strays;
 mod symptom;

@@ -1,6 +1,4 @@
 //! What the settings come to for the verdict.
-
-use crate::connector;
 use cflared_verdict::{Config, Mode};
 use settings::Settings;
 

@@ -2,9 +2,9 @@
 
 use super::Agent;
 use super::orders::{News, not_booted};
-use crate::observe::memory;
 use bundle::Store;
 use cflared_verdict::{Failure, FailureKind, Generation, Order, OrderId, Report, RunId};
+use observe::memory;
 use std::time::Duration;
 
 /// How long the origins may take: the rules from the disk, then the tries, which are over within 5 s.

@@ -2,10 +2,10 @@
 
 use super::Clock;
 use super::remote::Remote;
-use crate::connector::sockets::{Listener, Sockets};
-use crate::connector::{Child, Deciding, Handle, Manner};
-use crate::observe::{Observer, Page, Pushed};
 use cflared_verdict::{Generation, Mono, Observation, Ready, RunId};
+use cloudflared::sockets::{Listener, Sockets};
+use connector::{Child, Deciding, Handle, Manner};
+use observe::{Observer, Page, Pushed};
 use std::sync::Arc;
 use std::time::Duration;
 

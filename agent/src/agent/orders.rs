@@ -4,9 +4,7 @@ use super::Agent;
 use super::host::Host;
 use super::look::Manners;
 use crate::act::autoscaling::{Health, Membership};
-use crate::connector::{self, Manner, Restarted, respawn};
 use crate::identity::{self, Environment};
-use crate::probe::{Edges, Streams};
 use crate::secret::{self, Read};
 use bundle::Payload;
 use bundle::{Choices, Intake, Locked, Policy, Service, Store, Taken, Writer};
@@ -15,7 +13,9 @@ use cflared_verdict::{
     SecretRead, Stop, Transport, VersionId,
 };
 use cloudflared::Forbids;
+use connector::{Manner, Restarted, respawn};
 use dns::Resolver;
+use probe::{Edges, Streams};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,9 +4,9 @@
 //! then on the connector serves by that, whatever the secret says.
 
 use super::Agent;
-use crate::observe::Pushed;
 use bundle::Service;
 use cflared_verdict::{Event, Hold, Holder, RunId};
+use observe::Pushed;
 use settings::RemoteConfiguration;
 use tracing::{error, info};
 

@@ -7,10 +7,10 @@ use crate::act::autoscaling::Membership;
 use crate::act::cloudwatch::CloudWatch;
 use crate::act::prometheus::{Counts, Numbers};
 use crate::act::status::{self, Status};
-use crate::connector::ports::Taken;
-use crate::connector::{Edge, Handle};
 use crate::log::{self, Context};
 use cflared_verdict::{Confidence, Finding, Hold, Holder, Mark, Mono, Ready, Role, Run, RunId, VersionId, View};
+use connector::ports::Taken;
+use connector::{Edge, Handle};
 use settings::Mode;
 use std::time::SystemTime;
 

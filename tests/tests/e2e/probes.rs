@@ -2,13 +2,13 @@
 
 use crate::support::registered_pid;
 use bundle::{Choices, Service};
-use cflared_agent::probe::{Edges, Prober, Streams};
 use cflared_tests::dns::{Dns, EDGE_SERVICE, Trouble};
 use cflared_tests::edge::{Block, Conduct, Edge, Knocks, Scope};
 use cflared_tests::mysql::{Greeting, MySql};
 use cflared_tests::world::{PATIENCE, Payload, SECRET, World};
 use cflared_verdict::{Probes, Reach};
 use dns::Resolver;
+use probe::{Edges, Prober, Streams};
 use quinn_proto::{DatagramEvent, Endpoint, EndpointConfig, ServerConfig};
 use std::net::SocketAddr;
 use std::sync::Arc;

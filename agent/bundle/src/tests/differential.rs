@@ -144,7 +144,7 @@ pub(super) fn corpus() -> Vec<String> {
 }
 
 fn recording() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bundle/tests/ingress_validate.txt")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/ingress_validate.txt")
 }
 
 /// Whether each config is accepted, by what was recorded: the lines after the version, one digit a config.

@@ -2,11 +2,11 @@
 
 use super::Facts;
 use crate::checks::Found;
-use crate::connector::sockets::{Listener, Sockets};
-use crate::observe::{Observer, Page, Pushed};
-use crate::probe::{Obstacle, Protocol, Tried};
 use bundle::{Policy, check_pushed};
 use cflared_verdict::{OriginProbe, Probe, Reach, Ready};
+use cloudflared::sockets::{Listener, Sockets};
+use observe::{Observer, Page, Pushed};
+use probe::{Obstacle, Protocol, Tried};
 use settings::RemoteConfiguration;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

@@ -10,12 +10,12 @@ use crate::act::status::{self, ReadError};
 use crate::checks::catalogue::Check;
 use crate::checks::{Outcome, Report, Skipped, Verdict};
 use crate::identity::{Environment, Error, ImageId, Instance, InstanceId, Region, Zone};
-use crate::observe::Page;
-use crate::probe::{Obstacle, Protocol, Tried};
 use crate::secret;
 use ::bundle::{Meta, Unusable};
 use cflared_verdict::{Failure, FailureKind, Generation, OriginProbe, Probe, Reach, Ready, VersionId};
 use nix::errno::Errno;
+use observe::Page;
+use probe::{Obstacle, Protocol, Tried};
 use std::time::UNIX_EPOCH;
 
 const PID: u32 = 100;

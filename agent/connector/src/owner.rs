@@ -3,9 +3,9 @@
 use super::complaints::Complaints;
 use super::ports::{Given, Taken};
 use super::respawn::Respawn;
-use super::sockets::Sockets;
 use super::{Deciding, Manner, RestartError, Restarted, Spec, relay, seen, transport};
 use cflared_verdict::{Ending, Purpose, RunFact, RunId, Transport};
+use cloudflared::sockets::Sockets;
 use cloudflared::{Process, Stamp, command};
 use std::net::SocketAddr;
 use std::sync::Arc;

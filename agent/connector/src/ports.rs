@@ -3,8 +3,8 @@
 //! The settings name two, one for the connector that serves and one for its successor. A stranger on one of them is no
 //! reason to go without a tunnel: then it is the other, and if both are taken, one that the kernel picks.
 
-use super::sockets::{Listener, Sockets};
 use cflared_verdict::RunId;
+use cloudflared::sockets::{Listener, Sockets};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

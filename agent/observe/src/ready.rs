@@ -1,8 +1,8 @@
 //! What an answer of `/ready` means.
 
 use super::printable;
-use crate::connector::sockets::Listener;
 use cflared_verdict::Ready;
+use cloudflared::sockets::Listener;
 use serde::Deserialize;
 
 /// The body of `/ready`, with 200 and with 503 alike (observed, 2026.8.2). Its `status` only repeats the HTTP status.

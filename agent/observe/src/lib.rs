@@ -21,8 +21,8 @@ pub use config::Pushed;
 pub use diag::{Diag, EdgeConnection};
 pub use page::Page;
 
-use crate::connector::sockets::Listener;
 use cflared_verdict::{Observation, Ready};
+use cloudflared::sockets::Listener;
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 use super::sample::Sample;
 use super::*;
-use crate::connector::sockets::Stranger;
 use cflared_verdict::{Transport, Tries};
+use cloudflared::sockets::Stranger;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testing::{PATIENCE, Refusing, ended};
@@ -469,7 +469,7 @@ fn diag_tells_the_transport_of_what_is_up_or_was() {
 
 /// The recorded pages whose names end like that.
 fn recorded_pages(ends: &[&str]) -> Vec<Vec<u8>> {
-    let home = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/recorded");
+    let home = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/recorded");
     let (mut folders, mut pages) = (vec![home], vec![]);
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {

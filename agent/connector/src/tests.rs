@@ -1,10 +1,10 @@
 // These tests measure how long real processes take.
 #![allow(clippy::disallowed_methods)]
 
-use super::sockets::{Listener, Sockets};
 use super::*;
 use cflared_verdict::{Complaint, Ending, Transport};
 use cloudflared::Symptom;
+use cloudflared::sockets::{Listener, Sockets};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::Path;

@@ -10,7 +10,6 @@ pub mod ports;
 mod relay;
 pub mod respawn;
 mod seen;
-pub mod sockets;
 mod split;
 pub mod transport;
 
