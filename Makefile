@@ -1,4 +1,4 @@
-# Each target does its own set-up: `tests/setup.sh` installs what it can and names what it cannot.
+# Each target sets itself up: `tests/setup.sh` installs missing tools, or prints the command that does.
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The first build takes minutes, and shows that it goes on; later ones are quiet.
@@ -12,7 +12,7 @@ ALONE = $(if $(CLOUDFLARED),tests/alone.sh)
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s  %s\n", $$1, $$2 }'
 
-demo: ## The main job on stand-ins, told step by step, in half a minute
+demo: ## One outage on stand-ins, from boot to recovery, explained step by step, in half a minute
 	@tests/setup.sh demo
 	@$(BINS)
 	@$(ALONE) $(TARGET)/debug/demo
@@ -21,7 +21,7 @@ test: ## Every test
 	@tests/setup.sh test
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test --workspace  # most of them wait for something, not for a core
 
-real: ## CLOUDFLARED=PATH: what drives cloudflared, with the real one, where only loopback is; writes docs/generated/cloudflared.md
+real: ## CLOUDFLARED=PATH: the tests that drive cloudflared, with the real one, on loopback only; writes docs/generated/cloudflared.md
 	@tests/setup.sh real
 	@tests/real.sh $(PART)
 
@@ -40,7 +40,7 @@ dist: ## Binaries, packages and SBOMs for x86_64 and aarch64 in target/dist, and
 	tests/package/run.sh target/dist/cflared-agent_*_amd64.deb
 	tests/reproducible.sh x86_64
 
-image: ## The image's documents held against the services' models, and their commands executed in a chroot; as root
+image: ## Checks the image's documents against the services' models, and executes their commands in a chroot; as root
 	@tests/setup.sh image
 	target/venv/bin/python tests/image/check.py
 	@$(BINS)
@@ -78,7 +78,7 @@ endif
 
 # Every run has other random input; FUZZ_SEED=n repeats that of an earlier one.
 fuzz: export FUZZ_SECONDS := $(or $(FUZZ_SECONDS),20)
-fuzz: ## Hostile input for each reader of what others wrote, FUZZ_SECONDS=20 for each
+fuzz: ## Hostile input for each reader of foreign text, FUZZ_SECONDS=20 for each
 	cargo test --quiet --workspace --lib fuzz_ -- --nocapture --test-threads $$(nproc)
 
 # What runs on a real systemd is the package as `make dist` makes it; BINARY=PATH puts another (static) agent into it. The

@@ -6,24 +6,24 @@ use settings::DEFAULT_PATH;
 
 const STATUS: [(Exit, &str); 6] = [
     (Exit::Fine, "Fine."),
-    (Exit::NotFine, "What was checked is not fine."),
-    (Exit::Unknown, "It could not be told."),
+    (Exit::NotFine, "The checked thing is not fine."),
+    (Exit::Unknown, "Unknown: the check could not be made."),
     (Exit::Usage, "Bad usage."),
-    (Exit::TryAgain, "Failed, and worth trying again."),
-    (Exit::Config, "Wrong settings, tag or payload: it fails again until somebody corrects that."),
+    (Exit::TryAgain, "Failed; worth a retry."),
+    (Exit::Config, "Wrong settings, tag or payload; the command fails again until that is corrected."),
 ];
 
 const FILES: [(&str, &str); 4] = [
-    (DEFAULT_PATH, "The settings. Every key is optional; the file as installed shows all of them with their defaults."),
-    ("/etc/cloudflared", "The tunnel's configuration and credentials as the agent installed them."),
+    (DEFAULT_PATH, "The settings. Every key is optional; the installed file shows all of them with their defaults."),
+    ("/etc/cloudflared", "The installed configuration and credentials of the tunnel."),
     ("/run/cflared-agent/status.json", "What the agent saw, chose and refused."),
-    ("/usr/lib/cflared-agent/image.json", "What the machine image says about itself; written when it is built."),
+    ("/usr/lib/cflared-agent/image.json", "A description of the machine image, written when it is built."),
 ];
 
 const ENVIRONMENT: [(&str, &str); 3] = [
     ("CFLARED_AGENT_LOG", "The level of the log: trace, debug, info, warn or error."),
     ("SSL_CERT_FILE", "The root certificates, in one file."),
-    ("AWS_EC2_METADATA_SERVICE_ENDPOINT, AWS_ENDPOINT_URL", "Where the metadata service and AWS are."),
+    ("AWS_EC2_METADATA_SERVICE_ENDPOINT, AWS_ENDPOINT_URL", "The endpoints of the metadata service and of AWS."),
 ];
 
 /// For the page of the whole command.

@@ -1,4 +1,4 @@
-//! The main job on stand-ins, told step by step: what `make demo` runs.
+//! One outage on stand-ins, from boot to recovery, explained step by step: what `make demo` runs.
 //!
 //! The agent is the real one, a process of its own; so is its cloudflared, a stand-in. The rest of the world is in this
 //! process. Every line that is told was checked against what the stand-ins recorded; the first that does not hold ends
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use voice::Voice;
 
-/// What is told at the end: where to go from here.
+/// The last lines: what to read and run next.
 const NEXT: [&str; 2] = [
     "next:  make test              every test, on the same stand-ins",
     "       docs/architecture.md   how it works inside",
@@ -58,7 +58,7 @@ fn demo(voice: &mut Voice) -> anyhow::Result<()> {
         let clean = ended.and_then(|ended| Ok(voice.fact(&ended)?));
         // Of two failures the first is the cause.
         told.and(clean)?;
-        voice.closing("Every stage was seen, and every line checked against what the stand-ins recorded.", &NEXT)?;
+        voice.closing("Every stage happened, and every line was checked against the stand-ins' records.", &NEXT)?;
         Ok(())
     })
 }

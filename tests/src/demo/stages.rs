@@ -30,10 +30,10 @@ pub fn opening(scene: &Scene) -> Vec<String> {
     let (net, directory) = (scene.host.metrics[0].ip(), scene.host.directory().display());
     [
         "cflared-agent runs a Cloudflare Tunnel on an EC2 instance, and has the instance replaced if the tunnel stays down. \
-         This is the real agent. All it meets are stand-ins: instance metadata, Secrets Manager, CloudWatch, Auto Scaling, \
+         This is the real agent. Everything around it is a stand-in: instance metadata, Secrets Manager, CloudWatch, Auto Scaling, \
          cloudflared, and Cloudflare's edge.",
         &format!("They are on loopback, near {net}; nothing leaves this machine. The files are in {directory}."),
-        "Most times are a tenth of the real ones: what is done here after 3 s is done after 30 s on an instance.",
+        "Most times are a tenth of the real ones: 3 s here are 30 s on an instance.",
     ]
     .map(str::to_owned)
     .into()
@@ -61,17 +61,17 @@ async fn boot(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<()> {
     scene.until("cloudflared to be looked at", is_unregistered).await?;
     let metadata = scene.host.imds.requests();
     let asked = once(metadata, "PUT /latest/api/token")?;
-    voice.fact_at(voice.at_us(asked), "instance metadata: it asks for one session token (IMDSv2)")?;
+    voice.fact_at(voice.at_us(asked), "instance metadata: the agent asks for one session token (IMDSv2)")?;
     let asked = once(metadata, "tags/instance/adv:env")?;
     voice.fact_at(voice.at_us(asked), &format!("instance metadata: {} has the tag adv:env = dev", scene.host.id))?;
     let asked = once(scene.world.aws.requests(), READ_SECRET)?;
     let text = format!("Secrets Manager: one read of {SECRET} gives config and credentials");
     voice.fact_at(voice.at_us(asked), &text)?;
     check_bundle(scene)?;
-    voice.fact("both are checked and installed as generation 1; /etc/cloudflared then holds:")?;
+    voice.fact("the agent checks both and installs them as generation 1; /etc/cloudflared then holds:")?;
     voice.quote(&show::tree(&scene.host.config_dir())?)?;
     let pid = scene.agent()?.connector_pid().context("the status shows no process of cloudflared")?;
-    voice.fact(&format!("cloudflared runs from it (pid {pid}), and does not reach the edge yet"))?;
+    voice.fact(&format!("cloudflared runs from it (pid {pid}), but does not reach the edge yet"))?;
     ensure!(!scene.agent()?.notices().contains(&READY.into()), "systemd was told {READY} before the tunnel was up");
     show_status(scene, voice, "starting", 1, Much::Head).await
 }
@@ -90,7 +90,7 @@ async fn register(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<f64> {
     let id = &events[0].who.connector;
     voice.fact_at(first, &format!("edge: connector {id} registers its first connection"))?;
     let mut facts = [
-        (voice.at(ready), "systemd is told READY=1: what waits for the tunnel may start"),
+        (voice.at(ready), "the agent notifies systemd: READY=1; units that wait for the tunnel may start"),
         (last, "edge: the fourth connection is registered"),
     ];
     facts.sort_by(|(one, _), (other, _)| one.total_cmp(other));
@@ -120,7 +120,7 @@ async fn push(scene: &mut Scene, voice: &mut Voice, registered: f64) -> anyhow::
         voice.fact(&format!("{}  Sum {sum}", show::time(at)))?;
         stamp = at;
     }
-    voice.fact("3 s without a break: what was before no longer counts")?;
+    voice.fact("3 s without a loss: earlier outages no longer count")?;
     Ok(())
 }
 
@@ -137,8 +137,13 @@ async fn outage(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<f64> {
     let again = |world: &World, _: &Agent| world.aws.requests().of(READ_SECRET).get(1).cloned();
     let asked = voice.at_us(scene.until("a second read of the secret", again).await?.began_us);
     let into = in_time(asked - broke, RECHECK)?;
-    voice
-        .fact_at(asked, &format!("{into}: it reads the secret again; a new version might help, but it is the same"))?;
+    voice.fact_at(
+        asked,
+        &format!(
+            "{into}: the agent reads the secret again; a new version might help, but there is \
+            none"
+        ),
+    )?;
 
     let probed = |_: &World, agent: &Agent| {
         let evidence = agent.status()["blame"]["evidence"].as_str()?.to_owned();
@@ -147,7 +152,7 @@ async fn outage(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<f64> {
     let evidence = scene.until("a probe of the edge", probed).await?;
     let now = voice.at(Instant::now());
     let into = in_time(now - broke, PROBE)?;
-    voice.fact_at(now, &format!("{into}: it tries the edge itself, over TCP and UDP:"))?;
+    voice.fact_at(now, &format!("{into}: the agent probes the edge itself, over TCP and UDP:"))?;
     voice.quote(&[evidence])?;
     voice.fact("a restart of cloudflared could not help, so there is none; meanwhile `systemctl status` shows:")?;
     let told =
@@ -165,14 +170,14 @@ async fn condemn(scene: &mut Scene, voice: &mut Voice, broke: f64) -> anyhow::Re
     let into = in_time(voice.at(line.at) - broke, CONDEMN)?;
     voice.fact_at(
         voice.at(line.at),
-        &format!("{into}: it would give this instance up; first, the evidence goes to the log:"),
+        &format!("{into}: the agent wants this instance replaced; first it logs the evidence:"),
     )?;
     let logged = |_: &World, agent: &Agent| Some(evidence(agent)).filter(|lines| lines.len() >= 2);
     let lines = scene.until("the evidence in the log", logged).await?;
     let shown = [&lines[0], &lines[lines.len() - 1]].map(|line| show::log_line(line, LOG_LINE));
     voice.quote(&shown)?;
     voice.quote(&[format!(
-        "({} pieces: the whole status, the decisions, what cloudflared said last, and the agent first)",
+        "({} pieces: the status, the decisions, cloudflared's last lines, and the agent's first lines)",
         lines.len()
     )])?;
     show_status(scene, voice, "remediating", 1, Much::Head).await?;
@@ -184,10 +189,11 @@ async fn condemn(scene: &mut Scene, voice: &mut Voice, broke: f64) -> anyhow::Re
     ensure!(at > voice.at(lines[0].at), "the mark came before the evidence");
     let group = ["DescribeAutoScalingGroups", "DescribeScalingActivities", "DescribeInstanceRefreshes"];
     ensure!(group.iter().all(|asked| scene.world.aws.requests().count(asked) > 0), "the group was not asked before");
-    voice.fact("the group is asked: it is whole, nothing was replaced lately, no refresh runs; nobody in the tunnel is registered, and")?;
     voice.fact(
-        "this instance has the lowest id, so it is the one that tries whether a new one helps: once an hour at most",
+        "the agent asks the group: it is complete, nothing was replaced lately, no refresh runs; nobody in \
+        the tunnel is registered, and",
     )?;
+    voice.fact("this instance has the lowest id, so it may try a replacement: once an hour at most")?;
     voice.fact_at(at, "the log shipper had 5 s; Auto Scaling is told: SetInstanceHealth Unhealthy")?;
     ensure!(group_view(scene)? == Health::Unhealthy, "the group does not show the mark");
     let text = format!("the group {GROUP} shows {} Unhealthy, and would now replace it", scene.host.id);
