@@ -1,4 +1,4 @@
-//! What pages say of other files: links lead somewhere, and a picture has the times of a run.
+//! What pages say of other files: links lead somewhere, CONTRIBUTING names what is there, a picture has the times of a run.
 #![allow(clippy::unwrap_used)] // a test may fail
 
 use std::fs;
@@ -46,6 +46,11 @@ fn anchors(page: &str) -> Vec<String> {
     headings.map(|heading| heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
 }
 
+/// What stands between backticks.
+fn code(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
 #[test]
 fn every_link_of_every_page_finds_its_file_and_its_section() {
     let (mut dead, mut seen) = (vec![], 0);
@@ -66,6 +71,82 @@ fn every_link_of_every_page_finds_its_file_and_its_section() {
     }
     assert!(dead.is_empty(), "dead links: {dead:#?}");
     assert!(seen > 100, "{seen} links were found");
+}
+
+/// Code type that names a file or directory of the repository: a page must not outlive what it names.
+#[test]
+fn every_path_that_a_page_names_is_there() {
+    let top = ["agent/", "docs/", "imagebuilder/", "packaging/", "systemd/", "tests/", "vm-tests/"];
+    let (mut gone, mut seen) = (vec![], 0);
+    for page in pages(&root()).into_iter().filter(|page| !page.ends_with("CHANGELOG.md")) {
+        for path in code(&prose(&read(&page))) {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+            if top.iter().any(|top| path.starts_with(top)) && path.chars().all(is_name) {
+                seen += 1;
+                if !root().join(path).exists() {
+                    gone.push(format!("{}: {path}", page.display()));
+                }
+            }
+        }
+    }
+    assert!(gone.is_empty(), "paths that are not there: {gone:#?}");
+    assert!(seen > 40, "{seen} paths were found");
+}
+
+#[test]
+fn the_index_lists_every_page() {
+    let docs = root().join("docs");
+    let listed: Vec<PathBuf> = links(&read(&docs.join("README.md"))).iter().map(|link| docs.join(link)).collect();
+    let pages = pages(&docs).into_iter().filter(|page| !page.starts_with(docs.join("decisions")));
+    let missing: Vec<PathBuf> = pages.filter(|page| !page.ends_with("README.md") && !listed.contains(page)).collect();
+    assert!(missing.is_empty(), "not in docs/README.md: {missing:?}");
+}
+
+/// Each row of CONTRIBUTING's tables names a file, and in code type what that file has of an example that exists.
+#[test]
+fn what_contributing_says_of_a_file_is_in_the_file() {
+    let page = read(&root().join("CONTRIBUTING.md"));
+    let chapter = page.split("\n## How to add …\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let sections: Vec<&str> = chapter.split("\n### ").skip(1).collect();
+    let titles: Vec<&str> = sections.iter().map(|section| section.lines().next().unwrap()).collect();
+    assert_eq!(titles, ["… a check of doctor", "… a blame", "… a metric", "… an event", "… a setting"]);
+    for (section, title) in sections.iter().zip(titles) {
+        let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+        assert!(rows.len() >= 2, "{title}: {rows:?}");
+        for row in rows {
+            let cells: Vec<&str> = row.split('|').collect();
+            let text = read(&root().join(code(cells[1])[0]));
+            let claims = code(cells[2]);
+            for claim in claims {
+                assert!(text.contains(claim), "{title}: {row}\nhas no {claim}");
+            }
+        }
+    }
+    for path in page.split("\n## Layout\n").nth(1).unwrap().lines().filter(|line| line.starts_with("| `")) {
+        let path = code(path)[0];
+        assert!(root().join(path).exists(), "{path}");
+    }
+}
+
+/// The versions in the table of packages are those of the lock file, so that an upgrade brings a look at the reasons.
+#[test]
+fn the_packages_that_are_used_have_the_versions_of_the_page() {
+    let (page, lock) = (read(&root().join("docs/architecture.md")), read(&root().join("Cargo.lock")));
+    let table = page.split("\n## Packages of the design\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows.len(), 10);
+    let mut used = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').collect();
+        let Some(here) = cells[2].trim().strip_prefix("used") else { continue };
+        let package = code(here).into_iter().next().unwrap_or(code(cells[1])[0]);
+        let version =
+            here.split([' ', ',', ':', ';']).find(|word| word.starts_with(|c: char| c.is_ascii_digit())).unwrap();
+        let locked = format!("name = \"{package}\"\nversion = \"{version}.");
+        assert!(lock.contains(&locked), "{package} is not {version}: {row}");
+        used += 1;
+    }
+    assert_eq!(used, 7);
 }
 
 /// Each lane of the picture is a scenario of the fault library, with the times that the last run gave.

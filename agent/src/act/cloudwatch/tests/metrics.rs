@@ -92,6 +92,29 @@ fn no_datapoint_is_nan_and_there_are_never_more_than_counted_with() {
     );
 }
 
+/// Everything at once: every series that an instance can push.
+fn everything() -> Vec<MetricDatum> {
+    let all = Sample { held: Some("config"), refusing: true, over_http2: true, remote: true, ..sample() };
+    datapoints(3540, Duration::from_secs(60), &all)
+}
+
+#[test]
+fn the_docs_show_every_series_with_its_dimensions_and_unit_and_no_other() {
+    let docs = include_str!("../../../../../docs/metrics.md");
+    let section = docs.split("\n## CloudWatch\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let row = |line: &str| line.trim_matches('|').split('|').take(3).map(|cell| cell.trim().replace('`', "")).collect();
+    let mut shown: Vec<Vec<String>> = rows.map(row).collect();
+    let series = |datum: &MetricDatum| {
+        let dimensions: Vec<_> = datum.dimensions().iter().map(|dimension| dimension.name().unwrap()).collect();
+        vec![datum.metric_name().unwrap().into(), dimensions.join(", "), datum.unit().unwrap().to_string()]
+    };
+    let mut pushed: Vec<Vec<String>> = everything().iter().map(series).collect();
+    shown.sort();
+    pushed.sort();
+    assert_eq!(shown, pushed);
+}
+
 #[test]
 fn a_datapoint_has_the_start_of_its_grain_and_the_resolution_that_keeps_it_apart() {
     let minute = datapoints(3540, Duration::from_secs(60), &sample());
