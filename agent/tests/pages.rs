@@ -169,6 +169,19 @@ fn the_picture_of_an_outage_has_the_times_of_the_fault_library() {
     }
 }
 
+#[test]
+fn the_figures_of_the_readme_are_those_of_the_last_bench() {
+    let (readme, bench) = (read(&root().join("README.md")), read(&root().join("docs/generated/bench.md")));
+    let section = readme.split("\n## Figures\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= 5, "{rows:?}");
+    for row in rows {
+        for figure in row.split('|').skip(2).take(2).map(|cell| cell.trim().trim_matches('*')) {
+            assert!(bench.contains(&format!(" {figure} ")), "the bench has no {figure}: {row}");
+        }
+    }
+}
+
 fn faults() -> String {
     read(&root().join("docs/generated/faults.md"))
 }
