@@ -189,7 +189,8 @@ impl Agent {
         let child = watched.and_then(|watched| watched.handle.child());
         status::Connector {
             run: id.0,
-            generation: run.installed.generation.0,
+            // Those of its own files: the bundle that it serves may be a later one that means the same.
+            generation: watched.map_or(run.installed.generation, |watched| watched.generation).0,
             secret_version: run.installed.version.0.clone(),
             version: page.and_then(|page| page.version.clone()),
             pid: run.pid,

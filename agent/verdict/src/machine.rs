@@ -71,7 +71,10 @@ impl Verdict {
                     self.change.hurry(now);
                 }
             }
-            Event::Operator(Request::Stop) => self.duty.stop(),
+            Event::Operator(Request::Stop) => {
+                self.duty.stop();
+                self.change.end_handover();
+            }
             Event::Operator(Request::Reload(request)) => self.reload(now, request),
             Event::Noticed(notices) => self.noticed(now, notices),
             Event::NewBinary { version } => self.new_binary(now, version),

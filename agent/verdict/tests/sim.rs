@@ -76,6 +76,16 @@ mod lives {
         assert_unbroken(&live(env("SIM_SEED").unwrap_or(1), USUAL));
     }
 
+    /// Lives that broke an invariant once, and what was mended: a way back led to an older bundle that meant the same, so that the
+    /// version which the others serve was another one (two); others that were out too, and one of whom was back, were no reason to ask
+    /// whether a replacement had been tried; a version that was read as the instance was told to go was installed.
+    #[test]
+    fn kept_lives() {
+        for seed in [55_033_953, 55_034_149, 55_035_532, 55_036_795] {
+            assert_unbroken(&live(seed, USUAL));
+        }
+    }
+
     #[test]
     fn some_lives() {
         let tally = lives(100_001..100_017, USUAL);

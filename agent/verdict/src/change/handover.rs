@@ -99,7 +99,7 @@ impl Memory {
 impl Verdict {
     /// Takes a bundle into use: at once if nothing is registered, else beside what serves.
     pub(crate) fn hand_over(&mut self, now: Mono, installed: Installed, why: Why) {
-        if self.is_stopping() || !self.is_on_duty() {
+        if !self.is_to_serve() {
             return;
         }
         if self.connectors.full() || self.change.is_handing_over() {
@@ -368,8 +368,8 @@ impl Verdict {
 
     /// A bundle that means the same to the connector is made current, and the connector stays.
     pub(crate) fn take_equivalent(&mut self, now: Mono, installed: Installed) {
-        // Who asks for a new connector gets one; and one that carries nothing has nothing to lose.
-        if self.change.requests.is_active() || self.is_urgent() {
+        // Who asks for a new connector gets one.
+        if self.change.requests.is_active() || self.connectors.serving().is_none() {
             let why = if self.change.requests.is_active() { Why::Asked } else { Why::Version };
             return self.hand_over(now, installed, why);
         }
@@ -384,7 +384,7 @@ impl Verdict {
         };
         let what = format!("secret version {} changes nothing for the connector", installed.version);
         self.note(now, DecisionKind::Action, what, "it means the same as the version before; the connector stays");
-        let before = self.connectors.renamed(&installed.version);
+        let before = self.connectors.renamed(installed.clone());
         if before.is_some() && self.change.proven == before {
             self.change.proven = Some(installed.version.clone());
         }
@@ -419,8 +419,7 @@ impl Verdict {
         if let Some(Handover { stage: Stage::Vacating { old }, .. }) = self.change.handover()
             && *old == id
             && let Some(handover) = self.change.take_handover()
-            && !self.is_stopping()
-            && self.is_on_duty()
+            && self.is_to_serve()
         {
             self.take_over(now, handover.installed);
         }

@@ -121,7 +121,8 @@ impl Change {
         }
     }
 
-    fn end_handover(&mut self) {
+    /// What is handed over is not any more.
+    pub fn end_handover(&mut self) {
         drop(self.take_handover());
     }
 

@@ -23,7 +23,7 @@ impl Verdict {
     pub(crate) fn reload(&mut self, now: Mono, request: RequestId) {
         let refusal = if self.config.mode == Mode::Observe {
             Some((Ended::Refused, "nothing is handed over: the settings say mode: observe".to_string()))
-        } else if self.is_stopping() || !self.is_on_duty() {
+        } else if !self.is_to_serve() {
             Some((Ended::Failed, format!("nothing is handed over: {}", self.why(now))))
         } else if !self.change.poll.identified {
             Some((Ended::Failed, "the agent does not know yet who this instance is; try again".to_string()))

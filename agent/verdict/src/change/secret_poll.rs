@@ -173,6 +173,10 @@ impl Verdict {
     pub(crate) fn secret_read(&mut self, now: Mono, read: SecretRead) {
         self.change.poll.next_read = now + self.jitter.within(self.config.poll_interval);
         self.change.poll.trouble = None;
+        // Whoever is put aside, or told to stop, takes nothing into use.
+        if !self.is_to_serve() {
+            return;
+        }
         let asked = self.change.requests.is_active();
         let version = match read {
             SecretRead::Altered(version) if !asked && self.may_install_anew() => {

@@ -51,19 +51,15 @@ impl Guard {
         self.said.as_ref().map(|(said, _)| said.as_str())
     }
 
-    /// Takes an answer, and says how often in a row it was the same.
+    /// Takes an answer, and says how often in a row it was the same. What is asked next is waited for anew.
     fn says(&mut self, why: &str) -> u32 {
+        self.waiting_since = None;
         let times = match self.said.take() {
             Some((said, times)) if said == why => times.saturating_add(1),
             _ => 1,
         };
         self.said = Some((why.into(), times));
         times
-    }
-
-    /// It is not asked any more.
-    pub fn waits_no_more(&mut self) {
-        self.waiting_since = None;
     }
 
     /// The outage is over.
@@ -216,14 +212,18 @@ impl Verdict {
         }
         let zone = Zone::of(group);
         let zones = zone.as_ref().map(|zone| zone.all.clone()).unwrap_or_default();
-        let unsteady = self.outage.clock().is_unsteady(now, self.config.flapping_window);
-        let alone = if unsteady { rules::one_that_comes_and_goes(group) } else { Ok(()) };
-        self.condemn.ask(Question::Peers { others, zone, rank: group.rank(), canary, alone });
+        self.condemn.ask(Question::Peers {
+            others,
+            zone,
+            rank: group.rank(),
+            canary,
+            again: rules::another_try(group),
+        });
         self.read_peers(now, zones);
     }
 
     pub(crate) fn peers_read(&mut self, now: Mono, result: Result<Peers, Failure>) {
-        let Some(Question::Peers { others, zone, rank, canary, alone }) =
+        let Some(Question::Peers { others, zone, rank, canary, again }) =
             self.condemn.ladder.standing.question().map(std::mem::take)
         else {
             return self.others_told(now, result);
@@ -242,13 +242,16 @@ impl Verdict {
             Others::Alive => Others::Alive,
             answer @ (Others::None | Others::Zone | Others::NotKnown) => answer,
         };
+        let little = rules::proves_little(&peers, self.outage.clock(), now, &self.config, others);
         self.condemn.guard.others = Some((now, answer));
         self.step_blame(now);
         match answer {
-            Others::Alive => match alone.and_then(|()| self.may_go_alone(now, &peers)) {
-                Ok(()) => self.clear(now, rank, Ground::Others),
-                Err(objection) => self.refuse(now, objection),
-            },
+            Others::Alive => {
+                match (if little { again } else { Ok(()) }).and_then(|()| self.may_go_alone(now, &peers)) {
+                    Ok(()) => self.clear(now, rank, Ground::Others),
+                    Err(objection) => self.refuse(now, objection),
+                }
+            }
             Others::Zone => {
                 let why = "all of this availability zone are out, and another zone is not: a new instance here would be out too";
                 self.refuse(now, why.into());

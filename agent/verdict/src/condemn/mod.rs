@@ -104,9 +104,9 @@ impl Condemn {
         }
     }
 
-    /// The guard is not asked any more.
+    /// The guard is not asked any more. How long the others' reports have been waited for counts on: one that comes and goes would wait
+    /// for ever.
     pub fn drop_question(&mut self) {
-        self.guard.waits_no_more();
         self.ladder.standing.drop_question();
     }
 

@@ -171,13 +171,34 @@ pub(super) fn canary(group: &Group, registered_ever: bool) -> Result<(), String>
     }
 }
 
-/// Whether an instance that comes and goes may be replaced though others are registered. An edge that comes and goes in step with the
-/// minute is up in each of their reports, so that counts as a try too: once an hour.
-pub(super) fn one_that_comes_and_goes(group: &Group) -> Result<(), String> {
+/// Whether the group may try a replacement though the others that are registered prove little: this instance comes and goes, as an
+/// edge may in step with the minute, which then is up in each of their reports; or they were out as well. That is a try too: once an
+/// hour.
+pub(super) fn another_try(group: &Group) -> Result<(), String> {
     if group.replaced.iter().any(|age| *age < HOUR) {
-        return Err("this instance comes and goes, and one was replaced for its health within the last hour: it may be the edge".into());
+        return Err("the others were out in this outage too, or this instance comes and goes, and one was replaced for its health \
+             within the last hour: it may be the edge"
+            .into());
     }
     Ok(())
+}
+
+/// Whether the others prove little, though they are registered: this instance comes and goes, or they were out while it was.
+pub(super) fn proves_little(peers: &Peers, outage: &Clock, now: Mono, config: &Config, others: usize) -> bool {
+    let (margin, window) = (config.grain / 3, config.flapping_window);
+    let while_out = |grain: &&PeerGrain| outage.bad_before(now, now.before(grain.age), margin, window);
+    let out = |grain: &PeerGrain| !alive(grain) && by_most(grain, others);
+    outage.is_unsteady(now, window) || peers.grains.iter().filter(while_out).any(out)
+}
+
+/// Whether others are registered: one of very many is no proof that only this host has trouble.
+fn alive(grain: &PeerGrain) -> bool {
+    grain.live > 0 && grain.live * 4 >= grain.reporting
+}
+
+/// Whether most of them reported, which casts doubt on those that are registered.
+fn by_most(grain: &PeerGrain, others: usize) -> bool {
+    grain.reporting as usize * 2 > others
 }
 
 /// What the reports say of the others.
@@ -193,13 +214,10 @@ pub(super) fn judge_peers(peers: &Peers, outage: &Clock, now: Mono, config: &Con
     if grains.len() >= ENOUGH && grains[..ENOUGH].iter().all(|grain| grain.live == 0) {
         return Others::None;
     }
-    // One of very many is no proof that only this host has trouble.
-    let alive = |grain: &PeerGrain| grain.live > 0 && grain.live * 4 >= grain.reporting;
     let tells = |grain: &PeerGrain| alive(grain) || grain.reporting as usize >= others;
-    // That nobody is registered may be said by all only; that somebody is may be doubted by most.
-    let doubts = |grain: &PeerGrain| grain.reporting as usize * 2 > others;
     let by_half = |grain: &PeerGrain| grain.reporting as usize * 2 >= others;
-    let told: Vec<_> = grains.iter().filter(|grain| alive(grain) || doubts(grain)).collect();
+    // That nobody is registered may be said by all only; that somebody is may be doubted by most.
+    let told: Vec<_> = grains.iter().filter(|grain| alive(grain) || by_most(grain, others)).collect();
     let lately = told.iter().take_while(|grain| alive(grain)).count();
     if outage.is_unsteady(now, window) {
         let told = || peers.grains.iter().filter(|grain| tells(grain));
@@ -236,6 +254,11 @@ mod tests {
     /// What two others reported, the newest grain first, to an instance that was lost at these seconds of the last ten
     /// minutes and was back after the given time, or is not.
     fn judged(lost: &[(u64, u64)], grains: &[(u32, u32)]) -> Others {
+        let (now, outage, peers) = reported(lost, grains);
+        judge_peers(&peers, &outage, now, &Config::default(), 2)
+    }
+
+    fn reported(lost: &[(u64, u64)], grains: &[(u32, u32)]) -> (Mono, Clock, Peers) {
         let (config, mut outage) = (Config::default(), Clock::default());
         let now = Mono::new(Duration::from_secs(10_000));
         for second in 0..=600 {
@@ -251,7 +274,31 @@ mod tests {
             same_version: None,
         };
         let peers = Peers { grains: grains.iter().enumerate().map(grain).collect(), ..Peers::default() };
-        judge_peers(&peers, &outage, now, &config, 2)
+        (now, outage, peers)
+    }
+
+    #[test]
+    fn others_prove_little_if_they_were_out_in_the_same_outage_or_this_one_comes_and_goes() {
+        let lost = [(300, 301)];
+        let flapping: Vec<_> = (0..6).map(|n| (n * 100 + 1, 95)).collect();
+        for (lost, grains, expected) in [
+            (&lost[..], &[(2, 2), (1, 2), (2, 2)][..], false),
+            (&lost, &[(1, 2), (1, 2), (1, 2), (0, 2)], true),
+            // It may be one report that is late; and what was before this outage is of no matter.
+            (&lost, &[(2, 2), (0, 1)], false),
+            (&lost, &[(2, 2), (2, 2), (2, 2), (2, 2), (2, 2), (0, 2)], false),
+            (&flapping, &[(2, 2), (2, 2), (2, 2)], true),
+        ] {
+            let (now, outage, peers) = reported(lost, grains);
+            assert_eq!(proves_little(&peers, &outage, now, &Config::default(), 2), expected, "{lost:?} {grains:?}");
+        }
+        let tried = |ages: &[u64]| {
+            another_try(&Group {
+                replaced: ages.iter().map(|age| Duration::from_secs(*age)).collect(),
+                ..Group::default()
+            })
+        };
+        assert!(tried(&[3599]).is_err() && tried(&[3600]).is_ok() && tried(&[]).is_ok());
     }
 
     #[test]

@@ -71,8 +71,9 @@ pub(crate) enum Question {
     Idle,
     /// The group is read.
     Group,
-    /// The others' reports are read. What the group says of a try where nobody is registered, and of one where others are.
-    Peers { others: usize, zone: Option<Zone>, rank: u32, canary: Result<(), String>, alone: Result<(), String> },
+    /// The others' reports are read. What the group says of a try where nobody is registered, and of one where those that are prove
+    /// little.
+    Peers { others: usize, zone: Option<Zone>, rank: u32, canary: Result<(), String>, again: Result<(), String> },
     /// It may be done at that time.
     Clear { at: Mono, ground: Ground },
     /// The group is read once more, because time has passed.

@@ -14,7 +14,7 @@ pub use tries::{Attempts, Refusals};
 /// One connector, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct Run {
-    /// The bundle that it runs from.
+    /// The bundle that it serves: the one that it was started from, or a later one that means the same to it.
     pub installed: Installed,
     /// Which metrics address it has: 0 or 1.
     pub slot: usize,
@@ -308,11 +308,11 @@ impl Connectors {
         self.runs.get_mut(&id).is_some_and(|run| run.learn(now, fact))
     }
 
-    /// The one that serves is of that version too, which means the same to it: it goes on from the files that it was started
-    /// with. Gives the version before.
-    pub fn renamed(&mut self, version: &VersionId) -> Option<VersionId> {
+    /// The one that serves is of that bundle too, which means the same to it: it goes on from the files that it was started
+    /// with, and what `current` names is what is gone back to. Gives the version before.
+    pub fn renamed(&mut self, installed: Installed) -> Option<VersionId> {
         let serving = self.runs.values_mut().find(|run| run.role == Role::Serving)?;
-        Some(std::mem::replace(&mut serving.installed.version, version.clone()))
+        Some(std::mem::replace(&mut serving.installed, installed).version)
     }
 
     pub fn get(&self, id: RunId) -> Option<&Run> {

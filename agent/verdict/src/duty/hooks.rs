@@ -96,6 +96,11 @@ impl Verdict {
         self.duty.hooks.service == Service::On
     }
 
+    /// The same, and the agent is not told to stop.
+    pub(crate) fn is_to_serve(&self) -> bool {
+        self.is_on_duty() && !self.is_stopping()
+    }
+
     /// Why it is not to serve, if so.
     pub(crate) fn off_duty(&self) -> Option<&str> {
         match &self.duty.hooks.service {

@@ -95,7 +95,7 @@ impl Verdict {
     }
 
     pub(crate) fn judge(&self, now: Mono) -> Health {
-        if self.is_stopping() || !self.is_on_duty() {
+        if !self.is_to_serve() {
             return Health::Draining;
         }
         let Some((_, run)) = self.connectors.serving() else {

@@ -148,6 +148,22 @@ mod peers {
         assert_eq!(world.count(is_mark), 1);
     }
 
+    /// It is back for a moment each minute, so that each question ends before its time.
+    #[test]
+    fn one_that_comes_and_goes_does_not_wait_for_reports_for_ever() {
+        let mut world = broken(0, |world| world.peers = Ok(None));
+        let mut held = false;
+        for _ in 0..20 {
+            world.ready = Ready::No;
+            world.run(50);
+            held |= world.verdict.health() == Health::Held;
+            world.ready = FOUR;
+            world.run(10);
+        }
+        assert!(held, "{:?}", world.transitions());
+        assert_eq!(world.count(is_mark), 0);
+    }
+
     #[test]
     fn peers_that_do_not_report_are_none_after_three_minutes() {
         // Two others are in service and only one reports, as unregistered.

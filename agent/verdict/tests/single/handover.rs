@@ -2,8 +2,8 @@
 
 use crate::world::{FOUR, World, at, installed};
 use cflared_verdict::{
-    Answer, Complaint, Config, Ended, Event, FailureKind, Health, Hold, Holder, Order, Place, Ready, Request,
-    RequestId, Verdict,
+    Answer, Complaint, Config, Ended, Event, FailureKind, Generation, Health, Hold, Holder, Order, Place, Ready,
+    Request, RequestId, Verdict,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -171,11 +171,38 @@ mod sameness {
         let run = world.verdict.view(world.now).runs[0].1.clone();
         assert_eq!(
             (run.installed.generation.0, run.installed.version.0.as_str()),
-            (1, "v2"),
-            "it runs from its own files"
+            (2, "v2"),
+            "what is gone back to is what `current` names"
         );
         world.run(3000);
         assert_eq!(world.count(is_install), 1);
+    }
+
+    #[test]
+    fn so_it_does_where_the_connector_is_not_registered() {
+        let mut world = World::registered();
+        (world.secret, world.equivalent, world.ready) = (Some("v2"), true, Ready::No);
+        world.run(80);
+        assert_eq!((world.count(is_install), world.count(is_start)), (1, 0));
+        assert_eq!(serves(&world), "v2");
+        world.tell(Event::Operator(Request::Reload(RequestId(1))));
+        world.run(10);
+        assert_eq!(world.count(is_start), 1, "whoever asks for another connector gets one");
+    }
+
+    /// What the connector runs from may be gone, and reports another version than the others after a restart of the agent.
+    #[test]
+    fn what_is_gone_back_to_is_what_current_named() {
+        let mut world = with_new_version(|world| world.equivalent = true);
+        (world.secret, world.equivalent) = (Some("v3"), false);
+        world.run(330);
+        assert_eq!(serves(&world), "v3");
+        world.ready_of.insert("v3", Ready::No);
+        world.run(80);
+        let commits: Vec<_> =
+            world.given.iter().filter(|(_, order)| is_commit(order)).map(|(_, order)| order).collect();
+        assert_eq!(commits.last(), Some(&&Order::Commit { generation: Generation(2) }));
+        assert_eq!(serves(&world), "v2");
     }
 }
 

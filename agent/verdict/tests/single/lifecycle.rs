@@ -240,3 +240,34 @@ mod departure {
         assert_eq!(world.count(|order| matches!(order, Order::Probe { .. })), 0);
     }
 }
+
+/// What was under way as the instance was told to go comes into use no more, whenever its answer comes.
+#[test]
+fn what_is_answered_after_it_was_told_to_go_starts_nothing() {
+    type Late = fn(&Order) -> bool;
+    let late: [Late; 5] = [
+        |order| matches!(order, Order::ReadSecret { .. }),
+        |order| matches!(order, Order::Install { .. }),
+        |order| matches!(order, Order::CompareOrigins { .. }),
+        |order| matches!(order, Order::MeasureMemory { .. }),
+        |order| matches!(order, Order::Commit { .. }),
+    ];
+    for (number, is_late) in late.into_iter().enumerate() {
+        for told in [target(Target::Terminated), target(Target::Standby), Event::Operator(Request::Stop)] {
+            let mut world = World::registered();
+            (world.secret, world.is_late) = (Some("v2"), is_late);
+            world.run(400);
+            world.is_late = |_| false;
+            if let Event::Noticed(notices) = &told {
+                world.notices = notices.clone();
+            }
+            world.tell(told.clone());
+            let starts = |order: &Order| matches!(order, Order::Start { .. } | Order::Install { .. });
+            let before = world.count(starts);
+            world.answer_late();
+            world.run(600);
+            assert_eq!(world.count(starts), before, "{number}, {told:?}");
+            assert!(world.verdict.view(world.now).runs.is_empty(), "{number}, {told:?}");
+        }
+    }
+}

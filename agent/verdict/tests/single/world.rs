@@ -64,6 +64,9 @@ pub struct World {
     pub given: Vec<(u64, Order)>,
     /// Every decision.
     pub decisions: Vec<Decision>,
+    /// The orders that are not answered before [`World::answer_late`].
+    pub is_late: fn(&Order) -> bool,
+    late: Vec<(OrderId, Order)>,
     runs: BTreeMap<RunId, Generation>,
     versions: BTreeMap<Generation, String>,
 }
@@ -128,6 +131,8 @@ impl World {
             hook: Ok(()),
             given: vec![],
             decisions: vec![],
+            is_late: |_| false,
+            late: vec![],
             runs: BTreeMap::new(),
             versions: BTreeMap::new(),
         }
@@ -167,13 +172,26 @@ impl World {
         self.verdict.handle(self.now, event);
         while let Some((id, order)) = self.verdict.poll_order() {
             self.given.push((self.second(), order.clone()));
-            if let Some(result) = self.carry_out(&order) {
+            if (self.is_late)(&order) {
+                self.late.push((id, order));
+            } else if let Some(result) = self.carry_out(&order) {
                 self.report(id, result, order);
             }
         }
         while let Some(decision) = self.verdict.poll_decision() {
             self.decisions.push(decision);
         }
+    }
+
+    /// What was withheld is answered now, by what is so now.
+    pub fn answer_late(&mut self) {
+        self.is_late = |_| false;
+        for (id, order) in std::mem::take(&mut self.late) {
+            if let Some(result) = self.carry_out(&order) {
+                self.report(id, result, order);
+            }
+        }
+        self.tell(Event::Wake);
     }
 
     fn report(&mut self, id: OrderId, report: Report, order: Order) {
