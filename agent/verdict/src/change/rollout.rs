@@ -13,6 +13,8 @@ pub(crate) struct Rollout {
     pub at: Option<Mono>,
     /// Whether others are asked first what they made of it.
     asks: bool,
+    /// From when on it is made though others refuse it; `None`: as long as they do it is not.
+    alone_from: Option<Mono>,
     /// What it waits for beyond its time.
     pub waits: Option<String>,
     /// It was read once that nobody refuses it any more: what is late or lost looks the same, so it is read again.
@@ -32,6 +34,9 @@ pub(crate) enum Update {
 
 /// What others refuse could not be read so often: that is no reason to run on with an old secret for ever.
 const ENOUGH_TRIES: u32 = 5;
+/// Instances that put off the same version, as in an outage of the edge, would wait for each other for ever. The first of them tries it
+/// again at once, each other one so much later.
+const EACH_OTHER: Duration = Duration::from_secs(3600);
 
 impl Verdict {
     pub(crate) fn new_binary(&mut self, now: Mono, version: String) {
@@ -57,7 +62,8 @@ impl Verdict {
         if self.change.rollout.as_ref().is_some_and(|turn| turn.change == change) {
             return;
         }
-        self.change.rollout = Some(Rollout { change, at: None, asks: true, waits: None, clear: false, tries_left: 0 });
+        self.change.rollout =
+            Some(Rollout { change, at: None, asks: true, alone_from: None, waits: None, clear: false, tries_left: 0 });
         self.read_place();
     }
 
@@ -79,6 +85,7 @@ impl Verdict {
         // the one that tries it again: somebody must.
         let new_to_it = matches!(&turn.change, Update::Version(version) if Some(version) != refused);
         (turn.at, turn.asks) = (Some(now + wait), rank > 0 || new_to_it);
+        turn.alone_from = (!new_to_it).then(|| now + EACH_OTHER * rank);
         turn.tries_left = if rank > 0 { ENOUGH_TRIES } else { 0 };
         if rank > 0 {
             let evidence = match place {
@@ -125,6 +132,7 @@ impl Verdict {
         turn.clear &= result == Ok(0);
         let waits = match result {
             Ok(0) | Err(Failure { kind: FailureKind::Disabled, .. }) => return self.go_ahead(now),
+            Ok(_) if turn.alone_from.is_some_and(|from| now >= from) => return self.go_ahead(now),
             Ok(_) => "another instance of the tunnel refuses a version of the secret".to_string(),
             Err(_) if turn.tries_left == 0 => return self.go_ahead(now),
             Err(failure) => {

@@ -30,7 +30,7 @@ pub enum Others {
 /// What the guard knows and remembers.
 #[derive(Debug, Clone, Default, Hash)]
 pub(super) struct Guard {
-    others: Option<(Mono, Others)>,
+    pub others: Option<(Mono, Others)>,
     /// Since when it has been waited for the others' reports.
     waiting_since: Option<Mono>,
     next_verify: Mono,
@@ -122,8 +122,8 @@ impl Verdict {
             return self.refuse(now, hold);
         }
         self.condemn.ask(Question::Idle);
-        if ground == Ground::Process && !self.is_process_fault() {
-            return;
+        if !self.outage.found().is_some_and(|finding| ground.suffices(finding.blame.may_condemn())) {
+            return self.wait_until(now + self.config.ask_again);
         }
         self.condemn.guard.marked_at = now;
         let again = matches!(self.condemn.standing(), Standing::Called { no: Some(_), .. });
@@ -248,7 +248,7 @@ impl Verdict {
         match answer {
             Others::Alive => {
                 match (if little { again } else { Ok(()) }).and_then(|()| self.may_go_alone(now, &peers)) {
-                    Ok(()) => self.clear(now, rank, Ground::Others),
+                    Ok(ground) => self.clear(now, rank, ground),
                     Err(objection) => self.refuse(now, objection),
                 }
             }
@@ -264,11 +264,11 @@ impl Verdict {
         }
     }
 
-    /// Whether others that are registered make this one's trouble its own, as the blame needs it.
-    fn may_go_alone(&self, now: Mono, peers: &Peers) -> Result<(), String> {
+    /// On what ground this one may go where others are registered, by what the blame needs.
+    fn may_go_alone(&self, now: Mono, peers: &Peers) -> Result<Ground, String> {
         let blame = self.outage.found().map_or(Blame::Unknown, |finding| finding.blame);
         match blame.may_condemn() {
-            Condemns::Alone | Condemns::WithOthers => Ok(()),
+            Condemns::Alone | Condemns::WithOthers => Ok(Ground::Others),
             Condemns::Never => Err(format!("a new instance would meet the same: {blame}")),
             Condemns::WithSameVersion => {
                 let lasts = self.config.evidence_lasts;
@@ -277,7 +277,7 @@ impl Verdict {
                 }
                 // A version that has not proven itself here may be new to the others too, and fade there a moment later.
                 let enough = if self.change.probation().is_some() { rules::ENOUGH } else { 1 };
-                rules::same_version(peers, self.outage.clock(), now, &self.config, enough)
+                rules::same_version(peers, self.outage.clock(), now, &self.config, enough).map(|()| Ground::SameVersion)
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use super::standing::{Lift, Standing};
 use crate::{
-    Condemns, Confidence, DecisionKind, Failure, FailureKind, Finding, Mode, Mono, Order, Ready, Restarts, Run, Stop,
-    Verdict,
+    Blame, Condemns, Confidence, DecisionKind, Failure, FailureKind, Finding, Mode, Mono, Order, Ready, Restarts, Run,
+    Stop, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -112,7 +112,7 @@ impl Verdict {
         self.condemn.ladder.restart(now);
         let evidence = self.told_outage(now);
         self.note(now, DecisionKind::Action, "restart the connector", evidence);
-        self.connectors.restart(&mut self.orders, run, reason, Stop::Graceful);
+        self.connectors.restart(&mut self.orders, now, run, reason, Stop::Graceful);
     }
 
     /// From when on the instance may be condemned: not in its startup grace, and not before the connector that there is now
@@ -127,7 +127,7 @@ impl Verdict {
     pub(crate) fn restart_had_its_time(&self, now: Mono) -> Option<Mono> {
         let hung = |run: &Run| {
             let unanswered = matches!(run.ready, Some(Ready::Unanswered { .. }));
-            run.pid.is_some() && unanswered && !run.is_crashing(now, self.config.crash_window)
+            run.pid.is_some() && unanswered && !run.is_crashing(now, self.config.crash_window, Mono::default())
         };
         if !self.connectors.serving().is_some_and(|(_, run)| hung(run)) {
             return Some(Mono::default());
@@ -235,7 +235,8 @@ impl Verdict {
     /// Why no new instance would do better, if that is so.
     fn blamed_for_good(&self) -> Option<String> {
         let Finding { blame, evidence, .. } = self.outage.found()?;
-        let never = blame.may_condemn() == Condemns::Never;
+        // A zone's trouble is known by the others' reports alone, so the guard is asked again for it.
+        let never = blame.may_condemn() == Condemns::Never && *blame != Blame::Zone;
         never.then(|| format!("a new instance would have the same {blame}: {evidence}"))
     }
 

@@ -82,6 +82,11 @@ impl Condemn {
         self.guard.said()
     }
 
+    /// What is known of the others, as long as this outage lasts: whether they are asked again is the guard's.
+    pub fn others_of_this_outage(&self) -> Option<Others> {
+        self.guard.others.map(|(_, others)| others)
+    }
+
     /// What is known of the others, if that is younger than `lasts`.
     pub fn others(&self, now: Mono, lasts: Duration) -> Option<Others> {
         self.guard.others(now, lasts)

@@ -1,7 +1,7 @@
 //! Where condemning stands: one machine of the guard's question, the mark, and taking it back.
 
 use super::rules::Zone;
-use crate::Mono;
+use crate::{Condemns, Mono};
 use serde::{Deserialize, Serialize};
 
 /// ```text
@@ -89,10 +89,24 @@ pub(crate) enum Question {
 pub(crate) enum Ground {
     /// The fault is its own process's, so nobody need be asked.
     Process,
-    /// Others are registered: with the same version of the secret, where the blame needs that.
+    /// Others are registered.
     Others,
+    /// Others are registered with the same version of the secret.
+    SameVersion,
     /// Nobody is, and it is the one that tries.
     Canary,
+}
+
+impl Ground {
+    /// Whether it is ground enough for what such a blame needs: the blame may be another one by the time that it is acted upon.
+    pub fn suffices(self, needed: Condemns) -> bool {
+        match needed {
+            Condemns::Alone => true,
+            Condemns::WithOthers => self != Self::Process,
+            Condemns::WithSameVersion => self == Self::SameVersion,
+            Condemns::Never => false,
+        }
+    }
 }
 
 /// Where condemning stands, as it is shown.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 mod tries;
+use tries::TRIES_BY;
 pub use tries::{Attempts, Refusals};
 
 /// One connector, as far as it is known.
@@ -46,6 +47,10 @@ pub struct Run {
     complained: bool,
     /// Whether the last exit counts as the process's own unless words that come late explain it.
     unexplained: bool,
+    /// When its child was last told to make room for another one, if nothing has been heard of that yet.
+    replaced: Option<Mono>,
+    /// When it last said that it does not reach the edge, after it had had its time to try.
+    pub(crate) cut_off: Option<Mono>,
     /// Whether the last try to execute a child failed.
     pub not_spawned: bool,
     /// What its children complained of since one was last registered: when last, and in which words.
@@ -60,6 +65,12 @@ pub struct Run {
 
 /// So many exits without a word, within [`Config::crash_window`](crate::Config), are a crash loop.
 pub(crate) const CRASH_LOOP: usize = 3;
+
+/// What a child said last may be read so long after its exit.
+const LATE_WORDS: Duration = Duration::from_secs(5);
+
+/// The words of a try that did not get as far as a registration.
+pub(crate) const WAY: [Complaint; 2] = [Complaint::DnsFailed, Complaint::EdgeUnreachable];
 
 /// What a connector is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +108,8 @@ impl Run {
             own_exits: VecDeque::new(),
             complained: false,
             unexplained: false,
+            replaced: None,
+            cut_off: None,
             observed: None,
             not_spawned: false,
             complaints: BTreeMap::new(),
@@ -114,15 +127,30 @@ impl Run {
         }
     }
 
-    /// Whether its children end again and again, by crashes or without saying why.
-    pub(crate) fn is_crashing(&self, now: Mono, window: Duration) -> bool {
-        self.own_exits.iter().filter(|(at, _)| now.since(*at) <= window).count() >= CRASH_LOOP
+    /// Whether its children end again and again, by crashes or without saying why, later than `after`.
+    pub(crate) fn is_crashing(&self, now: Mono, window: Duration, after: Mono) -> bool {
+        // Words may still come that explain the last one.
+        let counts = |(at, ending): &&(Mono, Ending)| *ending == Ending::Crash || now.since(*at) >= LATE_WORDS;
+        let within = self.own_exits.iter().filter(|(at, _)| *at > after && now.since(*at) <= window);
+        within.filter(counts).count() >= CRASH_LOOP
     }
 
     /// Whether it is crashes alone that make it so, which words do not explain.
     pub(crate) fn is_killed(&self, now: Mono, window: Duration) -> bool {
         let crashes = self.own_exits.iter().filter(|(_, ending)| *ending == Ending::Crash);
         crashes.filter(|(at, _)| now.since(*at) <= window).count() >= CRASH_LOOP
+    }
+
+    /// How long its living child has lived.
+    fn lived(&self, now: Mono) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Whether its child does not answer because it is being stopped for another one.
+    fn makes_room(&self, now: Mono, ready: &Ready) -> bool {
+        let hung = matches!(self.ready, Some(Ready::Unanswered { .. }));
+        let told = self.replaced.is_some_and(|at| now.since(at) < TRIES_BY);
+        told && !hung && matches!(ready, Ready::Unanswered { .. })
     }
 
     /// Whether it is known what its tries came to: they were counted lately, or it says itself that nobody answered.
@@ -151,6 +179,7 @@ impl Run {
             RunFact::Spawned { pid, pinned } => {
                 self.child_is(Some(pid));
                 self.attempts.begin();
+                self.replaced = None;
                 (self.pinned, self.unexplained) = (pinned, false);
                 self.since = Some(now);
                 self.not_spawned = false;
@@ -166,7 +195,8 @@ impl Run {
                 let explained = self.complained || self.attempts.reached();
                 self.unexplained = !crashed && !explained;
                 if crashed || self.unexplained {
-                    if self.own_exits.len() == CRASH_LOOP {
+                    // One more than counts: words may explain the last one yet.
+                    if self.own_exits.len() > CRASH_LOOP {
                         self.own_exits.pop_front();
                     }
                     self.own_exits.push_back((now, ending));
@@ -179,22 +209,28 @@ impl Run {
                 self.last_exit = Some(why);
             }
             RunFact::Observed(Observation { ready, ha_connections, tries, transport }) => {
+                if self.makes_room(now, &ready) {
+                    return false;
+                }
                 self.ready = Some(ready);
                 self.transport = transport.or(self.transport);
                 self.observed = Some(now);
                 self.ha_connections = ha_connections.or(self.ha_connections);
                 self.most = self.most.max(self.connections());
                 if self.connections() > 0 {
-                    self.registered_once = true;
+                    (self.registered_once, self.cut_off) = (true, None);
                     // An origin's trouble shows only while it is registered.
                     self.complaints.retain(|complaint, _| *complaint == Complaint::OriginUnreachable);
                     self.attempts.registered(tries);
                 } else if let Some(tries) = tries {
-                    let lived = self.since.map_or(Duration::ZERO, |since| now.since(since));
-                    return self.attempts.learn(now, lived, tries);
+                    return self.attempts.learn(now, self.lived(now), tries);
                 }
             }
             RunFact::Complained { complaint, text } => {
+                if WAY.contains(&complaint) && self.lived(now) >= TRIES_BY {
+                    self.cut_off = Some(now);
+                    self.attempts.cut_off();
+                }
                 self.complaints.insert(complaint, (now, text));
                 // Last words may come after the exit that they explain.
                 if complaint != Complaint::OriginUnreachable {
@@ -278,7 +314,10 @@ impl Connectors {
     }
 
     /// Its child is replaced by another one.
-    pub fn restart(&self, orders: &mut PendingOrders, run: RunId, reason: Reason, stop: Stop) {
+    pub fn restart(&mut self, orders: &mut PendingOrders, now: Mono, run: RunId, reason: Reason, stop: Stop) {
+        if let Some(replaced) = self.runs.get_mut(&run) {
+            replaced.replaced = Some(now);
+        }
         orders.give(Order::Restart { run, reason, stop });
     }
 

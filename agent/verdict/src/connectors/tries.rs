@@ -31,18 +31,33 @@ pub struct Refusals {
     pub last: Mono,
     /// Connections that were dialled since then and did not get as far as a registration.
     unreached: u64,
+    /// Registrations since then that nobody answered.
+    unanswered: u64,
+    /// How often a connector has said since then that it does not reach the edge.
+    cut_off: u64,
+    /// How often they were superseded, and there was another one all the same.
+    returns: u64,
 }
 
 /// So many connections may be on their way at any moment, so that many say nothing.
 const ON_THEIR_WAY: u64 = 4;
 
-/// A child that has lived for so long has tried.
-const TRIES_BY: Duration = Duration::from_secs(10);
+/// A child that has lived for so long has tried. What it says of the way to the edge before may be of its start alone.
+pub(super) const TRIES_BY: Duration = Duration::from_secs(10);
 
 impl Refusals {
-    /// Whether later tries did not get as far as a registration, so that something else stands in the way now.
+    /// Whether later tries came to something else, so that something else stands in the way now. Each time that there was another
+    /// refusal all the same, more of them are needed: the edge may refuse one try and not be reached by the next.
     pub fn are_superseded(&self) -> bool {
-        self.unreached > ON_THEIR_WAY
+        let more = ON_THEIR_WAY * self.returns;
+        self.cut_off > more || self.unreached.max(self.unanswered) > ON_THEIR_WAY + more
+    }
+
+    /// There were more.
+    fn more(self, now: Mono, refused: u64) -> Self {
+        let returns = self.returns + u64::from(self.are_superseded());
+        let times = self.times.saturating_add(refused);
+        Self { times, last: now, unreached: 0, unanswered: 0, cut_off: 0, returns, ..self }
     }
 }
 
@@ -82,13 +97,22 @@ impl Attempts {
         self.unanswered = self.unanswered.saturating_add(unanswered);
         self.reached |= refused + unanswered > 0;
         if refused > 0 {
-            let (first, times) = self.refused.map_or((now, 0), |before| (before.first, before.times));
-            self.refused = Some(Refusals { times: times.saturating_add(refused), first, last: now, unreached: 0 });
+            let none =
+                Refusals { times: 0, first: now, last: now, unreached: 0, unanswered: 0, cut_off: 0, returns: 0 };
+            self.refused = Some(self.refused.unwrap_or(none).more(now, refused));
         } else if let Some(refusals) = &mut self.refused {
             let reached = accepted.saturating_add(unanswered);
             refusals.unreached = refusals.unreached.saturating_add(dialled).saturating_sub(reached);
+            refusals.unanswered = refusals.unanswered.saturating_add(unanswered);
         }
         refused > 0
+    }
+
+    /// A child that has had its time to try says that it does not reach the edge.
+    pub fn cut_off(&mut self) {
+        if let Some(refusals) = &mut self.refused {
+            refusals.cut_off = refusals.cut_off.saturating_add(1);
+        }
     }
 
     /// The refusals of this outage.
@@ -184,6 +208,36 @@ mod tests {
         assert_eq!(refused(&attempts), None);
         attempts.learn(at(4), LIVED, tries(0, 5, 0, 10));
         assert_eq!(refused(&attempts), Some(5), "and another refusal counts again");
+    }
+
+    #[test]
+    fn tries_that_nobody_answers_supersede_a_refusal_as_well() {
+        let mut attempts = Attempts::default();
+        attempts.begin();
+        attempts.learn(at(1), LIVED, tries(0, 1, 0, 1));
+        attempts.learn(at(2), LIVED, tries(0, 1, 4, 5));
+        assert_eq!(refused(&attempts), Some(1));
+        attempts.learn(at(3), LIVED, tries(0, 1, 5, 6));
+        assert_eq!(refused(&attempts), None);
+    }
+
+    #[test]
+    fn what_alternates_is_refused() {
+        let mut attempts = Attempts::default();
+        attempts.begin();
+        let (mut refusals, mut flips) = (0, 0);
+        for round in 1..20 {
+            refusals += 1;
+            attempts.learn(at(round * 10), LIVED, tries(0, refusals, 0, refusals));
+            assert!(refused(&attempts).is_some());
+            for _ in 0..3 {
+                attempts.cut_off();
+            }
+            flips += u32::from(refused(&attempts).is_none());
+        }
+        assert_eq!(flips, 1, "the second time more is needed");
+        (0..100).for_each(|_| attempts.cut_off());
+        assert_eq!(refused(&attempts), None, "it does not last for ever");
     }
 
     #[test]

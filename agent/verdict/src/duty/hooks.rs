@@ -7,8 +7,8 @@ use crate::condemn::Others;
 use crate::connectors::Role;
 use crate::time::doubled;
 use crate::{
-    Blame, Confidence, DecisionKind, Failure, FailureKind, Hook, HookResult, Mode, Mono, Notices, Order, Place, Target,
-    Verdict,
+    Blame, Confidence, DecisionKind, Failure, FailureKind, Finding, Hook, HookResult, Mode, Mono, Notices, Order,
+    Place, Target, Verdict,
 };
 use std::time::Duration;
 
@@ -227,8 +227,10 @@ impl Verdict {
 
     /// Whether another instance in this one's place could do better.
     fn is_this_hosts_fault(&self, now: Mono) -> bool {
-        let blamed = self.outage.found().is_some_and(|finding| {
-            finding.confidence != Confidence::Guess && matches!(finding.blame, Blame::Process | Blame::HostNetwork)
+        let alive = self.condemn.others(now, self.config.evidence_lasts) == Some(Others::Alive);
+        let blamed = self.outage.found().is_some_and(|Finding { blame, confidence, .. }| {
+            let alone = *blame == Blame::Process || (*blame == Blame::HostNetwork && alive);
+            alone && *confidence != Confidence::Guess
         });
         let judged = self.outage.clock().lasted(now).is_some_and(|lasted| lasted >= self.config.probe_after);
         judged && blamed && self.is_urgent()

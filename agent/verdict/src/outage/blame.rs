@@ -4,7 +4,7 @@
 //! crash loop because of a bad configuration is the configuration's. It is never more certain than what it rests on.
 
 use crate::condemn::Others;
-use crate::connectors::CRASH_LOOP;
+use crate::connectors::{CRASH_LOOP, WAY};
 use crate::outage::Told;
 use crate::{Complaint, DecisionKind, Mono, Probes, Reach, Ready, Run, Verdict};
 use serde::{Deserialize, Serialize};
@@ -166,6 +166,8 @@ struct Evidence<'a> {
     counted: bool,
     run: &'a Run,
     probes: Option<(Mono, &'a Probes)>,
+    /// When a probe first found the edge out of reach, since the connector was registered.
+    probe_failed: Option<Mono>,
     others: Option<Others>,
     opinion: Option<&'a Told>,
 }
@@ -174,8 +176,6 @@ struct Evidence<'a> {
 const FILES: [Complaint; 2] = [Complaint::ConfigRefused, Complaint::CredentialsUnreadable];
 /// Those by which the edge says that it does not take the credentials.
 const KEYS: [Complaint; 2] = [Complaint::Unauthorized, Complaint::TunnelGone];
-/// Those of a try that did not get as far as a registration.
-const WAY: [Complaint; 2] = [Complaint::DnsFailed, Complaint::EdgeUnreachable];
 /// Those of a try whose registration nobody took.
 const REGISTRATION: [Complaint; 2] = [Complaint::EdgeSilent, Complaint::EdgeRejected];
 
@@ -225,8 +225,8 @@ impl Evidence<'_> {
             return Some(found(Blame::Credentials, Confidence::Certain, evidence));
         }
         let (at, text) = self.said(&KEYS)?;
-        // A later try came to something else. What a child prints while it starts is no try yet.
-        let contradicted = !self.is_young() && (self.said_since(&WAY, at) || self.said_since(&REGISTRATION, at));
+        // A later try came to something else.
+        let contradicted = self.run.cut_off > Some(at) || self.said_since(&REGISTRATION, at);
         (!contradicted).then(|| found(Blame::Credentials, Confidence::Certain, format!("cloudflared says: {text}")))
     }
 
@@ -256,21 +256,23 @@ impl Evidence<'_> {
     }
 
     fn crash_loop(&self) -> Option<Finding> {
-        self.run.is_crashing(self.now, self.crash_window).then(|| self.crashes())
+        self.run.is_crashing(self.now, self.crash_window, Mono::default()).then(|| self.crashes())
     }
 
-    /// The refusals that stand: when the last one was, and in which words they can be shown.
+    /// The refusals that stand, in words. Those that were counted do not age: they stand until a later try comes to something else.
     fn refusals(&self) -> Option<String> {
         let counted = self.run.attempts.refused().filter(|refusals| !refusals.are_superseded()).map(|refusals| {
             let times = refusals.times;
             (refusals.last, format!("the edge answered {times} registrations of this connector with a no (/metrics)"))
         });
-        let said = self.said(&[Complaint::EdgeRejected]);
+        let said = self.said(&[Complaint::EdgeRejected]).filter(|(at, _)| self.run.cut_off <= Some(*at));
         let said = said.map(|(at, text)| (at, format!("cloudflared says: {text}")));
         let (last, evidence) = counted.into_iter().chain(said).max_by_key(|(at, _)| *at)?;
-        let reached = self.probes.is_none_or(|(at, probes)| at <= last || self.reachable(probes) != Some(false));
-        let stands = self.now.since(last) <= self.words_last && reached && !self.said_since(&WAY, last);
-        stands.then_some(evidence)
+        // A refusal after a probe that failed shows that the connector reaches the edge where the probe does not.
+        let probed = self.probes.is_some_and(|(at, probes)| at > last && self.reachable(probes) == Some(false));
+        let cut_off = probed && self.probe_failed.is_none_or(|first| first > last);
+        let crashes = self.run.is_crashing(self.now, self.crash_window, last);
+        (!cut_off && !crashes).then_some(evidence)
     }
 
     /// The edge was reached from here, and does not want this connector, whatever its reason.
@@ -362,7 +364,8 @@ impl Verdict {
             counted: run.tries_are_known(now, lasts),
             run,
             probes: self.outage.probes.probed_at().zip(self.outage.probes.probes(now, lasts)),
-            others: self.condemn.others(now, lasts),
+            probe_failed: self.outage.probes.failed_first(),
+            others: self.condemn.others_of_this_outage(),
             opinion: self.outage.opinion.told(),
         };
         let found = evidence.find();
@@ -378,8 +381,8 @@ impl Verdict {
         self.outage.found = found;
         let never = |blame: Blame| blame.may_condemn() == Condemns::Never;
         if before.is_some_and(never) && !self.outage.found.as_ref().is_some_and(|finding| never(finding.blame)) {
-            // What it was held for holds no more.
-            self.condemn.ask_again(now);
+            // What it was held for holds no more, unless the next looks show it again.
+            self.condemn.ask_again(now + self.config.ask_again);
         }
         if let Some(Finding { blame, confidence, evidence }) = &self.outage.found
             && before != Some(*blame)

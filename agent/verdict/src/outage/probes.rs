@@ -18,6 +18,8 @@ pub struct ProbeSchedule {
     next_origin: Mono,
     /// The edge could not be reached when it was tried last.
     edge_was_out: bool,
+    /// When it first could not, by what the connector may use, since that was registered.
+    failed_first: Option<Mono>,
     /// Since when it can be reached again, if the connector was not restarted for it.
     back_since: Option<Mono>,
 }
@@ -55,9 +57,14 @@ impl ProbeSchedule {
         self.last = Some((now, probes));
     }
 
+    /// When the edge first could not be reached, since the connector was registered.
+    pub fn failed_first(&self) -> Option<Mono> {
+        self.failed_first
+    }
+
     /// The connector is registered: it sleeps no more.
     pub fn registered(&mut self) {
-        self.back_since = None;
+        (self.back_since, self.failed_first) = (None, None);
     }
 
     /// The outage is over.
@@ -114,6 +121,9 @@ impl Verdict {
             None => {}
         }
         self.outage.probes.learn(now, probes);
+        if self.edge_out(now) {
+            self.outage.probes.failed_first.get_or_insert(now);
+        }
     }
 
     /// When the next probe of an outage is due.

@@ -93,6 +93,21 @@ fn each_objection_holds_and_is_told_and_the_mark_is_made_when_it_is_gone() {
     }
 }
 
+/// The guard let it go for its network, which needs nobody with the same version; then the network was back, and it was not.
+#[test]
+fn a_leave_is_for_the_blame_that_it_was_given_for() {
+    let mut world = broken(0, |world| (world.edge, world.same_version) = (Some(Reach::Silent), Some(0)));
+    world.run(85);
+    world.is_late = |order| matches!(order, Order::Probe { .. });
+    world.run(40);
+    assert_eq!((world.count(is_peers), world.count(is_mark)), (1, 0), "the evidence has its time to leave the host");
+    assert_eq!(world.verdict.view(world.now).blame.map(|finding| finding.blame), Some(Blame::HostNetwork));
+    world.edge = Some(Reach::Answered);
+    world.answer_late();
+    world.run(600);
+    assert_eq!((world.count(is_mark), world.verdict.health()), (0, Health::Held));
+}
+
 #[test]
 fn what_does_not_matter_does_not_hold() {
     type Case = (&'static str, fn(&mut Group));

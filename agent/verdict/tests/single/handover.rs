@@ -2,7 +2,7 @@
 
 use crate::world::{FOUR, World, at, installed};
 use cflared_verdict::{
-    Answer, Complaint, Config, Ended, Event, FailureKind, Generation, Health, Hold, Holder, Order, Place, Ready,
+    Answer, Complaint, Config, Ended, Event, FailureKind, Generation, Health, Hold, Holder, Order, Place, Reach, Ready,
     Request, RequestId, Verdict,
 };
 use std::collections::BTreeMap;
@@ -390,6 +390,24 @@ mod turns {
         (world.ready_of, world.refusals) = (BTreeMap::new(), Ok(1));
         world.run(1000);
         assert_eq!(serves(&world), "v2", "or nobody of a group that put it off would ever try it again");
+    }
+
+    /// As after an outage of the edge in which each of them tried it: none of them would ever begin.
+    #[test]
+    fn instances_that_put_off_the_same_version_do_not_wait_for_each_other_for_ever() {
+        let mut world = World::registered();
+        (world.secret, world.place, world.refusals) = (Some("v2"), rank(2), Ok(2));
+        (world.ready, world.edge) = (Ready::No, Some(Reach::Failed));
+        world.run(120);
+        (world.ready, world.edge) = (FOUR, Some(Reach::Answered));
+        world.ready_of.insert("v2", Ready::No);
+        world.run(200);
+        assert_eq!(serves(&world), "v1");
+        (world.ready_of, world.given) = (BTreeMap::new(), vec![]);
+        world.run(2 * 3600);
+        assert_eq!(world.count(is_install), 0, "those before it go first");
+        world.run(1800);
+        assert_eq!((serves(&world).as_str(), world.count(is_install)), ("v2", 1));
     }
 
     #[test]
