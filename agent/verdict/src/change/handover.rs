@@ -353,6 +353,7 @@ impl Verdict {
         let (installed, evidence) = (run.installed.clone(), run.evidence());
         let old = self.connectors.serving().map(|(id, run)| (id, run.clone()));
         self.connectors.promote(new);
+        self.condemn.drop_question();
         let what = format!("secret version {} serves now", installed.version);
         self.note(now, DecisionKind::Action, &what, evidence);
         self.conclude(Ended::Done, format!("{what} (generation {generation})"));
@@ -385,6 +386,7 @@ impl Verdict {
         let what = format!("secret version {} changes nothing for the connector", installed.version);
         self.note(now, DecisionKind::Action, what, "it means the same as the version before; the connector stays");
         let before = self.connectors.renamed(installed.clone());
+        self.condemn.drop_question();
         if before.is_some() && self.change.proven == before {
             self.change.proven = Some(installed.version.clone());
         }

@@ -290,6 +290,8 @@ impl Verdict {
         if role == Role::Serving {
             self.change.poll.installed = Some(installed.clone());
             self.outage.forget_opinion();
+            // What was asked was asked for the connector before.
+            self.condemn.drop_question();
             self.begin_first_probation(now, &installed);
         }
         let run = self.connectors.start(&mut self.orders, now, installed, role);

@@ -171,7 +171,10 @@ impl Verdict {
         if self.outage.clock().lasted(now).is_none() {
             self.condemn.ladder = Ladder::default();
             self.outage.over();
-            self.condemn.guard.over();
+            // One that flaps waits for what the others report from one loss to the next.
+            if !self.outage.clock().flapping(now, self.config.flapping_window) {
+                self.condemn.guard.over();
+            }
         }
     }
 

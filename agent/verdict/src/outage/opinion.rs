@@ -209,6 +209,7 @@ impl Verdict {
             "the edge took it, and refuses the one over QUIC",
         );
         self.connectors.adopt(&mut self.orders, id, Role::Serving);
+        self.condemn.drop_question();
         if let Some(old) = old {
             self.connectors.drain(&mut self.orders, old);
         }
