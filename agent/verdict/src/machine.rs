@@ -155,6 +155,8 @@ impl Verdict {
             Report::Drain(run, _) => self.drained(now, run),
             Report::Commit(generation, Ok(())) => self.committed(now, generation),
             Report::Commit(generation, Err(failure)) => self.not_committed(now, generation, failure),
+            // A child that was not replaced is looked at again.
+            Report::Restart(_) => self.connectors.restarted(now),
             Report::CompareOrigins(new, lost) => self.origins_compared(now, new, lost),
             Report::MeasureMemory(memory) => self.memory_measured(now, memory),
             Report::ReadPlace(place) => self.place_read(now, place),
@@ -169,12 +171,11 @@ impl Verdict {
             Report::ReadGroup(group) => self.group_read(now, group),
             Report::ReadPeers(peers) => self.peers_read(now, peers),
             Report::ReadHoldTag(value) => self.hold_tag_read(now, value),
-            // A child that was not replaced is looked at again, a mark that was not lifted is lifted again, notices are read a
+            // A mark that was not lifted is lifted again, notices are read a
             // minute later, and a bundle that was not discarded is pruned.
             Report::Start(_, Ok(()))
             | Report::ReadNotices(Err(_))
             | Report::MarkHealthy(Ok(false) | Err(_))
-            | Report::Restart(_)
             | Report::Discard(_)
             | Report::Adopt(_)
             | Report::Answer(_)

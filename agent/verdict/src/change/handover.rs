@@ -317,6 +317,7 @@ impl Verdict {
         let why = self.change.take_handover().map(|handover| handover.why);
         match (why, fault) {
             (Some(Why::Return), _) => {
+                self.return_failed(now);
                 self.note(now, DecisionKind::Refusal, "the bundle before does not register either", evidence);
             }
             (Some(Why::Binary(binary)), _) => {

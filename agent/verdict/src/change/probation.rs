@@ -17,6 +17,9 @@ pub(crate) struct Probation {
     /// How often one was tried since the bundle was registered last.
     #[serde(default)]
     pub tries: u32,
+    /// The bundle before did not register either, though the edge could be reached.
+    #[serde(default)]
+    pub no_remedy: bool,
 }
 
 /// In an outage that neither bundle ends, returns are not tried more seldom than this.
@@ -24,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 impl Probation {
     fn begins(now: Mono, previous: Option<Installed>) -> Self {
-        Self { previous, registered: None, next_try: now, tries: 0 }
+        Self { previous, registered: None, next_try: now, tries: 0, no_remedy: false }
     }
 }
 
@@ -59,8 +62,10 @@ impl Verdict {
         if probation.previous.as_ref().is_some_and(|previous| previous.generation == installed.generation) {
             self.change.probation = None;
         } else if connections > 0 {
-            // It came back by itself. Lost again, the way back is the first thing to try again.
-            probation.tries = 0;
+            // It came back by itself. Lost again, the way back is the first thing to try again, unless it was shown to be none.
+            if !probation.no_remedy {
+                probation.tries = 0;
+            }
             probation.registered.get_or_insert(now);
             if self.probation_ends().is_some_and(|end| now >= end) {
                 (self.change.probation, self.change.proven) = (None, Some(installed.version));
@@ -131,6 +136,14 @@ impl Verdict {
         match lost.fault_of_bundle() {
             Some(words) => self.refuse_version(now, version, text(&format!("cloudflared says: {words}"))),
             None => self.put_off(now, version, text(&why)),
+        }
+    }
+
+    /// The bundle before was tried, and did not register either.
+    pub(crate) fn return_failed(&mut self, now: Mono) {
+        let reached = !self.edge_out(now);
+        if let Some(probation) = &mut self.change.probation {
+            probation.no_remedy |= reached;
         }
     }
 

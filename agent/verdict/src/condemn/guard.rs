@@ -67,9 +67,9 @@ impl Guard {
         *self = Self::default();
     }
 
-    /// A mark is not looked at before then.
-    pub fn put_verify_off(&mut self, moment: Mono) {
-        self.next_verify = moment;
+    /// An earlier agent of this boot left a mark that may stand: it is looked at as soon as it would show, as if it had just been made.
+    pub fn inherits(&mut self, now: Mono, lag: Duration) {
+        (self.marked_at, self.next_verify) = (now, now + lag);
     }
 
     /// When a mark that is shown is looked at again.
@@ -84,7 +84,6 @@ impl Verdict {
         if self.guard_is_busy() {
             return;
         }
-        let verify = now >= self.condemn.guard.next_verify;
         match &mut self.condemn.ladder.standing {
             Standing::Called { question: Question::Go { ground }, .. } => {
                 let ground = *ground;
@@ -97,22 +96,37 @@ impl Verdict {
                 }
                 self.condemn.ask(Question::Again { ground });
             }
-            Standing::Called { question: question @ Question::Idle, no: None, may_stand: true, .. } if verify => {
-                *question = Question::Verify;
-            }
             Standing::Called { question: question @ Question::Idle, ask_at, .. } if now >= *ask_at => {
                 *question = Question::Group;
             }
-            Standing::Shown { verifying } if !*verifying && verify => *verifying = true,
             Standing::Called { .. }
             | Standing::Calm
             | Standing::Marking { .. }
             | Standing::Shown { .. }
             | Standing::Lifting { .. } => return,
         }
-        if verify && self.condemn.is_verifying() {
-            self.condemn.guard.next_verify = now + self.verify_again(now);
+        self.orders.give(Order::ReadGroup);
+    }
+
+    /// Looks after a mark that may stand, whatever else is to be waited for: whether it shows, whether another one does too. One that is
+    /// being taken back is taken back on.
+    pub(crate) fn step_mark(&mut self, now: Mono) {
+        if self.guard_is_busy() {
+            return;
         }
+        let due = now >= self.condemn.guard.next_verify;
+        match &mut self.condemn.ladder.standing {
+            Standing::Called { question: question @ Question::Idle, may_stand: true, .. } if due => {
+                *question = Question::Verify;
+            }
+            Standing::Shown { verifying } if !*verifying && due => *verifying = true,
+            Standing::Lifting { lift, .. } => {
+                let lift = *lift;
+                return self.lift(now, lift, "");
+            }
+            Standing::Called { .. } | Standing::Calm | Standing::Marking { .. } | Standing::Shown { .. } => return,
+        }
+        self.condemn.guard.next_verify = now + self.verify_again(now);
         self.orders.give(Order::ReadGroup);
     }
 
@@ -123,7 +137,7 @@ impl Verdict {
         }
         self.condemn.ask(Question::Idle);
         if !self.outage.found().is_some_and(|finding| ground.suffices(finding.blame.may_condemn())) {
-            return self.wait_until(now + self.config.ask_again);
+            return self.wait_for(now, "what stands in the way changes from one look to the next");
         }
         self.condemn.guard.marked_at = now;
         let again = matches!(self.condemn.standing(), Standing::Called { no: Some(_), .. });
@@ -260,7 +274,9 @@ impl Verdict {
                 Ok(()) => self.clear(now, rank, Ground::Canary),
                 Err(objection) => self.refuse(now, objection),
             },
-            Others::NotKnown => self.wait_for_peers(now),
+            Others::NotKnown => {
+                self.wait_for(now, "whether other connectors are registered is not known: no reports came in");
+            }
         }
     }
 
@@ -268,18 +284,25 @@ impl Verdict {
     fn may_go_alone(&self, now: Mono, peers: &Peers) -> Result<Ground, String> {
         let blame = self.outage.found().map_or(Blame::Unknown, |finding| finding.blame);
         match blame.may_condemn() {
-            Condemns::Alone | Condemns::WithOthers => Ok(Ground::Others),
             Condemns::Never => Err(format!("a new instance would meet the same: {blame}")),
-            Condemns::WithSameVersion => {
-                let lasts = self.config.evidence_lasts;
-                if !self.connectors.serving().is_some_and(|(_, run)| run.tries_are_known(now, lasts)) {
-                    return Err(UNREAD.into());
-                }
-                // A version that has not proven itself here may be new to the others too, and fade there a moment later.
-                let enough = if self.change.probation().is_some() { rules::ENOUGH } else { 1 };
-                rules::same_version(peers, self.outage.clock(), now, &self.config, enough).map(|()| Ground::SameVersion)
+            // It may be unknown by the time that it goes, as when the edge is just being reached again.
+            Condemns::Alone | Condemns::WithOthers => {
+                let same = self.has_the_same_version(now, peers);
+                Ok(same.map_or(Ground::Others, |()| Ground::SameVersion))
             }
+            Condemns::WithSameVersion => self.has_the_same_version(now, peers).map(|()| Ground::SameVersion),
         }
+    }
+
+    /// Whether another instance is registered with the same version, and it is known what this one's tries came to.
+    fn has_the_same_version(&self, now: Mono, peers: &Peers) -> Result<(), String> {
+        let lasts = self.config.evidence_lasts;
+        if !self.connectors.serving().is_some_and(|(_, run)| run.tries_are_known(now, lasts)) {
+            return Err(UNREAD.into());
+        }
+        // A version that has not proven itself here may be new to the others too, and fade there a moment later.
+        let enough = if self.change.probation().is_some() { rules::ENOUGH } else { 1 };
+        rules::same_version(peers, self.outage.clock(), now, &self.config, enough)
     }
 
     /// Whether it may try a replacement though nobody is registered: for what all share, and not for what nobody could read.
@@ -319,10 +342,11 @@ impl Verdict {
         self.step_blame(now);
     }
 
-    fn wait_for_peers(&mut self, now: Mono) {
+    /// Asks again soon, as long as it is worth waiting for; then it is a no.
+    fn wait_for(&mut self, now: Mono, why: &str) {
         let since = *self.condemn.guard.waiting_since.get_or_insert(now);
         if now.since(since) >= self.config.peers_wait {
-            return self.refuse(now, "whether other connectors are registered is not known: no reports came in".into());
+            return self.refuse(now, why.into());
         }
         self.wait_until(now + self.config.ask_again);
     }
@@ -347,7 +371,7 @@ impl Verdict {
         if !matches!(self.condemn.standing(), Standing::Shown { .. }) {
             self.condemn.ladder.standing = Standing::Shown { verifying: false };
             self.condemn.guard.next_verify = now;
-            self.condemn.guard.said = None;
+            (self.condemn.guard.said, self.condemn.guard.waiting_since) = (None, None);
             self.note(now, DecisionKind::Action, "this instance is condemned", "the group shows it unhealthy");
         }
     }
@@ -360,8 +384,10 @@ impl Verdict {
         if goes(&me.lifecycle) {
             return;
         }
-        if matches!(self.condemn.standing(), Standing::Called { .. }) {
+        if let Standing::Called { may_stand, .. } = &mut self.condemn.ladder.standing {
             if me.healthy {
+                // By now it would show.
+                *may_stand &= now.since(self.condemn.guard.marked_at) <= self.config.refused_again;
                 return;
             }
             // It shows after all.

@@ -61,7 +61,10 @@ impl Ladder {
 
 impl Verdict {
     pub(crate) fn step_ladder(&mut self, now: Mono) {
-        let Some((_, run)) = self.connectors.serving() else { return self.condemn.drop_question() };
+        let Some((_, run)) = self.connectors.serving() else {
+            self.condemn.drop_question();
+            return self.step_mark(now);
+        };
         let registered = run.connections() > 0;
         self.outage.look(now, registered, &self.config);
         if registered {
@@ -87,6 +90,7 @@ impl Verdict {
                 self.hold_for_blame(now);
             }
         }
+        self.step_mark(now);
         if self.return_comes_first(now) {
             // What is known by now may be old when it has been tried.
             self.condemn.drop_question();
@@ -112,7 +116,7 @@ impl Verdict {
         self.condemn.ladder.restart(now);
         let evidence = self.told_outage(now);
         self.note(now, DecisionKind::Action, "restart the connector", evidence);
-        self.connectors.restart(&mut self.orders, now, run, reason, Stop::Graceful);
+        self.connectors.restart(&mut self.orders, run, reason, Stop::Graceful);
     }
 
     /// From when on the instance may be condemned: not in its startup grace, and not before the connector that there is now
@@ -180,7 +184,7 @@ impl Verdict {
 
     /// Takes our mark back, again and again until the group shows it, which it may not do for hours: it has begun to replace
     /// this instance, and cannot launch another.
-    fn lift(&mut self, now: Mono, lift: Lift, why: &str) {
+    pub(super) fn lift(&mut self, now: Mono, lift: Lift, why: &str) {
         let (lift, times) = match self.condemn.standing() {
             Standing::Lifting { retry_at, .. } if now < *retry_at => return,
             Standing::Lifting { lift, times, .. } => (*lift, *times),
@@ -200,7 +204,8 @@ impl Verdict {
 
     fn condemn(&mut self, now: Mono) {
         match self.condemn.standing() {
-            Standing::Lifting { lift: lift @ (Lift::Yields | Lift::Blamed), .. } => return self.lift(now, *lift, ""),
+            // It is being taken back.
+            Standing::Lifting { lift: Lift::Yields | Lift::Blamed, .. } => return,
             // It was not lifted before the tunnel was lost again.
             Standing::Lifting { lift: Lift::Registered, .. } if !self.marking() => {
                 self.condemn.ladder.standing = Standing::Shown { verifying: false };

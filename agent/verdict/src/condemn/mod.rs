@@ -28,7 +28,9 @@ impl Condemn {
         if let Standing::Marking { again } = ladder.standing {
             let no = again.then(|| "whether the group took the mark is not known".into());
             ladder.standing = Standing::called(now, no, true);
-            guard.put_verify_off(now + group_lag);
+        }
+        if ladder.standing.may_stand() {
+            guard.inherits(now, group_lag);
         }
         Self { ladder, guard }
     }
@@ -36,7 +38,7 @@ impl Condemn {
     /// What must survive a restart of the agent.
     pub fn carry(&self) -> Ladder {
         let mut ladder = self.ladder.clone();
-        ladder.standing.drop_question();
+        ladder.standing.forget_question();
         ladder
     }
 
@@ -52,21 +54,12 @@ impl Condemn {
         }
     }
 
-    /// Whether the group is read for a mark that was made.
-    fn is_verifying(&self) -> bool {
-        match &self.ladder.standing {
-            Standing::Called { question, .. } => *question == Question::Verify,
-            Standing::Shown { verifying } => *verifying,
-            Standing::Calm | Standing::Marking { .. } | Standing::Lifting { .. } => false,
-        }
-    }
-
     /// When it wants to go on by itself.
     fn moments(&self) -> Vec<Mono> {
         let standing = &self.ladder.standing;
         let mut moments: Vec<Mono> = standing.planned().into_iter().collect();
         match standing {
-            Standing::Shown { .. } | Standing::Called { no: None, may_stand: true, .. } => {
+            Standing::Shown { .. } | Standing::Called { may_stand: true, .. } => {
                 moments.push(self.guard.next_verify());
             }
             Standing::Called { .. } | Standing::Calm | Standing::Marking { .. } | Standing::Lifting { .. } => {}

@@ -161,8 +161,15 @@ impl Standing {
         }
     }
 
-    /// What is being asked is not answered any more.
+    /// What is being asked is not asked any more. A mark that may stand is looked after all the same.
     pub fn drop_question(&mut self) {
+        if let Some(question) = self.question().filter(|question| **question != Question::Verify) {
+            *question = Question::Idle;
+        }
+    }
+
+    /// Nothing is asked any more, as when the agent ends.
+    pub fn forget_question(&mut self) {
         match self {
             Self::Called { question, .. } => *question = Question::Idle,
             Self::Shown { verifying } => *verifying = false,

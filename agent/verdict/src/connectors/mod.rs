@@ -47,8 +47,7 @@ pub struct Run {
     complained: bool,
     /// Whether the last exit counts as the process's own unless words that come late explain it.
     unexplained: bool,
-    /// When its child was last told to make room for another one, if nothing has been heard of that yet.
-    replaced: Option<Mono>,
+    room: Room,
     /// When it last said that it does not reach the edge, after it had had its time to try.
     pub(crate) cut_off: Option<Mono>,
     /// Whether the last try to execute a child failed.
@@ -65,6 +64,16 @@ pub struct Run {
 
 /// So many exits without a word, within [`Config::crash_window`](crate::Config), are a crash loop.
 pub(crate) const CRASH_LOOP: usize = 3;
+
+/// Whether the living child makes room for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Room {
+    No,
+    /// It was told to.
+    Made,
+    /// That was reported at that time, and the next child has not been heard of yet.
+    MadeBy(Mono),
+}
 
 /// What a child said last may be read so long after its exit.
 const LATE_WORDS: Duration = Duration::from_secs(5);
@@ -108,7 +117,7 @@ impl Run {
             own_exits: VecDeque::new(),
             complained: false,
             unexplained: false,
-            replaced: None,
+            room: Room::No,
             cut_off: None,
             observed: None,
             not_spawned: false,
@@ -149,7 +158,11 @@ impl Run {
     /// Whether its child does not answer because it is being stopped for another one.
     fn makes_room(&self, now: Mono, ready: &Ready) -> bool {
         let hung = matches!(self.ready, Some(Ready::Unanswered { .. }));
-        let told = self.replaced.is_some_and(|at| now.since(at) < TRIES_BY);
+        let told = match self.room {
+            Room::No => false,
+            Room::Made => true,
+            Room::MadeBy(at) => now.since(at) < TRIES_BY,
+        };
         told && !hung && matches!(ready, Ready::Unanswered { .. })
     }
 
@@ -179,7 +192,7 @@ impl Run {
             RunFact::Spawned { pid, pinned } => {
                 self.child_is(Some(pid));
                 self.attempts.begin();
-                self.replaced = None;
+                self.room = Room::No;
                 (self.pinned, self.unexplained) = (pinned, false);
                 self.since = Some(now);
                 self.not_spawned = false;
@@ -211,6 +224,9 @@ impl Run {
             RunFact::Observed(Observation { ready, ha_connections, tries, transport }) => {
                 if self.makes_room(now, &ready) {
                     return false;
+                }
+                if let Room::MadeBy(_) = self.room {
+                    self.room = Room::No;
                 }
                 self.ready = Some(ready);
                 self.transport = transport.or(self.transport);
@@ -314,11 +330,16 @@ impl Connectors {
     }
 
     /// Its child is replaced by another one.
-    pub fn restart(&mut self, orders: &mut PendingOrders, now: Mono, run: RunId, reason: Reason, stop: Stop) {
+    pub fn restart(&mut self, orders: &mut PendingOrders, run: RunId, reason: Reason, stop: Stop) {
         if let Some(replaced) = self.runs.get_mut(&run) {
-            replaced.replaced = Some(now);
+            replaced.room = Room::Made;
         }
         orders.give(Order::Restart { run, reason, stop });
+    }
+
+    /// The order to replace a child is reported.
+    pub fn restarted(&mut self, now: Mono) {
+        self.runs.values_mut().filter(|run| run.room == Room::Made).for_each(|run| run.room = Room::MadeBy(now));
     }
 
     /// Lets go of it.

@@ -203,9 +203,10 @@ impl Evidence<'_> {
         self.said(complaints).is_some_and(|(at, _)| at > since)
     }
 
-    /// Whether the child has had no time yet to try, or to answer.
-    fn is_young(&self) -> bool {
-        self.run.pid.is_some() && self.run.since.is_some_and(|since| self.now.since(since) < self.settled)
+    /// Whether the child had had its time to listen when it was looked at last: one that was just executed does not yet.
+    fn had_its_time(&self) -> bool {
+        let (since, observed) = (self.run.since, self.run.observed);
+        since.zip(observed).is_some_and(|(since, observed)| observed >= since + self.settled)
     }
 
     /// A child that was executed later, and answers, has used its files.
@@ -234,8 +235,7 @@ impl Evidence<'_> {
         let run = self.run;
         match (&run.ready, run.pid) {
             (Some(Ready::Foreign { .. }), _) => Some(found(Blame::Port, Confidence::Certain, run.evidence())),
-            // One that was just executed does not listen yet.
-            (Some(Ready::Unanswered { .. }), Some(_)) if !self.is_young() => {
+            (Some(Ready::Unanswered { .. }), Some(_)) if self.had_its_time() => {
                 Some(found(Blame::Process, Confidence::Likely, run.evidence()))
             }
             (_, None) if run.not_spawned => Some(found(Blame::Process, Confidence::Certain, run.evidence())),

@@ -185,7 +185,7 @@ impl Verdict {
             }
         };
         self.note(now, DecisionKind::Action, "replace the child", why);
-        self.connectors.restart(&mut self.orders, now, run, reason, Stop::AtOnce);
+        self.connectors.restart(&mut self.orders, run, reason, Stop::AtOnce);
     }
 
     /// When the loss of all connections wants to be looked at.

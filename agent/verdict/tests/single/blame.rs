@@ -137,6 +137,46 @@ fn a_crash_loop_is_the_processs_own_unless_it_says_why() {
     assert_ne!(crashing(Some(Complaint::EdgeSilent)).map(|(blame, _)| blame), Some(Blame::Process));
 }
 
+/// Its last words are read after the exit that they explain.
+#[test]
+fn an_exit_is_nobodys_fault_before_its_last_words_were_read() {
+    let mut world = World::registered();
+    world.ready = Ready::No;
+    for _ in 0..8 {
+        let (after, respawn_in) = (Duration::from_secs(4), Some(Duration::from_secs(20)));
+        let how = "exit status: 1".into();
+        let exited = RunFact::Exited { how, ending: Ending::Status, after, respawn_in };
+        world.tell(cflared_verdict::Event::Run(RunId(1), exited));
+        for _ in 0..3 {
+            world.look();
+            world.run(1);
+        }
+        world.complain(Complaint::EdgeSilent);
+        world.run(17);
+        world.tell(cflared_verdict::Event::Run(RunId(1), RunFact::Spawned { pid: 7, pinned: None }));
+        world.run(5);
+    }
+    let blames = |blame| world.decisions.iter().filter(move |decision| decision.blame == Some(blame)).count();
+    assert_eq!(blames(Blame::Process), 0);
+}
+
+/// What the others report is read when the guard is asked, ever more seldom: between two answers the blame stays what it was.
+#[test]
+fn the_blame_stands_from_one_answer_of_the_others_to_the_next() {
+    let world = lost(&[Complaint::EdgeUnreachable], 3600, |world| {
+        world.edge = Some(Reach::Failed);
+        world.peers = Ok(Some((0, 1)));
+        world.group.as_mut().unwrap().replaced = vec![Duration::from_secs(60)];
+    });
+    let findings: Vec<&str> = world
+        .decisions
+        .iter()
+        .filter(|decision| decision.kind == DecisionKind::Finding)
+        .map(|decision| decision.what.as_str())
+        .collect();
+    assert_eq!(findings, ["blame: unknown (a guess)", "blame: edge (likely)"]);
+}
+
 /// Each child is refused, exits, and is replaced after a pause; each new one complains of a name server while it starts, and does
 /// not listen yet. Found with cloudflared over HTTP/2: in that second the instance was marked.
 #[test]

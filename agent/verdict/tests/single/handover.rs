@@ -290,6 +290,22 @@ mod probation {
         assert!(until.since(world.now) > Duration::from_secs(240), "{until:?} at {:?}", world.now);
     }
 
+    /// It registers for a while, and is lost, again and again; and the edge does not take the one before any more.
+    #[test]
+    fn a_way_back_that_was_shown_to_be_none_is_tried_ever_more_seldom() {
+        let mut world = with_new_version(|_| {});
+        world.ready_of.insert("v1", Ready::No);
+        let begun = world.count(is_start);
+        for _ in 0..20 {
+            world.ready_of.insert("v2", Ready::No);
+            world.run(100);
+            world.ready_of.insert("v2", FOUR);
+            world.run(80);
+        }
+        let returns = world.count(is_start) - begun;
+        assert!((3..=6).contains(&returns), "after 2, 4, 8 … minutes of an hour: {returns}");
+    }
+
     #[test]
     fn lost_by_its_credentials_it_is_refused_for_good() {
         let mut world = with_new_version(|_| {});

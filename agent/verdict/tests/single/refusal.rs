@@ -120,6 +120,148 @@ fn while_it_is_refused_the_secret_is_read_whole() {
     assert_eq!(calm.count(|order| *order == Order::ReadSecret { known: None }), 0);
 }
 
+/// What is heard late, twice, or not for minutes, as by a loop that stalls.
+mod late {
+    use super::*;
+
+    const STALLS: [u64; 5] = [0, 20, 100, 300, 1800];
+
+    /// Nothing is heard for so long.
+    fn stall(world: &mut World, seconds: u64) {
+        world.now = world.now + Duration::from_secs(seconds);
+        world.tell(Event::Wake);
+    }
+
+    fn fact(world: &mut World, fact: RunFact) {
+        world.tell(Event::Run(RunId(1), fact));
+    }
+
+    fn says(complaint: Complaint) -> RunFact {
+        RunFact::Complained { complaint, text: format!("{complaint:?}") }
+    }
+
+    #[test]
+    fn a_refusal_that_was_counted_stands_until_something_contradicts_it() {
+        for seconds in STALLS {
+            let mut world = lost(40, 1, 0);
+            for _ in 0..5 {
+                stall(&mut world, seconds);
+                assert_eq!(blame(&world), Some(Blame::Refused), "after {seconds} s");
+                world.look();
+                world.look();
+                world.run(60);
+                assert_eq!(blame(&world), Some(Blame::Refused), "{seconds} s, with what was counted before");
+                try_again(&mut world, 10, 1, 0);
+            }
+            assert_eq!((world.count(is_mark), world.verdict.health()), (0, Health::Held), "{seconds} s");
+            try_again(&mut world, 900, 0, 1);
+            assert_eq!(blame(&world), Some(Blame::Unknown), "{seconds} s: later tries were not answered");
+        }
+    }
+
+    /// Over HTTP/2 each child is refused, says so, exits, and is replaced; each new one complains of a name server while it starts and
+    /// does not listen yet. A stall of each length lies before each of the events in turn, and words come before the exit or after it.
+    #[test]
+    fn children_that_are_refused_one_after_the_other_are_refused_whatever_is_late() {
+        let exited = || RunFact::Exited {
+            how: "exit status: 1".into(),
+            ending: Ending::Status,
+            after: Duration::from_secs(4),
+            respawn_in: Some(Duration::from_secs(20)),
+        };
+        for (seconds, place) in STALLS.into_iter().flat_map(|seconds| (0..7).map(move |place| (seconds, place))) {
+            for late_words in [false, true] {
+                let mut world = World::registered();
+                world.transport = Some(Transport::Http2);
+                world.run(5);
+                world.ready = Ready::No;
+                world.tries = Some(Tries { refused: 1, ..Tries::default() });
+                fact(&mut world, says(Complaint::EdgeRejected));
+                world.run(5);
+                for round in 0..12 {
+                    let case = format!("{seconds} s before {place}, round {round}, late words: {late_words}");
+                    let mut words = vec![exited(), says(Complaint::EdgeRejected)];
+                    if !late_words {
+                        words.reverse();
+                    }
+                    let mut facts = words.into_iter();
+                    for step in 0..7 {
+                        if step == place && round % 3 == 1 {
+                            stall(&mut world, seconds);
+                        }
+                        match step {
+                            0 | 1 => fact(&mut world, facts.next().unwrap()),
+                            2 => world.run(20),
+                            3 => {
+                                world.tries = Some(Tries::default());
+                                fact(&mut world, RunFact::Spawned { pid: 9, pinned: None });
+                            }
+                            4 => {
+                                fact(&mut world, says(Complaint::DnsFailed));
+                                // By the end of a stall it listens.
+                                if place != 4 || round % 3 != 1 {
+                                    world.ready = Ready::Unanswered { why: "connection refused".into() };
+                                }
+                                world.look();
+                                world.ready = Ready::No;
+                            }
+                            5 => world.look(),
+                            _ => {
+                                world.run(4);
+                                world.tries = Some(Tries { refused: 1, ..Tries::default() });
+                                world.look();
+                            }
+                        }
+                        // What it said at its start is heard so late that it might be of a try.
+                        let misheard = place == 4 && round % 3 == 1 && (4..6).contains(&step);
+                        assert!(misheard || blame(&world) == Some(Blame::Refused), "{case}, after {step}");
+                    }
+                }
+                assert_eq!(world.count(is_mark), 0, "{seconds} s before {place}, late words: {late_words}");
+            }
+        }
+    }
+
+    /// The probe finds the edge out of reach, and the connector is answered all the same.
+    #[test]
+    fn a_probe_that_was_shown_to_be_wrong_ends_no_refusal() {
+        let mut world = World::registered();
+        (world.transport, world.edge) = (Some(Transport::Quic), Some(Reach::Failed));
+        world.run(5);
+        world.ready = Ready::No;
+        for _ in 0..40 {
+            try_again(&mut world, 10, 1, 0);
+            world.run(35);
+        }
+        let blames = world.decisions.iter().filter(|decision| decision.what.starts_with("blame"));
+        assert!(blames.count() <= 4, "the first probe that fails, and never again");
+        assert_eq!((blame(&world), world.count(is_mark)), (Some(Blame::Refused), 0));
+        world.tries.as_mut().unwrap().dialled = Some(1000);
+        world.run(60);
+        assert_eq!(blame(&world), Some(Blame::HostNetwork), "but it does not stand against its own tries");
+    }
+
+    /// A child that is stopped for another one does not answer: that is no hung process.
+    #[test]
+    fn a_child_that_makes_room_is_not_hung() {
+        let mut world = lost(40, 1, 0);
+        world.is_late = |order| matches!(order, Order::Restart { .. });
+        while !world.given.iter().any(|(_, order)| matches!(order, Order::Restart { .. })) {
+            try_again(&mut world, 10, 1, 0);
+        }
+        world.ready = Ready::Unanswered { why: "connection refused".into() };
+        for _ in 0..30 {
+            world.run(1);
+            world.look();
+            assert_eq!(blame(&world), Some(Blame::Refused));
+        }
+        world.ready = Ready::No;
+        world.answer_late();
+        world.run(10);
+        assert_eq!(blame(&world), Some(Blame::Refused));
+    }
+}
+
 mod opinion {
     use super::*;
 
