@@ -76,12 +76,23 @@ mod lives {
         assert_unbroken(&live(env("SIM_SEED").unwrap_or(1), USUAL));
     }
 
-    /// Lives that broke an invariant once, and what was mended: a way back led to an older bundle that meant the same, so that the
-    /// version which the others serve was another one (two); others that were out too, and one of whom was back, were no reason to ask
-    /// whether a replacement had been tried; a version that was read as the instance was told to go was installed.
+    /// Lives that broke an invariant once.
     #[test]
     fn kept_lives() {
-        for seed in [55_033_953, 55_034_149, 55_035_532, 55_036_795] {
+        for seed in [
+            // A way back led to an older bundle that meant the same, so that the others served another version.
+            55_033_953,
+            55_034_149,
+            // Others that were out too, one of which was back, were no reason to ask whether a replacement had been tried.
+            55_035_532,
+            // A version was installed that was read as the instance was told to go.
+            55_036_795,
+            // The guard let an instance go for its network; by the time that it went nothing was known but the version.
+            771_000_724,
+            771_004_571,
+            // The others were asked for the version before.
+            771_001_803,
+        ] {
             assert_unbroken(&live(seed, USUAL));
         }
     }
