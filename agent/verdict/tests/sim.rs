@@ -104,6 +104,16 @@ mod lives {
         assert!(tally.episodes > 200 && tally.in_time > 10, "{tally:?}");
     }
 
+    /// How often an instance was condemned, or given up at its launch hook, without evidence that the fault was its host's; those that
+    /// could not know better count. (That *unknown* had another one with the same version beside it, and that an outage of the edge cost
+    /// no more than one an hour, are invariants.)
+    fn condemned_without_evidence(tally: &Tally) -> u64 {
+        let sound = ["process", "host network", "unknown", "edge"];
+        let marks = tally.blamed.iter().filter(|(blame, _)| !sound.contains(&blame.as_str())).map(|(_, n)| n);
+        let given_up = tally.excluded.iter().filter(|(why, _)| why.starts_with("given up")).map(|(_, n)| n);
+        marks.chain(given_up).sum()
+    }
+
     #[test]
     #[ignore = "minutes long: make sim"]
     fn many_lives() {
@@ -118,8 +128,11 @@ mod lives {
         println!("not expected to be: {:#?}", tally.excluded);
         println!("by fault: {:#?}", tally.by_fault);
         println!("marks by blame: {:#?}", tally.blamed);
+        let baseless = condemned_without_evidence(&tally);
+        println!("for anything but process, host network, unknown with the same version, and one canary an hour: {baseless}");
         println!("two of one moment, replaced faster than anybody could read, by the group's size: {:?}", tally.raced);
         assert_unbroken(&tally);
+        assert_eq!(baseless, 0, "{:?} {:?}", tally.blamed, tally.excluded);
         if env("SIM_LIVES").is_none() {
             assert!(tally.episodes >= 100_000 && tally.instance_years() >= 10_000.0, "too few");
         }

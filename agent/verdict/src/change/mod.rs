@@ -1,5 +1,13 @@
 //! How the instance comes to another bundle, and back: the secret is read, a new version waits for its turn, is installed and handed
 //! over to, and proves itself.
+//!
+//! A version is refused for good if it breaks a rule, would lose an origin, or if cloudflared or the edge does not take it; anything else
+//! is tried again after 5, 10 … 60 minutes. The refusal ends with another version, by a reload, with the boot, and in an outage, in which
+//! the refused version may be what helps. A bundle that took over is on probation until it has been registered for
+//! `handover.probation`; lost for `settle` in it, the bundle before is started beside it, and whichever registers first serves: the edge,
+//! not a guess, says whether the old one still works. What passed its probation once in this boot stays a way back after a restart of the
+//! agent. A reload is answered once, always ends in a new connector, and tries anew what was refused. Whatever is read or installed after
+//! the instance was told to go comes into use no more.
 
 mod handover;
 mod probation;
@@ -16,6 +24,7 @@ use requests::Requests;
 use rollout::{Rollout, Update};
 pub(crate) use secret_poll::Refused;
 use secret_poll::SecretPoll;
+use std::time::Duration;
 
 /// What is known of the secret, and what is under way because of it.
 #[derive(Debug, Clone, Hash)]
@@ -152,10 +161,9 @@ impl Change {
         self.poll.hurry(now);
     }
 
-    /// The secret is read anew, and what was refused beside a connector that worked may be what helps now.
-    pub fn reconsider(&mut self, now: Mono) {
-        self.poll.next_read = now;
-        self.poll.refused = None;
+    /// Nothing is registered: the secret is read anew, and what was refused may be what helps.
+    pub fn reconsider(&mut self, now: Mono, poll: Duration) {
+        self.poll.reconsider(now, poll);
     }
 
     /// Nothing is changed while the instance is not to serve.

@@ -25,6 +25,8 @@ pub struct SecretPoll {
     pub trouble: Option<Failure>,
     /// When the secret is read next.
     pub next_read: Mono,
+    /// The refused version that was tried anew in an outage last, when, and how often.
+    reconsidered: Option<(VersionId, Mono, u32)>,
     /// When the last read was ordered.
     last_read: Option<Mono>,
     failures: u32,
@@ -61,6 +63,11 @@ const HURRY: Duration = Duration::from_secs(60);
 /// A version that did not register is tried again after this at the latest.
 const LONGEST_PUT_OFF: Duration = Duration::from_secs(3600);
 
+/// For how long a version is put off that was put off so many times before.
+fn put_off_for(poll: Duration, times: u32) -> Duration {
+    doubled(poll, times.min(8)).min(LONGEST_PUT_OFF.max(poll))
+}
+
 impl SecretPoll {
     /// What an earlier agent of this boot left: which version it refused.
     pub fn carried(refused: Option<Refused>) -> Self {
@@ -78,6 +85,21 @@ impl SecretPoll {
     fn is_refusing(&self, version: &VersionId, now: Mono) -> bool {
         let refused = self.refused.as_ref().filter(|refused| refused.version == *version);
         refused.is_some_and(|refused| refused.until.is_none_or(|until| now < until))
+    }
+
+    /// Nothing is registered: what was refused beside a connector that worked may be what helps now. In one outage after the other it is
+    /// tried ever more seldom.
+    pub fn reconsider(&mut self, now: Mono, poll: Duration) {
+        self.next_read = now;
+        let Some(refused) = &mut self.refused else { return };
+        let before = self.reconsidered.as_ref().filter(|(version, ..)| *version == refused.version);
+        let (due, times) = before.map_or((now, 0), |(_, at, times)| (*at + put_off_for(poll, times - 1), *times));
+        if now >= due {
+            self.reconsidered = Some((refused.version.clone(), now, times.saturating_add(1)));
+            self.refused = None;
+        } else {
+            refused.until = Some(refused.until.map_or(due, |until| until.min(due)));
+        }
     }
 
     /// What serves has passed its probation.
@@ -263,7 +285,7 @@ impl Verdict {
         }
         let before = self.change.poll.refused.as_ref().filter(|refused| refused.version == version);
         let times = before.map_or(0, |refused| refused.times);
-        let wait = doubled(self.config.poll_interval, times.min(8)).min(LONGEST_PUT_OFF.max(self.config.poll_interval));
+        let wait = put_off_for(self.config.poll_interval, times);
         let refused = Refused { version, why, until: Some(now + wait), times: times.saturating_add(1) };
         let (what, text) =
             (format!("secret version {} is tried again in {} s", refused.version, wait.as_secs()), refused.tell());

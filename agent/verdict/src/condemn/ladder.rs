@@ -74,7 +74,7 @@ impl Verdict {
         }
         if self.reached(now, self.config.recheck_secret_after) && !self.condemn.ladder.rechecked {
             self.condemn.ladder.rechecked = true;
-            self.change.reconsider(now);
+            self.change.reconsider(now, self.config.poll_interval);
             self.step_supply(now);
         }
         if self.reached(now, self.config.probe_after) {

@@ -1,4 +1,9 @@
 //! The rules: what speaks against being replaced, and what the reports say of the others.
+//!
+//! Only minutes count that ended at least 20 s after this instance was lost, the newest that is conclusive first. The others are *alive* if
+//! a quarter of those who report are registered, and *none* if every other instance in service reports that it is not, or three minutes
+//! show nobody. If they were out and are back, five minutes must show it, because this instance may be about to follow. If this one comes
+//! and goes, three minutes must show them alive while it was out, and ten minutes the same number of them out each time.
 
 use super::Others;
 use crate::outage::Clock;

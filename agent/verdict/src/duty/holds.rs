@@ -1,4 +1,7 @@
 //! A person's "hands off": nothing is condemned, handed over or completed while it lasts.
+//!
+//! A connector that is not registered is still restarted, and still replaced by a new version: there is nothing to lose. A tag that cannot
+//! be read is no hold for hand-overs, and the guard takes it for one.
 
 use crate::{DecisionKind, Failure, Mono, Order, Verdict};
 use serde::{Deserialize, Serialize};

@@ -2,6 +2,10 @@
 //!
 //! A connector of the same bundle runs for some seconds with `--protocol http2`. It says the cause, or it registers, and then it
 //! serves. It never stands in the way of anything else that needs its place.
+//!
+//! It is asked for after two refusals over QUIC, 12 s after the first, if TCP greets and memory allows it. It is never respawned, and
+//! ends at once for an install, a reload, a return or a drain. If it names the credentials or the tunnel, the blame is *credentials* for
+//! as long as the connector is refused; any other cause is shown with blame *refused*; an exit or silence is evidence of nothing.
 
 use crate::change::OPINION_RUNS;
 use crate::connectors::Role;

@@ -151,6 +151,26 @@ mod refusal {
         assert_eq!(world.verdict.health(), Health::Registered);
     }
 
+    /// Its tunnel is lost every three minutes, and the version in the secret is one that cloudflared does not take.
+    #[test]
+    fn what_was_refused_is_tried_ever_more_seldom_from_one_outage_to_the_next() {
+        let mut world = with_new_version(|world| world.origins_lost = Ok(vec!["an origin".into()]));
+        world.given.clear();
+        for _ in 0..40 {
+            world.ready_of = [("v1", Ready::No), ("v2", Ready::No)].into();
+            world.run(60);
+            if world.verdict.view(world.now).runs.iter().any(|(_, run)| run.installed.version.0 == "v2") {
+                world.complain_of("v2", Complaint::ConfigRefused);
+            }
+            world.run(5);
+            world.ready_of = [("v2", Ready::No)].into();
+            world.run(115);
+        }
+        let tried = world.count(is_install);
+        assert!((3..=6).contains(&tried), "at once, and after 5, 10, 20 … 60 minutes of two hours: {tried}");
+        assert_eq!(serves(&world), "v1");
+    }
+
     #[test]
     fn a_refusal_outlives_the_agent() {
         let world = with_new_version(|world| world.bad_bundle = true);
