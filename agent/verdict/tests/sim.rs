@@ -129,7 +129,9 @@ mod lives {
         println!("by fault: {:#?}", tally.by_fault);
         println!("marks by blame: {:#?}", tally.blamed);
         let baseless = condemned_without_evidence(&tally);
-        println!("for anything but process, host network, unknown with the same version, and one canary an hour: {baseless}");
+        println!(
+            "for anything but process, host network, unknown with the same version, and one canary an hour: {baseless}"
+        );
         println!("two of one moment, replaced faster than anybody could read, by the group's size: {:?}", tally.raced);
         assert_unbroken(&tally);
         assert_eq!(baseless, 0, "{:?} {:?}", tally.blamed, tally.excluded);

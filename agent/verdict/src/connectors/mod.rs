@@ -192,72 +192,72 @@ impl Run {
             RunFact::Spawned { pid, pinned } => {
                 self.child_is(Some(pid));
                 self.attempts.begin();
-                self.room = Room::No;
-                (self.pinned, self.unexplained) = (pinned, false);
-                self.since = Some(now);
-                self.not_spawned = false;
-                self.complained = false;
+                (self.since, self.pinned, self.room) = (Some(now), pinned, Room::No);
+                (self.not_spawned, self.complained, self.unexplained) = (false, false, false);
             }
-            RunFact::Exited { how, ending, .. } => {
-                self.child_is(None);
-                self.exits += 1;
-                let crashed = match ending {
-                    Ending::Crash => true,
-                    Ending::Status => false,
-                };
-                let explained = self.complained || self.attempts.reached();
-                self.unexplained = !crashed && !explained;
-                if crashed || self.unexplained {
-                    // One more than counts: words may explain the last one yet.
-                    if self.own_exits.len() > CRASH_LOOP {
-                        self.own_exits.pop_front();
-                    }
-                    self.own_exits.push_back((now, ending));
-                }
-                self.last_exit = Some(how);
-            }
+            RunFact::Exited { how, ending, .. } => self.exited(now, how, ending),
             RunFact::NotSpawned { why, .. } => {
                 self.child_is(None);
-                self.not_spawned = true;
-                self.last_exit = Some(why);
+                (self.not_spawned, self.last_exit) = (true, Some(why));
             }
-            RunFact::Observed(Observation { ready, ha_connections, tries, transport }) => {
-                if self.makes_room(now, &ready) {
-                    return false;
-                }
-                if let Room::MadeBy(_) = self.room {
-                    self.room = Room::No;
-                }
-                self.ready = Some(ready);
-                self.transport = transport.or(self.transport);
-                self.observed = Some(now);
-                self.ha_connections = ha_connections.or(self.ha_connections);
-                self.most = self.most.max(self.connections());
-                if self.connections() > 0 {
-                    (self.registered_once, self.cut_off) = (true, None);
-                    // An origin's trouble shows only while it is registered.
-                    self.complaints.retain(|complaint, _| *complaint == Complaint::OriginUnreachable);
-                    self.attempts.registered(tries);
-                } else if let Some(tries) = tries {
-                    return self.attempts.learn(now, self.lived(now), tries);
-                }
-            }
-            RunFact::Complained { complaint, text } => {
-                if WAY.contains(&complaint) && self.lived(now) >= TRIES_BY {
-                    self.cut_off = Some(now);
-                    self.attempts.cut_off();
-                }
-                self.complaints.insert(complaint, (now, text));
-                // Last words may come after the exit that they explain.
-                if complaint != Complaint::OriginUnreachable {
-                    self.complained = true;
-                    if std::mem::take(&mut self.unexplained) {
-                        self.own_exits.pop_back();
-                    }
-                }
-            }
+            RunFact::Observed(seen) => return self.look(now, seen),
+            RunFact::Complained { complaint, text } => self.hear(now, complaint, text),
         }
         false
+    }
+
+    fn exited(&mut self, now: Mono, how: String, ending: Ending) {
+        self.child_is(None);
+        self.exits += 1;
+        let explained = self.complained || self.attempts.reached();
+        self.unexplained = ending == Ending::Status && !explained;
+        if ending == Ending::Crash || self.unexplained {
+            // One more than counts: words may explain the last one yet.
+            if self.own_exits.len() > CRASH_LOOP {
+                self.own_exits.pop_front();
+            }
+            self.own_exits.push_back((now, ending));
+        }
+        self.last_exit = Some(how);
+    }
+
+    /// One look at it. Says whether the edge refused it once more.
+    fn look(&mut self, now: Mono, Observation { ready, ha_connections, tries, transport }: Observation) -> bool {
+        if self.makes_room(now, &ready) {
+            return false;
+        }
+        if let Room::MadeBy(_) = self.room {
+            self.room = Room::No;
+        }
+        self.ready = Some(ready);
+        self.transport = transport.or(self.transport);
+        self.observed = Some(now);
+        self.ha_connections = ha_connections.or(self.ha_connections);
+        self.most = self.most.max(self.connections());
+        if self.connections() > 0 {
+            (self.registered_once, self.cut_off) = (true, None);
+            // An origin's trouble shows only while it is registered.
+            self.complaints.retain(|complaint, _| *complaint == Complaint::OriginUnreachable);
+            self.attempts.registered(tries);
+            return false;
+        }
+        let lived = self.lived(now);
+        tries.is_some_and(|tries| self.attempts.learn(now, lived, tries))
+    }
+
+    fn hear(&mut self, now: Mono, complaint: Complaint, text: String) {
+        if WAY.contains(&complaint) && self.lived(now) >= TRIES_BY {
+            self.cut_off = Some(now);
+            self.attempts.cut_off();
+        }
+        self.complaints.insert(complaint, (now, text));
+        // Last words may come after the exit that they explain.
+        if complaint != Complaint::OriginUnreachable {
+            self.complained = true;
+            if std::mem::take(&mut self.unexplained) {
+                self.own_exits.pop_back();
+            }
+        }
     }
 
     /// A new child, or none, has said nothing and holds nothing.

@@ -215,6 +215,9 @@ fn kept_lives_without_repair() {
         1_911_002_937,
         // A way back that was none was tried first after each loss.
         1_911_000_666,
+        // A version that had been refused was tried anew in each outage of an edge that comes and goes.
+        2_500_001_176,
+        2_500_002_675,
     ] {
         assert_progress(seed..seed + 1);
     }
