@@ -5,6 +5,7 @@
 
 use super::broken::RuleBroken;
 use super::service::{Origin, Proxy, Service};
+use cloudflared::Destination;
 use input::yaml::Node;
 use settings::Settings;
 use std::collections::BTreeSet;
@@ -39,8 +40,11 @@ pub enum Forbidden {
         "leads to a port of this agent on loopback; name the origin itself, or move the agent's port in its settings"
     )]
     OwnPort,
-    /// A socket of the agent or of systemd.
-    #[error("leads to a socket of this agent or of systemd; name the origin's own socket")]
+    /// A socket by which the agent, or the host, is controlled.
+    #[error(
+        "leads to a socket that controls this agent or this host, such as systemd's or a container engine's; name the origin's own \
+         socket"
+    )]
     OwnSocket,
     /// An open proxy.
     #[error(
@@ -49,8 +53,27 @@ pub enum Forbidden {
     Proxy,
 }
 
-/// Where systemd has its sockets: who reaches them controls the host.
-const SYSTEM_SOCKETS: [&str; 4] = ["/run/systemd", "/run/dbus", "/var/run/systemd", "/var/run/dbus"];
+/// Sockets, and folders of sockets: who reaches them controls the host. By `/proc` and `/dev/fd` a process has another name for
+/// each of its files.
+const SYSTEM_SOCKETS: [&str; 13] = [
+    "/run/systemd",
+    "/run/dbus",
+    "/run/docker.sock",
+    "/run/docker",
+    "/run/containerd",
+    "/run/podman",
+    "/run/crio",
+    "/run/snapd.socket",
+    "/run/snapd-snap.socket",
+    "/var/snap/lxd",
+    "/dev/log",
+    "/dev/fd",
+    "/proc",
+];
+/// The same in the abstract namespace (unix(7)), without the `@` in front.
+const SYSTEM_NAMES: [&str; 2] = ["/org/freedesktop/", "/containerd-shim/"];
+/// What the C library asks for a name or a user: for a connection of the program's own.
+const LOOK_UPS: [&str; 3] = ["/run/systemd/resolve", "/run/systemd/userdb", "/run/dbus"];
 
 /// The port of name servers.
 const DNS: u16 = 53;
@@ -91,16 +114,28 @@ impl Policy {
         self
     }
 
-    /// Why a connector must not connect there. It may ask a link-local name server, such as EC2's.
-    pub fn forbids_connection(&self, to: SocketAddr) -> Option<Forbidden> {
-        let why = self.forbids_address(to.ip(), Some(to.port()));
-        why.filter(|why| *why != Forbidden::LinkLocal || to.port() != DNS)
+    /// Why a connector must not connect there. It may ask a link-local name server, such as EC2's. `listening` are metrics addresses
+    /// of connectors that the settings do not name.
+    pub fn forbids_connection(&self, to: &Destination, listening: &[SocketAddr]) -> Option<Forbidden> {
+        match to {
+            Destination::Address(to) => {
+                let own = |port| self.own_ports.contains(&port) || listening.iter().any(|own| own.port() == port);
+                let why = self.forbids_at(to.ip(), Some(to.port()), own);
+                why.filter(|why| *why != Forbidden::LinkLocal || to.port() != DNS)
+            }
+            Destination::Socket(path) if LOOK_UPS.iter().any(|own| path.starts_with(own)) => None,
+            Destination::Socket(path) => self.forbids_socket(path).then_some(Forbidden::OwnSocket),
+        }
     }
 
     /// Why no origin at that address is served; for an address that a name resolved to, too.
     pub fn forbids_address(&self, address: IpAddr, port: Option<u16>) -> Option<Forbidden> {
+        self.forbids_at(address, port, |port| self.own_ports.contains(&port))
+    }
+
+    fn forbids_at(&self, address: IpAddr, port: Option<u16>, own: impl Fn(u16) -> bool) -> Option<Forbidden> {
         let address = embedded(address);
-        let own_port = || port.is_some_and(|port| self.own_ports.contains(&port));
+        let own_port = || port.is_some_and(own);
         match address {
             _ if self.metadata.is_some_and(|at| embedded(at.ip()) == address && port == Some(at.port())) => {
                 Some(Forbidden::LinkLocal)
@@ -121,30 +156,39 @@ impl Policy {
 
     /// Names that need no name server.
     fn forbids_name(&self, origin: &Origin) -> Option<Forbidden> {
-        let name = origin.host.strip_suffix('.').unwrap_or(&origin.host);
+        let name = origin.name();
         let local = name == "localhost" || name.ends_with(".localhost");
         if local { self.forbids_address(Ipv4Addr::LOCALHOST.into(), origin.port) } else { None }
     }
 
     fn forbids_socket(&self, path: &Path) -> bool {
-        // Where links lead counts, too; a socket that is not there yet has only its name.
-        let real = path.canonicalize().unwrap_or_else(|_| plain(path));
+        if let Some(name) = path.to_str().and_then(|path| path.strip_prefix('@')) {
+            return SYSTEM_NAMES.iter().any(|own| name.starts_with(own)) || self.forbids_socket(Path::new(name));
+        }
+        // A path that begins nowhere is the program's: below its directory, which is `/` in the unit.
+        let whole = [std::path::absolute(path).unwrap_or_else(|_| path.into()), Path::new("/").join(path)];
         let own = [self.runtime_dir.as_path(), self.config_dir.as_path()];
-        let system = SYSTEM_SOCKETS.iter().map(Path::new);
-        own.into_iter().filter(|dir| !dir.as_os_str().is_empty()).chain(system).any(|dir| {
-            let inside =
-                |path: &Path| path.starts_with(dir) || dir.canonicalize().is_ok_and(|dir| path.starts_with(dir));
-            inside(&real) || inside(&plain(path))
+        let own = own.into_iter().filter(|dir| !dir.as_os_str().is_empty());
+        let forbidden: Vec<&Path> = own.chain(SYSTEM_SOCKETS.iter().map(Path::new)).collect();
+        whole.iter().any(|path| {
+            // Where links lead counts, too; a socket that is not there yet has only its name.
+            let names = [path.canonicalize().ok(), Some(plain(path))];
+            names.into_iter().flatten().any(|path| {
+                let inside =
+                    |dir: &Path| path.starts_with(dir) || dir.canonicalize().is_ok_and(|dir| path.starts_with(dir));
+                forbidden.iter().any(|dir| inside(dir))
+            })
         })
     }
 
-    /// What a rule with those `originRequest` settings serves, whatever its `service` says: nothing else, or an open proxy.
-    pub(super) fn proxy(origin_request: Option<&Node>) -> Option<Proxy> {
-        let value = |key| origin_request.and_then(|settings| settings.get(key));
+    /// What a rule with those `originRequest` settings serves, whatever its `service` says: nothing else, or an open proxy. Each of its
+    /// own settings comes before that of the whole config.
+    pub(super) fn proxy(own: Option<&Node>, defaults: Option<&Node>) -> Option<Proxy> {
+        let value = |key| [own, defaults].into_iter().flatten().find_map(|settings| settings.get(key).filter(is_given));
         if value("bastionMode").is_some_and(is_on) {
             return Some(Proxy::Bastion);
         }
-        value("proxyType").is_some_and(|kind| !matches!(kind, Node::Null) && !is_empty(kind)).then_some(Proxy::Socks)
+        value("proxyType").is_some_and(|kind| !is_empty(kind)).then_some(Proxy::Socks)
     }
 
     /// Checks the names of the top-level keys.
@@ -163,6 +207,10 @@ impl Policy {
     fn allows(&self, word: &str) -> bool {
         self.allow.contains(word)
     }
+}
+
+fn is_given(value: &&Node) -> bool {
+    !matches!(value, Node::Null)
 }
 
 /// Only a false in a form that every YAML reader takes for one is off.
@@ -185,20 +233,24 @@ fn shown(key: &str) -> String {
     if plain { key.to_owned() } else { "(a key that is no plain word)".to_owned() }
 }
 
-/// An IPv4 address that an IPv6 one stands for: mapped, compatible, by NAT64 (RFC 6052) or by 6to4 (RFC 3056).
+/// An IPv4 address that an IPv6 one stands for: mapped, compatible, translated (RFC 2765), by NAT64 (RFC 6052, RFC 8215), by 6to4
+/// (RFC 3056) or ISATAP (RFC 5214).
 fn embedded(address: IpAddr) -> IpAddr {
     let IpAddr::V6(six) = address else { return address };
     let [a, b, c, d, e, f, g, h] = six.segments();
     let four = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
     match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => four(g, h),
+        (0, 0, 0, 0, 0, 0xffff) | (0, 0, 0, 0, 0xffff, 0) | (0x64, 0xff9b, 0, 0, 0, 0) | (0x64, 0xff9b, 1, ..) => {
+            four(g, h)
+        }
+        (_, _, _, _, 0 | 0x200, 0x5efe) => four(g, h),
         (0, 0, 0, 0, 0, 0) if six != Ipv6Addr::LOCALHOST && six != Ipv6Addr::UNSPECIFIED => four(g, h),
         (0x2002, ..) => four(b, c),
         _ => address,
     }
 }
 
-/// The path without `.` and `..`, as its text has it.
+/// The path without `.` and `..`, as its text has it; `/var/run` is `/run`.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -208,7 +260,10 @@ fn plain(path: &Path) -> PathBuf {
             Component::Prefix(_) | Component::RootDir | Component::Normal(_) => plain.push(part),
         }
     }
-    plain
+    match plain.strip_prefix("/var/run") {
+        Ok(below) => Path::new("/run").join(below),
+        Err(_) => plain,
+    }
 }
 
 /// The top-level keys that a config may have: what the tunnel serves, how it reaches the edge, and what the agent's own arguments
@@ -345,6 +400,16 @@ mod tests {
             "http://[::a9fe:a9fe]",
             "http://[64:ff9b::a9fe:a9fe]",
             "http://[2002:a9fe:a9fe::1]",
+            "http://[::ffff:0:169.254.169.254]",
+            "http://[64:ff9b:1::169.254.169.254]",
+            "http://[64:ff9b:1:fffe::a9fe:a9fe]",
+            "http://[2001:db8::5efe:a9fe:a9fe]",
+            "http://[2001:db8::200:5efe:169.254.169.254]",
+            "http://0169.254.169.254",
+            "http://①⑥⑨.②⑤④.①⑥⑨.②⑤④",
+            "https://１６９.２５４.１６９.２５４:80",
+            "http://169。254。169。254",
+            "http://%EF%BC%91%EF%BC%96%EF%BC%99.254.169.254",
         ] {
             assert_eq!(forbidden(service), Some(Forbidden::LinkLocal), "{service}");
         }
@@ -353,7 +418,8 @@ mod tests {
     #[test]
     fn a_connector_may_ask_a_name_server_and_nothing_else_there() {
         let forbidden = |to: &str| {
-            policy().with_ports(&["127.0.0.1:41234".parse().unwrap()]).forbids_connection(to.parse().unwrap())
+            let to = Destination::Address(to.parse().unwrap());
+            policy().forbids_connection(&to, &["127.0.0.1:41234".parse().unwrap()])
         };
         for to in [
             "169.254.169.253:53",
@@ -378,8 +444,27 @@ mod tests {
             assert_eq!(forbidden(to), Some(Forbidden::OwnPort), "{to}");
         }
         let elsewhere = Policy { metadata: Some("127.0.0.9:1338".parse().unwrap()), ..policy() };
-        assert_eq!(elsewhere.forbids_connection("127.0.0.9:1338".parse().unwrap()), Some(Forbidden::LinkLocal));
-        assert_eq!(elsewhere.forbids_connection("127.0.0.9:1339".parse().unwrap()), None);
+        let at = |to: &str| elsewhere.forbids_connection(&Destination::Address(to.parse().unwrap()), &[]);
+        assert_eq!(at("127.0.0.9:1338"), Some(Forbidden::LinkLocal));
+        assert_eq!(at("127.0.0.9:1339"), None);
+    }
+
+    #[test]
+    fn a_connector_may_use_sockets_for_a_name_and_none_that_controls_the_host() {
+        let forbidden = |path: &str| policy().forbids_connection(&Destination::Socket(path.into()), &[]);
+        for path in [
+            "/run/mysqld/mysqld.sock",
+            "/run/systemd/resolve/io.systemd.Resolve",
+            "/run/dbus/system_bus_socket",
+            "@app",
+        ] {
+            assert_eq!(forbidden(path), None, "{path}");
+        }
+        for path in
+            ["/run/cflared-agent/control.sock", "/run/systemd/private", "/run/docker.sock", "@/containerd-shim/x"]
+        {
+            assert_eq!(forbidden(path), Some(Forbidden::OwnSocket), "{path}");
+        }
     }
 
     #[test]
@@ -395,6 +480,10 @@ mod tests {
             "http://0:2000",
             "http://a.localhost:2000",
             "http://[::ffff:127.0.0.1]:2000",
+            "http://ｌｏｃａｌｈｏｓｔ:2000",
+            "http://127.000.000.001:2001",
+            "http://１２７.１:2000",
+            "http://[::1%25lo]:02000",
         ] {
             assert_eq!(forbidden(service), Some(Forbidden::OwnPort), "{service}");
         }
@@ -402,8 +491,20 @@ mod tests {
             "unix:/run/cflared-agent/control.sock",
             "unix+tls:/run/cflared-agent/../cflared-agent/control.sock",
             "unix:/tmp/../run//cflared-agent/./control.sock",
+            "unix:run/cflared-agent/control.sock",
+            "unix:./run/../run/cflared-agent/control.sock",
+            "unix:///run/cflared-agent/control.sock",
+            "unix:/var/run/cflared-agent/control.sock",
+            "unix:/proc/self/root/run/cflared-agent/control.sock",
+            "unix:/proc/1/fd/7",
+            "unix:/dev/fd/7",
             "unix:/run/systemd/private",
             "unix:/var/run/dbus/system_bus_socket",
+            "unix:/var/run/docker.sock",
+            "unix+tls:/run/containerd/containerd.sock",
+            "unix:/run/snapd.socket",
+            "unix:@/org/freedesktop/systemd1/notify",
+            "unix:@/run/cflared-agent/control.sock",
         ] {
             assert_eq!(forbidden(service), Some(Forbidden::OwnSocket), "{service}");
         }
@@ -420,6 +521,9 @@ mod tests {
             "http://169.253.1.1",
             "unix:/run/mysqld/mysqld.sock",
             "unix:/run/cflared-agent-other/x.sock",
+            "unix:/dev/shm/app.sock",
+            "unix:@app",
+            "unix:app.sock",
             "http_status:404",
         ] {
             assert_eq!(forbidden(service), None, "{service}");

@@ -132,9 +132,12 @@ pub(super) fn ingress(config: &Node) -> Result<Vec<Rule>, RuleBroken> {
         Some(Node::List(rules)) => rules,
         Some(other) => return Err(wrong_type("ingress", None, other, "a list of rules")),
     };
+    // A rule that holds nothing is none to cloudflared.
+    let rules: Vec<&Node> = rules.iter().filter(|rule| !matches!(rule, Node::Null)).collect();
     let (last, _) = rules.split_last().ok_or(RuleBroken::IngressMissing)?;
     let defaults = config.get("originRequest");
-    let read = (1..).zip(rules).map(|(number, rule)| ingress_rule(number, rule, defaults)).collect::<Result<_, _>>()?;
+    let read =
+        (1..).zip(&rules).map(|(number, rule)| ingress_rule(number, rule, defaults)).collect::<Result<_, _>>()?;
     if is_catch_all(last, rules.len())? { Ok(read) } else { Err(RuleBroken::NoCatchAll) }
 }
 
@@ -145,7 +148,7 @@ fn ingress_rule(number: usize, rule: &Node, defaults: Option<&Node>) -> Result<R
     }
     let service = text(rule, "service", Some(number))?.unwrap_or_default();
     let read = Service::parse(service);
-    let service = match Policy::proxy(rule.get("originRequest")).or_else(|| Policy::proxy(defaults)) {
+    let service = match Policy::proxy(rule.get("originRequest"), defaults) {
         // With it a service need not be there, and one that answers by itself still does.
         Some(proxy) if !matches!(read, Ok(Service::Answer(_))) => Service::Proxy(proxy),
         Some(_) | None => read.map_err(|why| RuleBroken::ServiceInvalid { rule: number, why })?,

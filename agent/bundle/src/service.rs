@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
+use url::Host;
 
 /// The port that cloudflared dials for a scheme when the service names none (7864 is its stand-in for "TCP has no default").
 /// Every other scheme is TCP as well, and has no default: such an origin cannot be dialled.
@@ -146,6 +147,12 @@ impl Origin {
     pub fn address(&self) -> Option<IpAddr> {
         address(&self.host)
     }
+
+    /// The host's name as it is looked up: without a dot at its end, and letters of other scripts as IDNA has them (RFC 5891).
+    pub fn name(&self) -> String {
+        let name = self.host.strip_suffix('.').unwrap_or(&self.host);
+        Host::parse(name).map_or_else(|_| name.to_owned(), |host| host.to_string())
+    }
 }
 
 /// A password in a service is written into cloudflared's log, and shown by its `/config` page.
@@ -169,23 +176,40 @@ fn host_and_port(authority: &str) -> Result<(String, &str), &'static str> {
         }
         None => {
             let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
-            // Go takes percent-encoding only for what is not ASCII, and no name of a host needs it.
-            if host.contains(|c: char| "%\\^`{|}".contains(c)) {
+            if host.contains(|c: char| "\\^`{|}".contains(c)) {
                 return Err(NO_HOST);
             }
-            (host.to_owned(), port)
+            (decoded(host).ok_or(NO_HOST)?, port)
         }
     };
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     if host.is_empty() || !is_number { Err(NO_HOST) } else { Ok((host.to_lowercase(), port)) }
 }
 
+/// A host without percent-encoding, in which Go takes only what is not ASCII.
+fn decoded(host: &str) -> Option<String> {
+    let mut parts = host.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(code, 16).ok().filter(|byte| !byte.is_ascii())?);
+        bytes.extend(rest.as_bytes());
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// The address that a host's text stands for, in any spelling that a resolver of this host may take for one: with a zone, a dot
-/// at its end, or (inet_aton(3)) in fewer parts, octal or hexadecimal.
+/// at its end, in fewer parts, octal or hexadecimal (inet_aton(3)), decimal with zeros in front, or in digits of other scripts,
+/// which Go's HTTP client has IDNA turn into ours.
 fn address(host: &str) -> Option<IpAddr> {
     let host = host.split('%').next().unwrap_or_default();
     let host = host.strip_suffix('.').unwrap_or(host);
-    host.parse().ok().or_else(|| inet_aton(host).map(IpAddr::from))
+    let padded = || host.split('.').map(|part| part.parse::<u8>().ok()).collect::<Option<Vec<_>>>()?.try_into().ok();
+    let other_script = || match Host::parse(host) {
+        Ok(Host::Ipv4(four)) => Some(four.octets()),
+        _ => None,
+    };
+    host.parse().ok().or_else(|| inet_aton(host).or_else(padded).or_else(other_script).map(|four: [u8; 4]| four.into()))
 }
 
 /// One to four numbers, the last of which fills the rest of the address.
@@ -233,6 +257,7 @@ mod tests {
             ("https://web#part", "https://web:443"),
             ("http://under_score:80", "http://under_score:80"),
             ("http://bücher.example", "http://bücher.example:80"),
+            ("http://b%C3%BCcher.example", "http://bücher.example:80"),
             ("https://[fd00::1]", "https://[fd00::1]:443"),
             ("https://[FD00::1%25eth0]:8443", "https://[fd00::1%eth0]:8443"),
             ("unix:/run/x.sock", "unix:/run/x.sock"),
@@ -270,6 +295,9 @@ mod tests {
             "http://[fd00::1]x",
             "http://[web]:80",
             "http://a%2fb",
+            "http://a%41",
+            "http://a%c",
+            "http://a%zz",
             "http_status:",
             "http_status:99",
             "http_status:1000",
@@ -295,6 +323,11 @@ mod tests {
             "169.16689662",
             "0xa9.0xfe.0xa9.0xfe",
             "0251.254.0xa9fe",
+            "0169.254.169.254",
+            "１６９.２５４.１６９.２５４",
+            "169。254。169。254",
+            "①⑥⑨.②⑤④.①⑥⑨.②⑤④",
+            "169.254.169.254．",
         ] {
             assert_eq!(address(&host.to_lowercase()), Some("169.254.169.254".parse().unwrap()), "{host}");
         }

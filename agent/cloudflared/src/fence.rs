@@ -9,25 +9,46 @@ use super::process::{Process, SpawnError};
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, PipeReader};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use tokio::process::Command;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+/// Where the program connects to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// An address on the network.
+    Address(SocketAddr),
+    /// A socket of this host; a name in the abstract namespace has `@` in front.
+    Socket(PathBuf),
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Socket(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// Where the program must not connect. It is asked on a thread that may wait, and the connection waits for the answer.
 #[derive(Clone)]
-pub struct Forbids(Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>);
+pub struct Forbids(Arc<dyn Fn(&Destination) -> bool + Send + Sync>);
 
 impl Forbids {
-    /// Every address that `forbids` is true of.
-    pub fn all(forbids: impl Fn(SocketAddr) -> bool + Send + Sync + 'static) -> Self {
+    /// Every place that `forbids` is true of.
+    pub fn all(forbids: impl Fn(&Destination) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(forbids))
     }
 }
@@ -121,7 +142,7 @@ fn answer(listener: &OwnedFd, forbids: &Forbids, readable: &mut bool) {
     let Ok(question) = receive(listener) else { return };
     let [_, address, length, ..] = question.data.args;
     let forbidden = match address_at(question.pid, address, length) {
-        Ok(address) => address.is_some_and(|address| (forbids.0)(address)),
+        Ok(to) => to.is_some_and(|to| (forbids.0)(&to)),
         Err(error) => {
             // Another security module keeps memory private (ptrace(2), Yama's scope 2). It is said once.
             if std::mem::take(readable) {
@@ -133,25 +154,38 @@ fn answer(listener: &OwnedFd, forbids: &Forbids, readable: &mut bool) {
     reply(listener, question.id, forbidden);
 }
 
-/// The address that the child passes; none: it is of another family than IP.
-fn address_at(thread: u32, at: u64, length: u64) -> io::Result<Option<SocketAddr>> {
-    let mut bytes = [0; size_of::<libc::sockaddr_in6>()];
+/// What the child passes; none: it is of another family.
+fn address_at(thread: u32, at: u64, length: u64) -> io::Result<Option<Destination>> {
+    let mut bytes = [0; size_of::<libc::sockaddr_un>()];
     let length = usize::try_from(length).unwrap_or(usize::MAX).min(bytes.len());
     let bytes = &mut bytes[..length];
     File::open(format!("/proc/{thread}/mem"))?.read_exact_at(bytes, at)?;
     Ok(parse(bytes))
 }
 
-/// Reads a `sockaddr_in` or a `sockaddr_in6` (ip(7), ipv6(7)).
-fn parse(bytes: &[u8]) -> Option<SocketAddr> {
+/// Reads a `sockaddr_in`, a `sockaddr_in6` or a `sockaddr_un` (ip(7), ipv6(7), unix(7)).
+fn parse(bytes: &[u8]) -> Option<Destination> {
     let (family, rest) = bytes.split_first_chunk::<2>()?;
+    if i32::from(u16::from_ne_bytes(*family)) == libc::AF_UNIX {
+        return socket(rest).map(Destination::Socket);
+    }
     let (port, rest) = rest.split_first_chunk::<2>()?;
     let ip: IpAddr = match i32::from(u16::from_ne_bytes(*family)) {
         libc::AF_INET => (*rest.first_chunk::<4>()?).into(),
         libc::AF_INET6 => (*rest.get(4..)?.first_chunk::<16>()?).into(),
         _ => return None,
     };
-    Some(SocketAddr::new(ip, u16::from_be_bytes(*port)))
+    Some(Destination::Address(SocketAddr::new(ip, u16::from_be_bytes(*port))))
+}
+
+/// A path up to its NUL, or behind a NUL a name in the abstract namespace.
+fn socket(name: &[u8]) -> Option<PathBuf> {
+    let text = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+    match name.split_first()? {
+        (0, []) => None,
+        (0, name) => Some([OsStr::new("@").to_owned(), text(name)].into_iter().collect::<OsString>().into()),
+        _ => name.split(|byte| *byte == 0).next().map(|path| text(path).into()),
+    }
 }
 
 // ---- the kernel's interface: seccomp(2), seccomp_unotify(2)

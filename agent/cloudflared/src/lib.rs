@@ -16,7 +16,7 @@ mod version;
 mod words;
 
 pub use command::{command, forbid_core};
-pub use fence::Forbids;
+pub use fence::{Destination, Forbids};
 pub use line::Line;
 pub use process::{Process, SpawnError};
 pub use stamp::Stamp;

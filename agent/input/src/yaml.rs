@@ -176,19 +176,38 @@ fn control_characters(text: &str) -> Result<(), Error> {
 }
 
 /// Refuses tags of YAML's own (`!!binary`), which the reader passes over while cloudflared's decodes by them: what was checked
-/// would not be what is used. It knows neither quotes nor comments, so `!!` at the beginning of a word is refused there as well.
+/// would not be what is used. It knows no quotes, so `!!` at the beginning of a word is refused there as well.
 fn tags(text: &str) -> Result<(), Error> {
     let begins_tag = |line: &str, at: usize| {
         let before = line[..at].chars().next_back();
         let after = &line[at + 1..];
         before.is_none_or(|c| c.is_whitespace() || "[{,:?-".contains(c)) && after.starts_with(['!', '<'])
     };
+    let mut quoted = false;
     for (index, line) in text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).enumerate() {
+        let line = without_comment(line, quoted);
+        quoted |= line.contains(QUOTES);
         if line.starts_with("%TAG") || line.match_indices('!').any(|(at, _)| begins_tag(line, at)) {
             return Err(Error::Tag { line: index + 1 });
         }
     }
     Ok(())
+}
+
+const QUOTES: [char; 2] = ['"', '\''];
+
+/// The line without a comment, as far as it surely is one: a line that has quotes, after others that had some (`quoted`), may begin
+/// within a text in quotes, and then `#` is a part of that.
+fn without_comment(line: &str, quoted: bool) -> &str {
+    let Some(at) = line
+        .match_indices('#')
+        .map(|(at, _)| at)
+        .find(|at| line[..*at].chars().next_back().is_none_or(char::is_whitespace))
+    else {
+        return line;
+    };
+    let surely = if quoted { !line.contains(QUOTES) } else { !line[..at].contains(QUOTES) };
+    if surely { &line[..at] } else { line }
 }
 
 /// Refuses brackets that nothing closes. It knows neither quotes nor comments, so it allows far more than a config has.
@@ -385,6 +404,27 @@ mod tests {
     }
 
     #[test]
+    fn a_comment_holds_no_tag_and_hides_none() {
+        for text in [
+            "# !!! made by a machine: don't edit !!!\na: b\n",
+            "a: b # !!binary is not used\n",
+            "a: 'b'\n# !!! mind the gap\nc: d # !!!\n",
+        ] {
+            assert!(matches!(parse(text), Ok(Node::Map(_))), "{text}: {:?}", parse(text));
+        }
+        for text in [
+            "a: !!binary aW5mbw== # x\n",
+            "a#b: !!binary aW5mbw==\n",
+            "{a: \"x # y\", b: !!binary aW5mbw==}\n",
+            "{a: \"x\n # y\", b: !!binary aW5mbw==}\n",
+            "{a: 'x\n # y', b: !!binary aW5mbw==}\n",
+            "a: 'x'\nb: {c: \"x\n # y\", d: !!binary aW5mbw==}\n",
+        ] {
+            assert!(matches!(parse(text), Err(Error::Tag { .. })), "{text}: {:?}", parse(text));
+        }
+    }
+
+    #[test]
     fn fuzz_yaml() {
         let seeds = [
             "a: &x [1, 2]\nb: *x\nc: {<<: {d: e}}\n",
@@ -393,7 +433,10 @@ mod tests {
             "\u{feff}a: ~\nb: 1.5e3\nc: .inf\n",
             "[[[[[[[[{a: [b]}]]]]]]]]",
         ];
-        testing::fuzz::fuzz("yaml", seeds.map(|seed| seed.as_bytes().to_vec()), |input| {
+        let field = ["config.yml", "agent.yml", "credentials.json"].map(testing::fuzz::from_the_field).concat();
+        let settings = include_str!("../../settings/src/contract.yml");
+        let seeds = seeds.into_iter().chain([settings]).map(|seed| seed.as_bytes().to_vec()).chain(field);
+        testing::fuzz::fuzz("yaml", seeds, |input| {
             let Ok(text) = std::str::from_utf8(input) else { return (0, 0) };
             match parse(text) {
                 Ok(node) => {

@@ -1,4 +1,5 @@
 use super::*;
+use testing::fuzz::{from_the_field, fuzz};
 
 #[test]
 fn an_empty_file_gives_the_documented_defaults() {
@@ -272,8 +273,8 @@ fn fuzz_settings() {
     let contract = include_str!("contract.yml");
     let shown = uncommented(include_str!("../../../packaging/files/agent.yml"));
     let lines = contract.lines().filter(|line| !line.starts_with('#')).map(String::from);
-    let seeds = lines.chain([contract.to_owned(), shown]).map(String::into_bytes);
-    testing::fuzz::fuzz("settings", seeds, |input| {
+    let seeds = lines.chain([contract.to_owned(), shown]).map(String::into_bytes).chain(from_the_field("agent.yml"));
+    fuzz("settings", seeds, |input| {
         let Ok(text) = std::str::from_utf8(input) else { return "not UTF-8".into() };
         match Settings::parse(text) {
             Ok(_) => "taken".into(),

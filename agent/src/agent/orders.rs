@@ -263,7 +263,7 @@ impl Agent {
     fn forbids(&self, run: RunId) -> Forbids {
         let (policy, ports) = (Policy::of(&self.settings, identity::metadata_address()), self.ports.clone());
         Forbids::all(move |to| {
-            let why = policy.clone().with_ports(&ports.in_use()).forbids_connection(to);
+            let why = policy.forbids_connection(to, &ports.in_use());
             if let Some(why) = &why {
                 let why = why.to_string();
                 error!(%run, address = %to, why, event = "connection_forbidden", "connector kept from connecting: a rule of its config leads to where none may");

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const SECONDS: &str = "FUZZ_SECONDS";
 /// The variable with the seed; without it one is drawn, where seconds are given.
 const SEED: &str = "FUZZ_SEED";
-/// How many inputs there are without seconds.
+/// How many inputs there are without seconds, beside the seeds.
 const FEW: u64 = 3_000;
 /// The longest input, in bytes.
 const LONGEST: usize = 200_000;
@@ -169,6 +169,23 @@ fn changed(input: &[u8], others: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     input
 }
 
+/// What people who run tunnels had, by the ends of names in `tests/field/`: of a file of lines, each line.
+pub fn from_the_field(end: &str) -> Vec<Vec<u8>> {
+    let home =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|home| home.join("tests/field").is_dir());
+    let folder = home.expect("the sources are there").join("tests/field");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = paths.filter(|path| path.to_string_lossy().ends_with(end)).collect();
+    paths.sort();
+    let read = |path: PathBuf| match std::fs::read_to_string(&path).unwrap() {
+        text if end == "lines.txt" => text.lines().map(|line| line.as_bytes().to_vec()).collect(),
+        text => vec![text.into_bytes()],
+    };
+    let inputs: Vec<Vec<u8>> = paths.into_iter().flat_map(read).collect();
+    assert!(!inputs.is_empty(), "no {end}");
+    inputs
+}
+
 /// Gives `target` one input after the other. What it returns stands for how it behaved: an input that behaves in a new way is a seed
 /// from then on.
 ///
@@ -185,7 +202,8 @@ pub fn fuzz<B: Hash>(name: &str, seeds: impl IntoIterator<Item = Vec<u8>>, targe
     let mut inputs: Vec<Vec<u8>> = seeds.into_iter().collect();
     assert!(!inputs.is_empty(), "{name} has no seed");
     let (seeds, mut seen, mut slowest) = (inputs.len(), BTreeSet::new(), Duration::ZERO);
-    let goes_on = |done: u64| seconds.map_or(done < FEW, |seconds| began.elapsed() < Duration::from_secs(seconds));
+    let goes_on =
+        |done: u64| seconds.map_or(done < FEW + seeds as u64, |seconds| began.elapsed() < Duration::from_secs(seconds));
     let mut done = 0;
     while goes_on(done) {
         let input = match inputs.get(done as usize).filter(|_| done < seeds as u64) {

@@ -2,7 +2,7 @@ use super::{SECRET, TUNNEL, config, credentials, differential, payload};
 use crate::payload::{Payload, PayloadError};
 use crate::{Bundle, Policy, RuleBroken, check_pushed};
 use cflared_verdict::VersionId;
-use testing::fuzz::fuzz;
+use testing::fuzz::{from_the_field, fuzz};
 
 fn policy() -> Policy {
     Policy { own_ports: [2000, 2001].into(), ..Policy::default() }
@@ -31,7 +31,8 @@ fn fuzz_secret() {
     let text = |config: &str| {
         serde_json::json!({ "config_yaml": config, "credentials_json": credentials(TUNNEL, SECRET) }).to_string()
     };
-    let seeds = differential::corpus().into_iter().step_by(40).map(|config| text(&config).into_bytes());
+    let field = from_the_field("config.yml").into_iter().map(|config| String::from_utf8(config).unwrap());
+    let seeds = differential::corpus().into_iter().step_by(10).chain(field).map(|config| text(&config).into_bytes());
     fuzz("secret", seeds, |input| {
         let Ok(input) = std::str::from_utf8(input) else { return "not UTF-8".into() };
         match Payload::parse(VersionId("v".into()), input) {
@@ -50,8 +51,8 @@ fn fuzz_secret() {
 
 #[test]
 fn fuzz_rules() {
-    let seeds = differential::corpus().into_iter().step_by(10).chain([config(TUNNEL)]);
-    fuzz("rules", seeds.map(String::into_bytes), |input| {
+    let seeds = differential::corpus().into_iter().step_by(2).chain([config(TUNNEL)]).map(String::into_bytes);
+    fuzz("rules", seeds.chain(from_the_field("config.yml")), |input| {
         let Ok(config) = std::str::from_utf8(input) else { return "not UTF-8".into() };
         behaviour(&Bundle::check(payload("v", config, &credentials(TUNNEL, SECRET)), &policy()))
     });

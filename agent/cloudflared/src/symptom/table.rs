@@ -39,6 +39,11 @@ pub const TABLE: &[Row] = &[
     row("crashed", S::Crashed, Level::WARN, Begins("fatal error: "), Printed("2026.8.2")),
     row("crashed", S::Crashed, Level::WARN, Begins("runtime: "), Printed("2026.8.2")),
     row("crashed", S::Crashed, Level::WARN, Begins("[signal SIG"), Printed("2026.8.2")),
+    row("crashed", S::Crashed, Level::WARN, Begins("unexpected fault address "), Printed("2026.8.2")),
+    row("crashed", S::Crashed, Level::WARN, Begins("SIGSEGV: "), Printed("2026.8.2")),
+    row("crashed", S::Crashed, Level::WARN, Begins("SIGBUS: "), Printed("2026.8.2")),
+    row("crashed", S::Crashed, Level::WARN, Begins("SIGILL: "), Printed("2026.8.2")),
+    row("crashed", S::Crashed, Level::WARN, Begins("SIGABRT: "), Printed("2026.8.2")),
     row("trace", S::Chatter, Level::DEBUG, Begins("goroutine "), Printed("2026.8.2")),
 
     // Two lines for each client: one of the rule, without a message (`originService`), and one of the request, which over
@@ -120,6 +125,10 @@ pub const TABLE: &[Row] = &[
     row("no_edge_address", S::DnsFailed, Level::WARN, Both(SHUTDOWN, "there are no free edge addresses left"), Recorded("starts/dns_no_ipv6.log")),
     row("no_edge_address", S::DnsFailed, Level::WARN, Both(GAVE_UP, "there are no free edge addresses left"), Recorded("starts/dns_no_ipv6.log")),
     row("no_edge_address", S::DnsFailed, Level::WARN, Plain("there are no free edge addresses left"), Printed("2026.8.2")),
+    row("dns_failed", S::DnsFailed, Level::WARN, Both(GAVE_UP, "SRV "), Printed("2026.8.2")),
+    row("dns_failed", S::DnsFailed, Level::WARN, Both(GAVE_UP, "failed to resolve any edge address"), Printed("2026.8.2")),
+    row("dns_failed", S::DnsFailed, Level::WARN, Both(GAVE_UP, "lookup "), Printed("2026.8.2")),
+    row("dns_failed", S::DnsFailed, Level::WARN, Begins("lookup "), Printed("2026.8.2")),
     row("dns_failed", S::DnsFailed, Level::WARN, Plain("Could not lookup srv records on "), Recorded("more/no_dns.log")),
     row("dns_failed", S::DnsFailed, Level::WARN, Plain("Couldn't resolve SRV record "), Printed("2026.8.2")),
     row("dns_failed", S::DnsFailed, Level::WARN, Plain("SRV record "), Printed("2026.8.2")),

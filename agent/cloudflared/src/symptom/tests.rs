@@ -293,11 +293,16 @@ fn what_the_names_of_the_edge_end_a_start_with_is_dns() {
         "failed to resolve any edge address",
         "there are no free edge addresses left to resolve to",
     ] {
-        assert_eq!(meaning(&error("Initiating shutdown", cause)).symptom, Symptom::DnsFailed, "{cause}");
+        for message in ["Initiating shutdown", "initial tunnel connection failed"] {
+            assert_eq!(meaning(&error(message, cause)).symptom, Symptom::DnsFailed, "{message}: {cause}");
+        }
         assert_eq!(meaning(cause).symptom, Symptom::DnsFailed, "{cause}");
     }
-    let none = error("initial tunnel connection failed", "there are no free edge addresses left to resolve to");
-    assert_eq!(meaning(&none).symptom, Symptom::DnsFailed);
+    for cause in
+        ["lookup region1.v2.argotunnel.com on 127.0.0.53:53: server misbehaving", "lookup argotunnel.com: i/o timeout"]
+    {
+        assert_eq!(meaning(cause).symptom, Symptom::DnsFailed, "{cause}");
+    }
 }
 
 #[test]
@@ -324,6 +329,30 @@ fn no_failure_to_start_is_without_a_meaning() {
     }
     assert_eq!(meaning(&error("Register tunnel error from server side", "new words")).symptom, Symptom::Rejected);
     assert_eq!(meaning(&error("failed to serve incoming request", "new words")).symptom, Symptom::Rejected);
+}
+
+#[test]
+fn however_its_runtime_ends_it_crashed() {
+    for line in [
+        "panic: runtime error: invalid memory address or nil pointer dereference",
+        "fatal error: all goroutines are asleep - deadlock!",
+        "runtime: out of memory: cannot allocate 4194304-byte block",
+        "unexpected fault address 0x7f0000",
+        "SIGSEGV: segmentation violation",
+        "SIGBUS: bus error",
+        "SIGILL: illegal instruction",
+        "SIGABRT: abort",
+    ] {
+        assert_eq!(meaning(line).symptom, Symptom::Crashed, "{line}");
+    }
+}
+
+#[test]
+fn no_line_from_the_field_is_without_a_meaning() {
+    for line in testing::fuzz::from_the_field("lines.txt") {
+        let line = String::from_utf8(line).unwrap();
+        assert_ne!(meaning(&line).symptom, Symptom::Unknown, "{line}");
+    }
 }
 
 #[test]

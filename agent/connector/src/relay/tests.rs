@@ -3,6 +3,7 @@ use cflared_verdict::{Complaint, RunFact};
 use cloudflared::Symptom;
 use std::fmt::{Debug, Write};
 use std::sync::Mutex;
+use testing::fuzz::{from_the_field, fuzz};
 use tokio::sync::mpsc;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -118,8 +119,8 @@ async fn what_is_kept_is_bounded_and_what_is_not_is_counted() {
 #[test]
 fn fuzz_log_line() {
     let lines = testing::fake::recordings().into_iter().flat_map(|(_, lines)| lines);
-    let seeds: Vec<Vec<u8>> = lines.step_by(25).collect();
-    testing::fuzz::fuzz("log-line", seeds, |input| {
+    let seeds: std::collections::BTreeSet<Vec<u8>> = lines.chain(from_the_field("lines.txt")).collect();
+    fuzz("log-line", seeds, |input| {
         let (mut splitter, mut transcript, mut meant) = (Splitter::default(), Transcript::default(), 0u64);
         let mut ended = |text: &[u8], _: u64| {
             let line = Line::parse(text);

@@ -6,7 +6,7 @@ use super::unit::{self, Units};
 use crate::act::status::{ReadError, Status};
 use crate::act::writer::STATUS_FILE;
 use crate::checks::Found;
-use crate::checks::image::{Root, no_other_connector};
+use crate::checks::image::{Closed, Root, no_other_connector};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::{AccessFlags, Pid, Uid, User, eaccess, geteuid};
@@ -107,10 +107,10 @@ impl Early {
     }
 }
 
-/// No unit but the agent's runs cloudflared, by what units execute.
+/// Nothing but the agent's unit runs cloudflared, by what is executed.
 fn other_connector() -> Found {
     match Root::open(Path::new("/")) {
-        Ok(root) => no_other_connector(&root),
+        Ok(root) => no_other_connector(&root, Closed::LeftOut),
         Err(error) => Found::not_known(error.to_string()),
     }
 }

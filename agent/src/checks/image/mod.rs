@@ -3,9 +3,11 @@
 //! It works offline and changes nothing. Of an unpacked image nothing is executed, whatever processor it is for: what
 //! is to be judged is not trusted yet. Programs of the host are executed only when the tree is the host's.
 
+mod connectors;
 mod credentials;
 mod elf;
 pub(super) mod facts;
+mod jobs;
 mod journal;
 mod layout;
 pub(super) mod pattern;
@@ -13,8 +15,8 @@ mod root;
 mod schedule;
 mod units;
 
+pub(super) use connectors::{Closed, no_other_connector};
 pub use root::{Root, Unseen};
-pub(super) use units::no_other_connector;
 
 use super::catalogue::{self, Check};
 use super::release::{Known, new_enough, young_enough};
@@ -71,7 +73,7 @@ impl Image<'_> {
         });
         look_for_credentials(root, config_dir, report);
         report.look(&catalogue::NO_AUTO_UPDATE, || schedule::no_auto_update(root));
-        report.look(&catalogue::NO_OTHER_CONNECTOR, || units::no_other_connector(root));
+        report.look(&catalogue::NO_OTHER_CONNECTOR, || no_other_connector(root, Closed::Counted));
         report.look(&catalogue::SSM_AGENT, || units::ssm_agent(root));
         report.look(&catalogue::TIME_SYNC, || units::time_sync(root));
     }

@@ -12,15 +12,18 @@ const AGENT: &str = "cflared-agent.service";
 /// All that the package installs.
 const UNITS: [&str; 3] = [AGENT, "cflared-tunnel-online.target", "cflared-tunnel-wait.service"];
 /// Where units are, first found first (systemd.unit(5)).
-pub const PLACES: [&str; 5] = [
+pub const PLACES: [&str; 9] = [
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
     "/etc/systemd/system",
+    "/etc/systemd/system.attached",
     "/run/systemd/system",
+    "/run/systemd/system.attached",
     "/usr/local/lib/systemd/system",
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
-/// The unit that cloudflared's own installer writes, and what it updates itself with (observed, 2026.8.2).
-const CONNECTORS: [&str; 1] = ["cloudflared.service"];
+/// What cloudflared's own installer writes to update itself with (observed, 2026.8.2).
 pub const UPDATERS: [&str; 2] = ["cloudflared-update.timer", "cloudflared-update.service"];
 
 /// Where the unit is, if it is.
@@ -154,59 +157,76 @@ pub fn none_enabled(
     there: &mut Vec<String>,
 ) -> Result<(), Unseen> {
     for unit in units {
+        let path = find(root, unit)?;
+        if path.as_ref().map(|path| masked(root, path)).transpose()?.unwrap_or_default() {
+            continue;
+        }
         if let Some(link) = is_enabled(root, unit)? {
             wrong.push(format!("{} enables {unit}", link.display()));
-        } else if let Some(path) = find(root, unit)?
-            && !masked(root, &path)?
-        {
+        } else if let Some(path) = path {
             there.push(format!("{} is there, and not enabled", path.display()));
         }
     }
     Ok(())
 }
 
-/// No other unit runs cloudflared, whatever its name is.
-pub fn no_other_connector(root: &Root) -> Found {
-    known(|| {
-        let (mut wrong, mut there) = (vec![], vec![]);
-        none_enabled(root, &CONNECTORS, &mut wrong, &mut there)?;
-        let places = PLACES.map(PathBuf::from);
-        for unit in wanted(root, &places)?.into_iter().filter(|unit| !CONNECTORS.contains(&&**unit)) {
-            let text = text(root, &places, &unit)?.unwrap_or_default();
-            if commands(&text).lines().any(runs_a_tunnel) {
-                wrong.push(format!("{unit} is enabled, and runs a cloudflared of its own"));
-            }
-        }
-        Ok(match there.pop() {
-            Some(told) if wrong.is_empty() => Found::warn(told),
-            _ => Found::from_wrongs(wrong, vec![], "no unit but the agent's runs cloudflared"),
-        })
-    })
+/// A unit that is started by itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Started {
+    /// Its name.
+    pub name: String,
+    /// What starts it: a timer, a path or a socket; else itself.
+    pub by: String,
 }
 
-/// Whether a command executes cloudflared, or a container of it, for a tunnel.
-fn runs_a_tunnel(command: &str) -> bool {
-    let mut words = command.split(|c: char| c.is_whitespace() || ";&|(){}\"'`=:@".contains(c));
-    let is_it = |word: &str| {
-        let name = word.rsplit('/').next().unwrap_or_default();
-        name == "cloudflared" || name.starts_with("cloudflared-linux")
-    };
-    words.any(is_it) && words.any(|word| word == "tunnel")
-}
+/// The most units that are followed.
+const MOST: usize = 5000;
 
-/// The units that a target or a timer wants, by their links in these places.
-pub fn wanted(root: &Root, places: &[PathBuf]) -> Result<BTreeSet<String>, Unseen> {
-    let mut wanted = BTreeSet::new();
+/// The units of these places that start by themselves: by a link in a folder such as `multi-user.target.wants`, or because such a unit,
+/// or a target, wants them in its text.
+pub fn started(root: &Root, places: &[PathBuf]) -> Result<BTreeSet<Started>, Unseen> {
+    let mut next = vec![];
     for place in places {
-        for name in root.names(place)? {
-            let folder = place.join(&name);
-            let end = folder.extension().and_then(|end| end.to_str()).unwrap_or_default();
-            if ["wants", "requires", "upholds"].contains(&end) {
-                wanted.extend(root.names(&folder)?.into_iter().filter_map(|name| name.into_string().ok()));
+        for name in root.names(place)?.into_iter().filter_map(|name| name.into_string().ok()) {
+            match name.rsplit_once('.').map(|(_, end)| end) {
+                Some("wants" | "requires" | "upholds") => {
+                    next.extend(root.names(place.join(&name))?.into_iter().filter_map(|unit| unit.into_string().ok()));
+                }
+                Some("target") => next.push(name),
+                Some("d") => {
+                    next.extend(name.strip_suffix(".d").filter(|name| name.ends_with(".target")).map(String::from))
+                }
+                _ => {}
             }
         }
     }
-    Ok(wanted)
+    let mut next: Vec<Started> = next.into_iter().map(|name| Started { by: name.clone(), name }).collect();
+    let (mut names, mut started) = (BTreeSet::new(), BTreeSet::new());
+    while let Some(unit) = next.pop().filter(|_| names.len() < MOST) {
+        if !names.insert(unit.name.clone()) {
+            continue;
+        }
+        if let Some(text) = text(root, places, &unit.name)? {
+            next.extend(starts(&unit, &text));
+            started.insert(unit);
+        }
+    }
+    Ok(started)
+}
+
+/// What a unit with that text starts.
+fn starts(unit: &Started, text: &str) -> Vec<Started> {
+    let values = |keys: &'static [&str]| {
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        pairs.filter(move |(key, _)| keys.contains(&key.trim())).flat_map(|(_, value)| value.split_whitespace())
+    };
+    let trigger = unit.name.rsplit_once('.').filter(|(_, end)| ["timer", "path", "socket"].contains(end));
+    let triggered = trigger.map(|(stem, _)| {
+        let other = values(&["Unit", "Service"]).next_back().map(String::from);
+        Started { name: other.unwrap_or_else(|| format!("{stem}.service")), by: unit.name.clone() }
+    });
+    let wanted = values(&["Wants", "Requires", "BindsTo", "Upholds", "OnSuccess", "OnFailure"]);
+    wanted.map(|name| Started { name: name.into(), by: name.into() }).chain(triggered).collect()
 }
 
 /// What a unit says, with its drop-ins; `None`: it is not there, or masked. An instance is its template.
@@ -228,24 +248,16 @@ pub fn text(root: &Root, places: &[PathBuf], unit: &str) -> Result<Option<String
     Ok(None)
 }
 
-/// What a service executes, a command a line.
-pub fn commands(text: &str) -> String {
-    let whole = text.replace("\\\n", " ");
+/// What a service of that name executes, a command a line.
+pub fn commands(name: &str, text: &str) -> String {
+    let instance =
+        name.split_once('@').and_then(|(_, rest)| rest.rsplit_once('.')).map_or("", |(instance, _)| instance);
+    let whole = text.replace("\\\n", " ").replace("%i", instance).replace("%I", instance);
     let command = |line: &str| {
         let (key, command) = line.trim().split_once('=')?;
         key.trim_end().starts_with("Exec").then(|| command.trim().to_owned())
     };
     whole.lines().filter_map(command).collect::<Vec<_>>().join("\n")
-}
-
-/// The lines that are not comments, in lower case.
-pub fn lines(text: &str, comment: char) -> impl Iterator<Item = String> {
-    text.lines().map(str::trim).filter(move |line| !line.starts_with(comment)).map(str::to_lowercase)
-}
-
-/// The lines of a script or a crontab that are not comments.
-pub fn lines_as_written(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(str::trim).filter(|line| !line.starts_with('#'))
 }
 
 /// Units that keep the clock, by the names that Debian, Ubuntu and Amazon Linux give them.
