@@ -1,6 +1,7 @@
 //! Files that are there whole or not at all, also after a power cut: each is written and fsynced before it gets a name
 //! that anybody reads, and the directory is fsynced after.
 
+use input::file::{self, Links};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
@@ -55,13 +56,11 @@ pub enum Unread {
 
 /// Reads a file of ours of at most `limit` bytes. A link is not followed.
 pub fn read_own(path: &Path, limit: u64) -> Result<Vec<u8>, Unread> {
-    // Without O_NONBLOCK, a FIFO of that name would hold the reader for ever.
-    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(Unread::Io)?;
+    let file = file::open(path, Links::Refused).map_err(|error| match error.kind() {
+        io::ErrorKind::IsADirectory | io::ErrorKind::Other => Unread::Unsafe("is not a plain file"),
+        _ => Unread::Io(error),
+    })?;
     let metadata = file.metadata().map_err(Unread::Io)?;
-    if !metadata.is_file() {
-        return Err(Unread::Unsafe("is not a plain file"));
-    }
     if metadata.uid() != nix::unistd::geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
         return Err(Unread::Unsafe("is open to others, or belongs to another user"));
     }

@@ -198,8 +198,17 @@ impl Policy {
             if off || self.allows(key) || KEYS.contains(&key) {
                 continue;
             }
-            let why = HARMFUL.iter().find(|(keys, _)| keys.contains(&key)).map_or(UNKNOWN, |(_, why)| why);
-            return Err(RuleBroken::KeyNotAllowed { key: shown(key), why });
+            return Err(RuleBroken::KeyNotAllowed { key: shown(key), why: why_harmful(key) });
+        }
+        Ok(())
+    }
+
+    /// Checks that a configuration from Cloudflare does not route to the whole network, in releases that have a switch for it.
+    pub(super) fn check_pushed_routing(&self, config: &Node) -> Result<(), RuleBroken> {
+        const KEY: &str = "warp-routing";
+        let opens = config.get(KEY).and_then(|routing| routing.get("enabled")).is_some_and(is_on);
+        if opens && !self.allows(KEY) {
+            return Err(RuleBroken::KeyNotAllowed { key: KEY.into(), why: why_harmful(KEY) });
         }
         Ok(())
     }
@@ -207,6 +216,10 @@ impl Policy {
     fn allows(&self, word: &str) -> bool {
         self.allow.contains(word)
     }
+}
+
+fn why_harmful(key: &str) -> &'static str {
+    HARMFUL.iter().find(|(keys, _)| keys.contains(&key)).map_or(UNKNOWN, |(_, why)| why)
 }
 
 fn is_given(value: &&Node) -> bool {
@@ -336,7 +349,7 @@ const HARMFUL: &[(&[&str], &str)] = &[
         "gives cloudflared other credentials than those that were checked",
     ),
     (&["logfile", "log-directory", "log-file", "pidfile", "trace-output"], "lets cloudflared write files anywhere"),
-    (&["transport-loglevel", "log-level"], "logs what visitors send"),
+    (&["transport-loglevel", "proto-loglevel", "log-level"], "logs what visitors send"),
     (&["edge", "cacert"], "ends the tunnel at another place than Cloudflare's edge"),
     (
         &[

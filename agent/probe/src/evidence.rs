@@ -1,6 +1,7 @@
 //! What came back, in words that are short and can be printed: some of them are a stranger's.
 
 use cflared_verdict::{Probe, Reach};
+use input::plain::is_harmless;
 use std::io;
 use std::net::SocketAddr;
 
@@ -141,14 +142,10 @@ pub fn probe(reach: Reach, evidence: &str) -> Probe {
 
 /// At most [`LONGEST`] characters, none of which moves a cursor or turns the line around.
 pub fn printable(text: &str) -> String {
-    let mut shown: String = text.chars().take(LONGEST + 1).map(|c| if is_plain(c) { c } else { '?' }).collect();
+    let mut shown: String = text.chars().take(LONGEST + 1).map(|c| if is_harmless(c) { c } else { '?' }).collect();
     if shown.chars().count() > LONGEST {
         shown = shown.chars().take(LONGEST - 1).collect();
         shown.push('…');
     }
     shown
-}
-
-fn is_plain(c: char) -> bool {
-    c.is_alphanumeric() || c.is_ascii_graphic() || matches!(c, ' ' | '…')
 }

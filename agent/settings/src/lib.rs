@@ -355,7 +355,9 @@ pub fn without_password(url: &str) -> String {
     let end = url[begin..].find(['/', '?', '#']).map_or(url.len(), |at| begin + at);
     // A password may hold what ends a host, if it is none that a URL may hold.
     let at = url[begin..end].rfind('@').or_else(|| url[begin..].rfind('@'));
-    at.map_or_else(|| url.to_owned(), |at| format!("{}…@{}", &url[..begin], &url[begin + at + 1..]))
+    let shown = at.map_or_else(|| url.to_owned(), |at| format!("{}…@{}", &url[..begin], &url[begin + at + 1..]));
+    // A query is for programs, and may be a token.
+    shown.split_once('?').map_or_else(|| shown.clone(), |(before, _)| format!("{before}?…"))
 }
 
 /// What an environment's name looks like; it is put into the secret's name.

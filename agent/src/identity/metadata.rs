@@ -85,7 +85,11 @@ impl Metadata {
     /// It is not an `http://` URL.
     pub fn new(endpoint: &str, resolver: &Resolver) -> Result<Self, Error> {
         let unusable = |cause: String| Error::Endpoint { given: shown(&without_password(endpoint)), cause };
-        let url = Url::parse(endpoint).map_err(|error| unusable(error.to_string()))?;
+        let mut url = Url::parse(endpoint).map_err(|error| unusable(error.to_string()))?;
+        // The paths are the service's own, and what else stands there may be a secret.
+        url.set_path("");
+        url.set_query(None);
+        url.set_fragment(None);
         if url.scheme() != "http" || !url.has_host() {
             return Err(unusable("it is not an http:// URL".into()));
         }

@@ -4,9 +4,9 @@ use cflared_tests::edge::{Carry, Route};
 use cflared_tests::world::{Agent, Host, Payload, SECRET, TUNNEL, World, eventually};
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, symlink};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 /// What a visitor asks the metadata service for, and the agent never does.
 const ASKED: &str = "/latest/meta-data/iam/asked-by-a-visitor";
@@ -67,6 +67,13 @@ fn spellings(metadata: SocketAddr) -> Vec<String> {
         "http://[::ffff:169.254.169.254]",
         "http://[fd00:ec2::254]",
         "http://[fe80::a9fe:a9fe%25eth0]:80",
+        "http://[::ffff:0:169.254.169.254]",
+        "http://[64:ff9b:1::a9fe:a9fe]",
+        "http://[2001:db8::5efe:169.254.169.254]",
+        "http://①⑥⑨.②⑤④.①⑥⑨.②⑤④",
+        "http://１６９.２５４.１６９.２５４",
+        "http://169。254。169。254",
+        "http://%EF%BC%91%EF%BC%96%EF%BC%99.254.169.254",
     ];
     let here = [
         format!("http://{at}"),
@@ -78,8 +85,16 @@ fn spellings(metadata: SocketAddr) -> Vec<String> {
         format!("http://[::ffff:{}]:{port}", at.ip()),
         format!("http://[::ffff:{:x}:{:x}]:{port}", number >> 16, number & 0xffff),
         format!("tcp://{}.:{port}", at.ip()),
+        format!("http://[64:ff9b::{}]:{port}", at.ip()),
+        format!("http://{}:{port}", wide(&at.ip().to_string())),
     ];
     real.map(String::from).into_iter().chain(here).collect()
+}
+
+/// The same in full-width digits, which a client of HTTP takes for ours.
+fn wide(text: &str) -> String {
+    let wide = |c: char| c.to_digit(10).and_then(|digit| char::from_u32(0xff10 + digit)).unwrap_or(c);
+    text.chars().map(wide).collect()
 }
 
 #[tokio::test]
@@ -117,16 +132,17 @@ async fn the_credentials_of_the_role_are_served_in_no_spelling() -> anyhow::Resu
 async fn origin(at: SocketAddr) -> anyhow::Result<()> {
     let listener = TcpListener::bind(at).await?;
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let _ = stream.read(&mut [0; 4096]).await;
-                let answer =
-                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{HELLO}", HELLO.len());
-                let _ = stream.write_all(answer.as_bytes()).await;
-            });
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(hello(stream));
         }
     });
     Ok(())
+}
+
+async fn hello(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let _ = stream.read(&mut [0; 4096]).await;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{HELLO}", HELLO.len());
+    let _ = stream.write_all(answer.as_bytes()).await;
 }
 
 /// The agent and all that it starts find the name in a file of their own; writing it anew changes it for all of them.
@@ -205,5 +221,49 @@ async fn told_at_probe_and_hand_over(
     assert!(!host.run(["reload"]).await?.status.success());
     let status = agent.wait_status("a refusal", |status| status["refusing"] == version.as_str()).await?;
     assert!(status["trouble"].as_str().is_some_and(|why| why.contains("resolves to")), "{}", status["trouble"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_socket_that_becomes_the_agents_own_serves_nothing() -> anyhow::Result<()> {
+    let (world, host) = World::with_host().await?;
+    let (named, good) = (host.directory().join("app.sock"), host.directory().join("good.sock"));
+    let control = host.runtime_dir().join("control.sock");
+    let listener = UnixListener::bind(&good)?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(hello(stream));
+        }
+    });
+    symlink(&good, &named)?;
+    let rules = [("app.example.dev", &*format!("unix:{}", named.display()))];
+    world.aws.put_secret(SECRET, &leading_to(1, &rules));
+    let at = clients(&world, 210, "app.example.dev", Carry::Http).await?;
+    let mut agent = host.start()?;
+    agent.wait_health("registered").await?;
+    eventually("the origin", async || ask(at, "app.example.dev").await.contains(HELLO).then_some(())).await?;
+
+    let lead_to = |to: &std::path::Path| {
+        let next = named.with_extension("next");
+        symlink(to, &next)?;
+        fs::rename(next, &named)
+    };
+    lead_to(&control)?;
+    // A connection that was kept goes to the origin that it was opened to.
+    eventually("the visitor to be turned away", async || {
+        (!ask(at, "app.example.dev").await.contains(HELLO)).then_some(())
+    })
+    .await?;
+    let line = agent.wait_log("connection_forbidden").await?;
+    assert!(line.json.to_string().contains("app.sock"), "{}", line.json);
+    agent.wait_health("registered").await?;
+    let version = world.aws.put_secret(SECRET, &leading_to(1, &[rules[0], ("new.example.dev", "http://127.0.0.1:9")]));
+    assert!(!host.run(["reload"]).await?.status.success());
+    let status = agent.wait_status("a refusal", |status| status["refusing"] == version.as_str()).await?;
+    assert!(status["trouble"].as_str().is_some_and(|why| why.contains("socket")), "{}", status["trouble"]);
+
+    lead_to(&good)?;
+    eventually("the origin again", async || ask(at, "app.example.dev").await.contains(HELLO).then_some(())).await?;
+    anyhow::ensure!(agent.stop().await?.success());
     Ok(())
 }

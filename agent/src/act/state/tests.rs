@@ -93,27 +93,64 @@ fn the_boot_has_an_id_here() {
     assert_eq!(boot_id().unwrap(), id);
 }
 
-/// What an agent before this one, or somebody else, left: it is taken up or dropped, and what is taken up does no harm later.
+/// What an agent wrote that was registered, and was told to stop.
+const LIVED: &str = include_str!("lived.json");
+/// A moment soon after that.
+const SOON: u64 = 27_000;
+
+/// Takes up what an agent before this one, or somebody else, left, and lives on with it for a day: 0 if it is dropped.
+fn taken_up(input: &[u8]) -> usize {
+    use cflared_verdict::{Carried, Config, Event, Verdict};
+    let Ok(state) = parse(input, None, mono(SOON)) else { return 0 };
+    let Ok(carried) = serde_json::from_value::<Carried>(state.carried.clone()) else { return 1 };
+    let mut verdict = Verdict::new(Config::default(), 1, carried, mono(SOON));
+    for later in [0, 1, 60, 3600, 90_000] {
+        let now = mono(SOON + later);
+        verdict.handle(now, Event::Wake);
+        let _ = (verdict.view(now), verdict.wake_at(now), verdict.carry());
+    }
+    2 + std::iter::from_fn(|| verdict.poll_decision()).count().min(16)
+}
+
 #[test]
 fn fuzz_carried_state() {
     use cflared_verdict::{Carried, Config, Event, Verdict};
-    let now = Mono::default() + Duration::from_secs(1000);
-    let verdict = |carried| Verdict::new(Config::default(), 1, carried, now);
-    let mut lived = verdict(Carried::default());
-    lived.handle(now, Event::Identified { installed: None });
-    let state = State { carried: serde_json::to_value(lived.carry()).unwrap(), running: true, ..State::empty(None) };
+    let mut fresh = Verdict::new(Config::default(), 1, Carried::default(), mono(SOON));
+    fresh.handle(mono(SOON), Event::Identified { installed: None });
+    let state = State { carried: serde_json::to_value(fresh.carry()).unwrap(), running: true, ..State::empty(None) };
     let seeds = [State::empty(None), state].map(|state| serde_json::to_vec(&state).unwrap());
-    testing::fuzz::fuzz("carried-state", seeds, |input| {
-        let Ok(state) = parse(input, None, now) else { return 0 };
-        let Ok(carried) = serde_json::from_value::<Carried>(state.carried.clone()) else { return 1 };
-        let mut verdict = verdict(carried);
-        for later in [0, 1, 60, 3600, 90_000] {
-            let now = now + Duration::from_secs(later);
-            verdict.handle(now, Event::Wake);
-            let _ = (verdict.view(now), verdict.wake_at(now), verdict.carry());
+    testing::fuzz::fuzz("carried-state", seeds.into_iter().chain([LIVED.as_bytes().to_vec()]), taken_up);
+}
+
+/// The places of all numbers.
+fn numbers(value: &serde_json::Value, at: String, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Number(_) => found.push(at),
+        serde_json::Value::Array(all) => {
+            all.iter().enumerate().for_each(|(index, value)| numbers(value, format!("{at}/{index}"), found));
         }
-        2 + std::iter::from_fn(|| verdict.poll_decision()).count().min(16)
-    });
+        serde_json::Value::Object(all) => {
+            all.iter().for_each(|(key, value)| numbers(value, format!("{at}/{key}"), found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn no_number_of_a_state_ends_the_agent() {
+    let lived: serde_json::Value = serde_json::from_str(LIVED).unwrap();
+    assert!(taken_up(LIVED.as_bytes()) >= 2, "as it is, it is taken up");
+    let mut places = vec![];
+    numbers(&lived, String::new(), &mut places);
+    assert!(places.len() > 20, "{places:?}");
+    for place in places {
+        for number in ["0", "-1", "4294967295", "9223372036854775807", "18446744073709551615", "1e308", "0.5"] {
+            let mut changed = lived.clone();
+            *changed.pointer_mut(&place).unwrap() = serde_json::from_str(number).unwrap();
+            // The seconds and the nanoseconds of a moment are read together.
+            let _ = taken_up(changed.to_string().as_bytes());
+        }
+    }
 }
 
 /// `hold.json` likewise.
@@ -121,8 +158,11 @@ fn fuzz_carried_state() {
 fn fuzz_hold() {
     let directory = Directory::new();
     let file = directory.path().join("hold.json");
-    let seeds =
-        [r#"{"schema":1,"boot_id":null,"until":{"secs":1,"nanos":0},"note":"a"}"#, r#"{"schema":1,"note":"a"}"#, "{}"];
+    let seeds = [
+        r#"{"schema":1,"boot_id":null,"made_at":{"secs":1,"nanos":0},"until":{"secs":9,"nanos":0},"note":"a"}"#,
+        r#"{"schema":1,"note":"a"}"#,
+        "{}",
+    ];
     testing::fuzz::fuzz("hold", seeds.map(|seed| seed.as_bytes().to_vec()), |input| {
         fs::write(&file, input).unwrap();
         let hold = crate::act::hold::read(&file, None, Mono::default());
