@@ -117,6 +117,25 @@ fn an_answer_for_the_version_before_is_none_for_the_one_that_serves_now() {
     assert!(is_mark(&asked[2].1));
 }
 
+/// The agent is restarted in the moment in which its mark arrives, and another instance with a lower id is marked as well. The new
+/// agent's connector has had no time to register, which is no reason to leave both marks standing.
+#[test]
+fn a_new_agent_looks_after_a_mark_of_the_one_before_at_once() {
+    let mut world = broken(100, |world| world.is_late = is_mark);
+    world.run(60);
+    assert_eq!(world.count(is_mark), 1);
+    let mut next = World::reborn(world.verdict.carry(), world.now);
+    let mut both = group(&[ME, LOWER]);
+    both.members.iter_mut().for_each(|member| member.healthy = false);
+    (next.group, next.ready) = (Ok(both), Ready::No);
+    let began = next.second();
+    next.tell(Event::Identified { installed: Some(crate::world::installed(1, "v1")) });
+    next.run(30);
+    let lifted = next.when(|order| *order == Order::MarkHealthy).expect("it takes its own back");
+    assert!(lifted - began <= 5, "after {} s", lifted - began);
+    assert_eq!(next.verdict.health(), Health::Held);
+}
+
 /// The guard let it go for its network, which needs nobody with the same version; then the network was back, and it was not.
 #[test]
 fn a_leave_is_for_the_blame_that_it_was_given_for() {
