@@ -50,8 +50,8 @@ fn three_of_a_group_in_every_order() {
 #[ignore = "minutes long: make sim"]
 fn every_order_to_the_full_depth() {
     assert_unbroken(2, NONE, 18);
-    assert_unbroken(2, EACH, 7);
-    assert_unbroken(2, Chances { reborn: 2, ..NONE }, 9);
+    assert_unbroken(2, EACH, 9);
+    assert_unbroken(2, Chances { reborn: 2, ..NONE }, 12);
     assert_unbroken(2, Chances { versions: 1, ..NONE }, 7);
     assert_unbroken(3, NONE, 9);
 }
