@@ -139,9 +139,13 @@ async fn say(stream: &mut TcpStream, number: u64, length: usize) -> io::Result<(
 /// Says that nothing more comes, and hears the same.
 async fn end(mut stream: TcpStream) -> io::Result<()> {
     stream.shutdown().await?;
-    match stream.read(&mut [0]).await {
+    let mut more = [0; 64];
+    match stream.read(&mut more).await {
         Ok(0) => Ok(()),
-        Ok(_) => Err(io::Error::other("more came back than was sent")),
+        Ok(length) => {
+            let more = more[..length].escape_ascii();
+            Err(io::Error::other(format!("more came back than was sent: \"{more}\"")))
+        }
         Err(error) => Err(during("the end", &error)),
     }
 }

@@ -138,6 +138,8 @@ async fn the_pages_when_the_edge_dropped_everything() {
     assert_same_metrics(&recorded("edge_dropped/metrics.200.txt"), &metrics, &[]);
     assert_same_json(&recorded("edge_dropped/ready.503.txt"), &page(&world, "/ready", 503).await);
     assert_same_json(&recorded("edge_dropped/diag_tunnel.200.txt"), &page(&world, "/diag/tunnel", 200).await);
+    // An attempt that is refused is over at once: four at the same time are seen when nobody answers them.
+    world.edge.set(Conduct::BlackHole).await.unwrap();
     let seen = metrics_with_attempts(&world, 4).await;
     assert!(seen.contains("server_locations"), "it counts four attempts with nothing registered");
     assert!(page(&world, "/ready", 503).await.contains("\"readyConnections\":0"));

@@ -311,7 +311,7 @@ async fn a_successor_whose_secret_the_edge_does_not_know_leaves_the_old_one_in_p
 }
 
 #[tokio::test]
-async fn unauthorized_after_a_rotation_brings_the_new_secret_at_the_recheck() -> anyhow::Result<()> {
+async fn a_loss_after_a_rotation_brings_the_new_secret_at_the_recheck() -> anyhow::Result<()> {
     let (world, mut host) = World::with_host().await?;
     host.set("secret.poll_interval", "1h");
     let mut agent = host.start()?;
@@ -320,8 +320,8 @@ async fn unauthorized_after_a_rotation_brings_the_new_secret_at_the_recheck() ->
     world.edge.require_secret(TUNNEL, &tunnel_secret(2));
     let version = world.aws.put_secret(SECRET, &Payload::numbered(2).text());
     assert_eq!(world.aws.requests().count("GetSecretValue"), 1);
+    // The real one may sleep longer than the recheck waits, and then is never told that it is refused.
     world.edge.drop_connections(&Scope::default());
-    agent.wait_log("Unauthorized").await?;
     registered_pid(&mut agent, Some(old)).await?;
     let status = agent.wait_status("the old one to be gone", |status| status["connectors"][1].is_null()).await?;
     assert_eq!(status["installed"]["version"], version.as_str());
