@@ -27,9 +27,10 @@ impl Client {
     pub async fn short(self) {
         let (number, began) = (self.next(), Instant::now());
         match ask(self.edge, number).await {
-            Ok(()) => self.tally.note(|counts| {
+            Ok(ending) => self.tally.note(|counts| {
                 counts.short += 1;
                 counts.slowest = counts.slowest.max(began.elapsed());
+                counts.garbled.extend(ending.garbled());
             }),
             Err(error) => self.tally.failed(format!("short stream {number}: {error}")),
         }
@@ -87,7 +88,10 @@ impl Client {
         self.tally.note(|counts| {
             counts.heartbeats += beats;
             match ended {
-                Ok(()) => counts.ended += 1,
+                Ok(ending) => {
+                    counts.ended += 1;
+                    counts.garbled.extend(ending.garbled());
+                }
                 Err(error) => counts.cut.push(Cut { client, how: error.to_string() }),
             }
         });
@@ -105,8 +109,8 @@ impl Client {
 /// One stream, which asks once and ends. Each `number` asks something else.
 ///
 /// # Errors
-/// What it sent did not come back, or it did not end cleanly.
-pub async fn ask(edge: SocketAddr, number: u64) -> io::Result<()> {
+/// What it sent did not come back, or its end did not.
+pub async fn ask(edge: SocketAddr, number: u64) -> io::Result<Ending> {
     let asked = async {
         let mut stream = open(edge).await?;
         let length = usize::try_from(16 + number * 61 % LONGEST).unwrap_or_default();
@@ -136,16 +140,31 @@ async fn say(stream: &mut TcpStream, number: u64, length: usize) -> io::Result<(
     if back == sent { Ok(()) } else { Err(io::Error::other("the answer is not what was sent")) }
 }
 
+/// How a stream went on after its client had ended it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It ended as well.
+    Clean,
+    /// This came first.
+    Garbled(String),
+}
+
+impl Ending {
+    fn garbled(self) -> Option<String> {
+        match self {
+            Self::Clean => None,
+            Self::Garbled(more) => Some(more),
+        }
+    }
+}
+
 /// Says that nothing more comes, and hears the same.
-async fn end(mut stream: TcpStream) -> io::Result<()> {
+async fn end(mut stream: TcpStream) -> io::Result<Ending> {
     stream.shutdown().await?;
     let mut more = [0; 64];
     match stream.read(&mut more).await {
-        Ok(0) => Ok(()),
-        Ok(length) => {
-            let more = more[..length].escape_ascii();
-            Err(io::Error::other(format!("more came back than was sent: \"{more}\"")))
-        }
+        Ok(0) => Ok(Ending::Clean),
+        Ok(length) => Ok(Ending::Garbled(more[..length].escape_ascii().to_string())),
         Err(error) => Err(during("the end", &error)),
     }
 }

@@ -26,6 +26,8 @@ pub struct Counts {
     pub ended: u64,
     /// Of those: ended by somebody else.
     pub cut: Vec<Cut>,
+    /// What came to clients that had all of theirs back and had ended, before their end came back.
+    pub garbled: Vec<String>,
     /// Words that long streams had back.
     pub heartbeats: u64,
     /// The first failures, in words.

@@ -8,7 +8,7 @@ mod versions;
 use anyhow::{bail, ensure};
 use cflared_tests::edge::What;
 use cflared_tests::load::{Counts, Load, Plan};
-use cflared_tests::world::TUNNEL;
+use cflared_tests::world::{Cloudflared, TUNNEL};
 use stage::{GRACE, Stage};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -88,6 +88,12 @@ fn hold(stage: &Stage, counts: &Counts) -> anyhow::Result<()> {
         counts.cut.len(),
     );
     ensure!(counts.failed == 0, "{:#?}", counts.failures);
+    if !counts.garbled.is_empty() {
+        println!("after their own end, {} clients got: {:#?}", counts.garbled.len(), counts.garbled);
+    }
+    // The real one answers the end of a WebSocket while it may still write, and over HTTP/2 the two mix (2026.8.2).
+    let mixes = matches!(Cloudflared::chosen(), Cloudflared::Real(_));
+    ensure!(mixes || counts.garbled.is_empty(), "a stand-in's stream ends cleanly");
     ensure!(counts.rate() >= 200.0, "{:.1} new streams a second are not what was to be shown", counts.rate());
     ensure!(counts.tried == counts.short + counts.long && counts.long == counts.ended + counts.cut.len() as u64);
     ensure!(counts.ended > 0 && !counts.cut.is_empty(), "no stream ended itself, or none outlived its connector");
