@@ -6,6 +6,7 @@ from harness.host import UNIT
 from harness.waiting import eventually, expect
 
 TIER = "qemu"
+STANDIN_ONLY = "it takes memory on order"
 PIECE = 128 << 20
 
 

@@ -6,6 +6,7 @@ import signal
 from harness.waiting import eventually, expect
 
 TIER = "nspawn"
+STANDIN_ONLY = "it prints 20,000 lines on order"
 
 
 def run(host):

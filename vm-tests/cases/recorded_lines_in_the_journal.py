@@ -11,6 +11,7 @@ from harness.standins import payload
 from harness.waiting import eventually, expect
 
 TIER = "nspawn"
+STANDIN_ONLY = "it prints lines on order"
 LONG = True
 RECORDED = ROOT / "tests/recorded"
 CLOUDFLARED = "/usr/bin/cloudflared"
