@@ -139,9 +139,12 @@ impl Run {
     /// Whether its children end again and again, by crashes or without saying why, later than `after`.
     pub(crate) fn is_crashing(&self, now: Mono, window: Duration, after: Mono) -> bool {
         // Words may still come that explain the last one.
-        let counts = |(at, ending): &&(Mono, Ending)| *ending == Ending::Crash || now.since(*at) >= LATE_WORDS;
-        let within = self.own_exits.iter().filter(|(at, _)| *at > after && now.since(*at) <= window);
-        within.filter(counts).count() >= CRASH_LOOP
+        let last = self.own_exits.len().saturating_sub(1);
+        let late = |at: Mono, number| number == last && now.since(at) < LATE_WORDS;
+        let counts = |(number, (at, ending)): &(usize, &(Mono, Ending))| {
+            *at > after && now.since(*at) <= window && (*ending == Ending::Crash || !late(*at, *number))
+        };
+        self.own_exits.iter().enumerate().filter(counts).count() >= CRASH_LOOP
     }
 
     /// Whether it is crashes alone that make it so, which words do not explain.

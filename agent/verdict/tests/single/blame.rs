@@ -160,6 +160,25 @@ fn an_exit_is_nobodys_fault_before_its_last_words_were_read() {
     assert_eq!(blames(Blame::Process), 0);
 }
 
+/// Exits that follow each other faster than words may be late are a crash loop all the same.
+#[test]
+fn fast_exits_without_a_word_are_a_crash_loop() {
+    let mut world = World::registered();
+    world.ready = Ready::No;
+    world.run(20);
+    for _ in 0..4 {
+        let (after, respawn_in) = (Duration::from_millis(200), Some(Duration::from_secs(1)));
+        let how = "exit status: 1".into();
+        world.tell(cflared_verdict::Event::Run(
+            RunId(1),
+            RunFact::Exited { how, ending: Ending::Status, after, respawn_in },
+        ));
+        world.run(1);
+        world.tell(cflared_verdict::Event::Run(RunId(1), RunFact::Spawned { pid: 7, pinned: None }));
+    }
+    assert_eq!(blame(&world), Some((Blame::Process, Confidence::Likely)));
+}
+
 /// What the others report is read when the guard is asked, ever more seldom: between two answers the blame stays what it was.
 #[test]
 fn the_blame_stands_from_one_answer_of_the_others_to_the_next() {
