@@ -1,5 +1,5 @@
 #!/bin/sh
-# tests/setup.sh demo|test|real|check|dist|image|bench|vm-test
+# tests/setup.sh demo|test|real|check|dist|image|release|bench|vm-test
 # Installs what that make target needs, or names what it cannot install. Says and does nothing when all of it is there.
 set -eu
 
@@ -89,20 +89,19 @@ need_python() {
     has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3 python3-venv"
 }
 
-# need_venv NAME REQUIREMENTS [OPTION...]: what is wanted from PyPI, in target/NAME; the options are pip's.
+# need_venv NAME REQUIREMENTS [OPTION...]: what is wanted from PyPI, each file by its hash, in target/NAME; the options are pip's.
 need_venv() {
-    venv=$root/target/$1
-    wanted=$2
+    name=$1 venv=$root/target/$1 wanted=$2
     shift 2
     # A copy of what was installed; written last, so that half an installation does not pass for a whole one.
     installed=$venv/installed-requirements.txt
     if cmp -s "$wanted" "$installed" && "$venv/bin/python" -c '' 2>/dev/null; then
         return 0
     fi
-    say "installing $(grep -v '^#' "$wanted" | tr '\n' ' ')into $venv"
+    say "installing what ${wanted#"$root/"} lists into target/$name"
     mkdir -p "$root/target"
     if ! { python3 -m venv --clear "$venv" &&
-        "$venv/bin/pip" install --quiet --disable-pip-version-check "$@" --requirement "$wanted"; } >&2
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes "$@" --requirement "$wanted"; } >&2
     then
         lack "$wanted (see above): check the network and pip's settings"
         return 0
@@ -113,7 +112,7 @@ need_venv() {
 # need_schema: what the AWS provider takes in each resource, in target/schema-venv; 320 kB from a package of 54 MB, whose Python is
 # not compiled, for nothing runs it.
 need_schema() {
-    need_venv schema-venv "$root/tests/terraform/schema-requirements.txt" --no-deps --no-compile --require-hashes
+    need_venv schema-venv "$root/tests/terraform/schema-requirements.txt" --no-deps --no-compile
     schema=$root/target/schema-venv/aws-5.99.1.json.gz
     reader=$root/tests/terraform/schema.py
     [ -z "$missing" ] || return 0
@@ -156,11 +155,13 @@ demo)
 test)
     need_rust
     need strace strace
+    need jq jq
     need journalctl systemd
     need_python
     install_packages
     finish
     need_venv venv "$root/tests/requirements.txt"
+    need_venv awscli-venv "$root/tests/awscli/requirements.txt"
     need_schema
     ;;
 real)
@@ -208,11 +209,21 @@ image)
     need mmdebstrap mmdebstrap
     need apt-ftparchive apt-utils
     need gpg gpg
+    need minisign minisign
     need_python
     [ "$(id -u)" = 0 ] || lack "root, to change the root directory: sudo make image"
     install_packages
     finish
     need_venv venv "$root/tests/requirements.txt"
+    need_venv awscli-venv "$root/tests/awscli/requirements.txt"
+    need_tool cargo-cyclonedx "$cyclonedx"
+    ;;
+release)
+    # `make dist`, which it calls, installs the rest.
+    need git git
+    need minisign minisign
+    need python3 python3
+    install_packages
     ;;
 bench)
     need_rust
@@ -223,9 +234,7 @@ bench)
     finish
     need_target x86_64-unknown-linux-musl
     need_tool cargo-auditable "$auditable"
-    if [ -f "$root/tests/bench/requirements.txt" ]; then
-        need_venv bench-venv "$root/tests/bench/requirements.txt"
-    fi
+    need_venv awscli-venv "$root/tests/awscli/requirements.txt"
     ;;
 vm-test)
     need_rust
@@ -245,7 +254,7 @@ vm-test)
     need_tool cargo-auditable "$auditable"
     ;;
 *)
-    say "usage: tests/setup.sh demo|test|real|check|dist|image|bench|vm-test"
+    say "usage: tests/setup.sh demo|test|real|check|dist|image|release|bench|vm-test"
     exit 64
     ;;
 esac

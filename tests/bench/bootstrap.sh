@@ -15,7 +15,7 @@ fail() {
 }
 
 fetch() {
-    curl --silent --show-error --fail --noproxy '*' --max-time 2 --retry 5 --retry-delay 1 --retry-connrefused "$@"
+    curl --proto '=http' --silent --show-error --fail --noproxy '*' --max-time 2 --retry 5 --retry-delay 1 --retry-connrefused "$@"
 }
 
 metadata() {

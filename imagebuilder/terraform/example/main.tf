@@ -44,5 +44,8 @@ module "image" {
       launch_hook    = "adv-cflared-launch"
       terminate_hook = "adv-cflared-terminate"
     }
+    validate = {
+      min_cloudflared = "2026.8.2"
+    }
   }
 }

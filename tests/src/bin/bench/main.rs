@@ -87,7 +87,7 @@ impl Programs {
         let programs = Self {
             agent: root.join("target/x86_64-unknown-linux-musl/release/cflared-agent"),
             script: root.join("tests/bench/bootstrap.sh"),
-            venv: root.join("target/bench-venv/bin"),
+            venv: root.join("target/awscli-venv/bin"),
         };
         for needed in [&programs.agent, &programs.script, &programs.venv.join("aws")] {
             ensure!(needed.exists(), "{} is missing: run `make bench`, which builds and installs it", needed.display());
