@@ -7,7 +7,7 @@ BINS = cargo build $$(test -x $(TARGET)/debug/demo && echo --quiet) --workspace 
 # CLOUDFLARED=PATH names a real cloudflared to use in place of the stand-in.
 ALONE = $(if $(CLOUDFLARED),tests/alone.sh)
 
-.PHONY: help demo test real check dist image bench sim faults fuzz vm-test vm-shell clean
+.PHONY: help demo test real check dist image release bench sim faults fuzz vm-test vm-shell clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s  %s\n", $$1, $$2 }'
@@ -40,11 +40,16 @@ dist: ## Binaries, packages and SBOMs for x86_64 and aarch64 in target/dist, and
 	tests/package/run.sh target/dist/cflared-agent_*_amd64.deb
 	tests/reproducible.sh x86_64
 
-image: ## Checks the image's documents against the services' models, and executes their commands in a chroot; as root
+image: ## Checks the image's documents against the services' models, executes their commands in a chroot, and makes a release; as root
 	@tests/setup.sh image
 	target/venv/bin/python tests/image/check.py
 	@$(BINS)
 	target/venv/bin/python tests/image/chroot.py "$$(packaging/deb.sh $$(dpkg --print-architecture) $(TARGET)/debug/cflared-agent target/image)"
+	target/venv/bin/python tests/release/check.py $(TARGET)/debug
+
+release: ## VERSION=1.2.3: dates the changelog, commits and tags; packages, SBOMs, sums, signature and notes in target/dist
+	@tests/setup.sh release
+	@packaging/release "$(VERSION)"
 
 bench: ## The agent next to a correct bash script, side by side; writes docs/generated/bench.md
 	@tests/setup.sh bench

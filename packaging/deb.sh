@@ -48,8 +48,9 @@ put() { install -D -m "$1" "$2" "$root$3"; }
 # A name or time in the gzip header would differ from build to build.
 zipped() { gzip -9n <"$1" >"$scratch/zipped" && put 644 "$scratch/zipped" "$2"; }
 
-cargo build --quiet --workspace --bins
-"${CARGO_TARGET_DIR:-target}/debug/cflared-pages" "$scratch/pages"
+# PAGES is that program, if it is built already.
+[ -n "${PAGES-}" ] || cargo build --quiet --workspace --bins
+"${PAGES:-${CARGO_TARGET_DIR:-target}/debug/cflared-pages}" "$scratch/pages"
 
 put 755 "$binary" /usr/bin/cflared-agent
 put 644 $here/files/agent.yml /etc/cflared-agent/agent.yml

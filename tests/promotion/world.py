@@ -65,7 +65,7 @@ class World:
             "cloudwatch": [self.GetMetricData],
             "ec2": [self.CreateLaunchTemplateVersion],
             "ssm": [self.SendCommand, self.ListCommands],
-            "imagebuilder": [self.GetImage, self.ListImagePackages],
+            "imagebuilder": [self.GetImage, self.ListImagePackages, self.GetComponent, self.GetImageRecipe, self.GetImagePipeline, self.UpdateImagePipeline],
         }
         for service, handlers in serve.items():
             front.served.update({(service, handler.__name__): handler for handler in handlers})
@@ -81,11 +81,8 @@ class World:
         arn = f"arn:aws:imagebuilder:{region}:{self.inner.number}:{path}/{given['name'].lower()}{version}"
         if arn in self.made:
             raise Refused("ResourceAlreadyExistsException", arn)
-        needed = [each["componentArn"] for each in given.get("components", [])]
-        needed += [given[name] for name in given if name.endswith("Arn") and kind == "ImagePipeline"]
-        for each in needed:
-            if each not in self.made:
-                raise Refused("InvalidParameterValueException", f"{arn} needs {each}, which is not there")
+        self.need(arn, [each["componentArn"] for each in given.get("components", [])])
+        self.need(arn, [given[name] for name in given if name.endswith("Arn") and kind == "ImagePipeline"])
         role = given.get("executionRole")
         if role:
             self.assume(role, "imagebuilder.amazonaws.com")
@@ -94,6 +91,39 @@ class World:
             self.inner.client("ec2").describe_security_groups(GroupIds=given["securityGroupIds"])
         self.made[arn] = given
         return {"requestId": "r", f"{kind[0].lower()}{kind[1:]}Arn": arn}
+
+    def need(self, arn, needed):
+        for each in needed:
+            if each not in self.made:
+                raise Refused("InvalidParameterValueException", f"{arn} needs {each}, which is not there")
+
+    def known(self, arn):
+        if arn not in self.made:
+            raise Refused("ResourceNotFoundException", arn)
+        return self.made[arn]
+
+    def GetComponent(self, given, region):
+        name, build = given["componentBuildVersionArn"].rsplit("/", 1)
+        if build != "1":
+            raise Refused("ResourceNotFoundException", given["componentBuildVersionArn"])
+        return {"requestId": "r", "component": {"arn": f"{name}/1", "data": self.known(name)["data"]}}
+
+    def GetImageRecipe(self, given, region):
+        arn = given["imageRecipeArn"]
+        return {"requestId": "r", "imageRecipe": {"arn": arn, **self.known(arn)}}
+
+    def GetImagePipeline(self, given, region):
+        arn = given["imagePipelineArn"]
+        return {"requestId": "r", "imagePipeline": {"arn": arn, **self.known(arn)}}
+
+    def UpdateImagePipeline(self, given, region):
+        arn = given.pop("imagePipelineArn")
+        self.need(arn, [given[name] for name in given if name.endswith("Arn")])
+        # What an update leaves out is not kept.
+        kept = {name: each for name, each in self.known(arn).items() if name in ("name", "tags")}
+        given.pop("clientToken", None)  # another one with each call
+        self.made[arn] = {**kept, **given}
+        return {"requestId": "r", "imagePipelineArn": arn}
 
     def assume(self, role, service):
         """The name of a role that a service takes on, by its ARN."""
@@ -189,7 +219,7 @@ class World:
         source = self.inner.launch_template_version(given["LaunchTemplateId"], given["SourceVersion"], region) if "SourceVersion" in given else {}
         data = {**source.get("LaunchTemplateData", {}), **given["LaunchTemplateData"]}
         made = self.inner.client("ec2", region=region).create_launch_template_version(
-            LaunchTemplateId=given["LaunchTemplateId"], VersionDescription=given["VersionDescription"], LaunchTemplateData=data
+            LaunchTemplateId=given["LaunchTemplateId"], VersionDescription=given.get("VersionDescription", ""), LaunchTemplateData=data
         )["LaunchTemplateVersion"]
         return {"launchTemplateVersion": {"launchTemplateId": made["LaunchTemplateId"], "versionNumber": made["VersionNumber"]}}
 

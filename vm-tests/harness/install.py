@@ -2,14 +2,17 @@
 
 import os
 import shutil
+import re
 import subprocess
 
 from .host import AUTHORITY_FILE, ENDPOINTS, SETTINGS, endpoints, settings
 from .machine import GATEWAY
 from .namespaces import command
+from .paths import ROOT
 
+VERSION = re.search(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
 IMAGE = '{"image": "ami-0123456789abcdef0", "built_at": "2026-11-01T00:00:00Z", ' \
-        '"agent_version": "0.1.0", "cloudflared_version": "2026.8.2"}\n'
+        f'"agent_version": "{VERSION}", "cloudflared_version": "2026.8.2"}}\n'
 
 
 def layer(rootfs, target, package, cloudflared, authority):

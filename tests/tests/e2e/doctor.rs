@@ -34,7 +34,7 @@ impl Patient {
         let origin = MySql::start(world.block.address(60, 3306), Greeting::Version("8.0.39".into())).await?;
         world.aws.put_secret(SECRET, &payload(1, &origin.address().to_string()).text());
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        let image = json!({"image": "cflared 1.0.0", "built_at": now, "agent_version": "0.1.0",
+        let image = json!({"image": "cflared 1.0.0", "built_at": now, "agent_version": env!("CARGO_PKG_VERSION"),
             "cloudflared_version": "2026.8.2"});
         fs::write(host.directory().join("image.json"), image.to_string())?;
         let bin = host.directory().join("bin");

@@ -72,7 +72,7 @@ impl Tree {
     pub fn image(&self, change: impl FnOnce(&mut Value)) {
         let now = humantime::format_rfc3339_seconds(SystemTime::now() - Duration::from_secs(60)).to_string();
         let month = format!("{}.{}.1", &now[..4], now[5..7].trim_start_matches('0'));
-        let mut image = serde_json::json!({"image": "cflared 1.0.0", "built_at": now, "agent_version": "0.1.0",
+        let mut image = serde_json::json!({"image": "cflared 1.0.0", "built_at": now, "agent_version": env!("CARGO_PKG_VERSION"),
             "cloudflared_version": month});
         change(&mut image);
         self.file("usr/lib/cflared-agent/image.json", image.to_string(), 0o644);
