@@ -25,7 +25,8 @@ pub(super) const CONFIG: &str = "config.yml";
 /// What a generation says about itself.
 pub(super) const META: &str = "meta.json";
 
-/// The config directory, as `docs/architecture.md` lays it out.
+/// The config directory: `generations/<n>/` with a whole bundle each, `current`, which is a link to one of them, and the links through it
+/// that people and tools know (`config.yml`, `<uuid>.json`).
 #[derive(Debug, Clone)]
 pub struct Store {
     dir: PathBuf,

@@ -9,6 +9,7 @@ mod documents;
 mod faults;
 mod lifecycle;
 mod moto;
+mod pages;
 mod peer;
 mod policy;
 mod promotion;

@@ -5,7 +5,7 @@ use crate::{DecisionKind, Mono, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How the tunnel is, as seen from this instance. `docs/architecture.md` draws the transitions.
+/// How the tunnel is, as seen from this instance. `docs/verdict.md` draws the transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
