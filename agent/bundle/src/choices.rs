@@ -1,4 +1,4 @@
-//! What a bundle says of the way to the edge.
+//! The options of a bundle that concern the way to the edge.
 
 use super::{Error, Store, Unusable};
 use cflared_verdict::{Generation, Installed};

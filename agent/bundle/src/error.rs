@@ -1,4 +1,4 @@
-//! Why nothing could be installed, or why what is installed is not used.
+//! The errors of an installation, and the reasons not to use an installed bundle.
 
 use super::broken::RuleBroken;
 use cflared_verdict::Generation;

@@ -1,4 +1,4 @@
-//! `meta.json`: what a generation says about itself.
+//! `meta.json`: the description of a generation.
 
 use cflared_verdict::{Generation, VersionId};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What one version of the secret holds: a config and credentials, in a form that cannot be printed.
+//! The content of one version of the secret: a config and credentials, in a form that cannot be printed.
 
 pub(crate) mod fields;
 

@@ -1,4 +1,4 @@
-//! What a bundle may not do, although cloudflared would: what harms the host that it runs on.
+//! The rules beyond cloudflared's own: they refuse what would harm the host.
 //!
 //! Whoever writes the secret decides what the tunnel serves. That must not be the role's credentials, the agent's own ports and
 //! sockets, files of this host, or an open proxy into its network.

@@ -1,4 +1,4 @@
-//! What an ingress rule may send traffic to.
+//! The services that an ingress rule may name.
 //!
 //! Read as cloudflared reads it (Go's `net/url`, and its own words before that; 2026.8.2), and no stricter: `ingress
 //! validate` is asked anyway. What is refused beyond that is in [`super::policy`].

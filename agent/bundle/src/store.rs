@@ -1,4 +1,4 @@
-//! What is installed, for whoever may read it: no lock is needed, and nothing is written.
+//! The installed bundle, read without a lock and without writing.
 
 use super::broken::RuleBroken;
 use super::error::{Error, Unusable};

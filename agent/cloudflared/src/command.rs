@@ -1,4 +1,4 @@
-//! How the program is executed: with nothing of the agent's but what is named here.
+//! Executes the program with a clean environment: it inherits only what is named here.
 
 use nix::libc;
 use nix::sys::prctl::set_pdeathsig;

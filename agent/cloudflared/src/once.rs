@@ -1,4 +1,4 @@
-//! Runs the program for its answer: bounded in time and in what is kept of its output.
+//! Runs the program for its output, bounded in time and size.
 
 use super::process::{Process, SpawnError};
 use std::process::ExitStatus;

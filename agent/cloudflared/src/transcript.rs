@@ -1,4 +1,4 @@
-//! What a child has printed so far, as far as it decides what its next line means.
+//! The earlier lines of a child, as far as they decide the meaning of the next one.
 
 use super::Line;
 use super::symptom::{Meaning, Symptom, classify};

@@ -1,4 +1,4 @@
-//! What the program said, in a form that may be shown to everybody.
+//! The program's words, in a form that may be shown to everyone.
 
 use super::Line;
 use input::plain;

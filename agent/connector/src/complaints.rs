@@ -1,4 +1,4 @@
-//! What a run's children complain of, told on in bounded measure.
+//! The complaints of a run's children, passed on at a bounded rate.
 //!
 //! A child may print the same complaint a hundred thousand times a second. The first is told at once; what comes of its
 //! kind until somebody [asks](Complaints::tell_again) is kept as one more, and told then. So a complaint is never lost,

@@ -1,4 +1,4 @@
-//! What a run's children have said, as far as it is kept.
+//! The lines of a run's children that are kept.
 
 use super::ports::Taken;
 use cloudflared::{Line, Stamp, Symptom, redacted};

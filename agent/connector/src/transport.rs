@@ -1,4 +1,4 @@
-//! Over which transport a connector reaches the edge, as far as its arguments and its configuration say.
+//! The transport over which a connector reaches the edge, from its arguments and its configuration.
 use cflared_verdict::Transport;
 use std::path::Path;
 

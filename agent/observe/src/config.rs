@@ -1,4 +1,4 @@
-//! What `/config` says.
+//! The answer of `/config`.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;

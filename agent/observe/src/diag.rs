@@ -1,4 +1,4 @@
-//! What `/diag/tunnel` says.
+//! The answer of `/diag/tunnel`.
 
 use cflared_verdict::Transport;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! What an answer of `/ready` means.
+//! The meaning of an answer of `/ready`.
 
 use super::printable;
 use cflared_verdict::Ready;

@@ -1,4 +1,4 @@
-//! How often an origin that may be a MySQL server is connected to, whoever orders it.
+//! Limits how often the agent connects to an origin that may be a MySQL server.
 //!
 //! Such a server counts each connection without a login, and after `max_connect_errors` of them (100 by default) with no
 //! login between refuses the host until somebody flushes its host cache. In an outage there are no logins, and a probe

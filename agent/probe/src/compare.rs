@@ -1,4 +1,4 @@
-//! What a new bundle's rules would lose that the old ones have.
+//! The origins that a new bundle's rules would lose.
 
 use super::evidence::printable;
 use super::{Prober, Streams, side_by_side};

@@ -1,4 +1,4 @@
-//! How a connector reaches the edge: the one place that says so, for probes and `doctor` alike.
+//! The way of a connector to the edge: one definition for probes and `doctor`.
 //!
 //! A flag among its arguments wins over the key of its config file, and that over what the release has for a default
 //! (observed, 2026.8.2). The agent passes no other of these flags by itself.

@@ -1,4 +1,4 @@
-//! What came back, in words that are short and can be printed: some of them are a stranger's.
+//! The evidence of a probe, short and printable, because a stranger may have worded part of it.
 
 use cflared_verdict::{Probe, Reach};
 use input::plain::is_harmless;

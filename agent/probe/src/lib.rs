@@ -1,4 +1,4 @@
-//! What can be reached from this host: DNS, the edge over TCP and over UDP, and the origins.
+//! Tests what this host can reach: DNS, the edge over TCP and over UDP, and the origins.
 //!
 //! Run on order and by `doctor`; each part can be asked for by itself. Everything is tried side by side, is bounded in
 //! time and in what it reads, and sends nothing that a connector would not cause, except one QUIC packet of a version

@@ -1,4 +1,4 @@
-//! What Auto Scaling is told about this instance, and what it says.
+//! The calls to Auto Scaling about this instance.
 
 mod cause;
 mod group;

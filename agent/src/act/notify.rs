@@ -1,4 +1,4 @@
-//! What systemd is told (`sd_notify(3)`), and how often its watchdog wants to hear from us.
+//! Notifications to systemd (`sd_notify(3)`), and the interval of its watchdog.
 //!
 //! The messages are those of the sd-notify crate; they are sent from here, because the crate's socket blocks, and a
 //! service manager that is stuck must cost messages and nothing else.

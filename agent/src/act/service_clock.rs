@@ -1,4 +1,4 @@
-//! What time it is at AWS, by the `Date` of its answers: what AWS dated is aged against AWS's own clock, so that a wrong
+//! The time at AWS, from the `Date` of its answers: AWS's dates are compared with AWS's own clock, so that a wrong
 //! clock of this host changes no age.
 
 use aws_smithy_runtime_api::box_error::BoxError;

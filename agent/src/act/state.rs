@@ -1,4 +1,4 @@
-//! `state.json`: what must survive an agent restart within one boot, on disk before the act it belongs to.
+//! `state.json`: the state that must survive a restart of the agent within one boot. It is on disk before the act that it belongs to.
 
 use super::cloudwatch::Saved;
 use super::writer::{self, Writer};

@@ -1,4 +1,4 @@
-//! A small HTTP server for the tests of this room: it keeps what it was asked and answers by a script.
+//! A small HTTP server for the tests of this room: it records requests and answers by a script.
 
 pub(crate) use testing::{Directory, Full, Refusing, until};
 

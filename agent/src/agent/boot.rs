@@ -1,4 +1,4 @@
-//! What has to be known and held before anything can be decided: the store's lock, and who this instance is.
+//! The start of the agent: it takes the store's lock and identifies the instance before anything is decided.
 
 use crate::identity::{self, Environment, Instance, Metadata, NoticeReader};
 use bundle::{Found, Policy, Store, Writer};

@@ -1,4 +1,4 @@
-//! What the settings come to for the verdict.
+//! The verdict's configuration, from the settings.
 use cflared_verdict::{Config, Mode};
 use settings::Settings;
 

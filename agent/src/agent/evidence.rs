@@ -1,4 +1,4 @@
-//! What was decided, and on which evidence, goes to the log.
+//! Logs the decisions with their evidence.
 
 use super::Agent;
 use crate::log::split;

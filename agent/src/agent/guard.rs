@@ -1,4 +1,4 @@
-//! The orders of the guard: what it asks before it lets go of an instance, and the mark itself.
+//! The orders of the guard: its questions before an instance is condemned, and the mark itself.
 
 use super::Agent;
 use super::orders::{News, not_booted};

@@ -1,4 +1,4 @@
-//! The orders of a hand-over: what it asks before the successor is started, and before it takes over.
+//! The orders of a hand-over: its questions before the successor starts, and before the successor takes over.
 
 use super::Agent;
 use super::orders::{News, not_booted};

@@ -1,4 +1,4 @@
-//! What is known and held once the boot is over.
+//! The facts and resources that the agent holds after the boot.
 
 use crate::act::autoscaling::{AutoScaling, Lifecycle};
 use crate::act::cloudwatch::{CloudWatch, Dimensions};

@@ -1,4 +1,4 @@
-//! The orders of arrival and departure: what is said of this instance's future, where its group has it, and the hooks.
+//! The orders of arrival and departure: notices, the instance's place in its group, and the hooks.
 
 use super::Agent;
 use super::ending::{FLUSH, LAST_WRITES};

@@ -1,4 +1,4 @@
-//! What the agent tells of itself: the status file and the line for systemd.
+//! The agent's reports about itself: the status file and the line for systemd.
 
 use super::Agent;
 use super::evidence::kind_name;

@@ -1,4 +1,4 @@
-//! What commands of this host ask for: each gets its number, and its answer when the verdict has one.
+//! Requests from commands of this host: each gets its number, and its answer when the verdict has one.
 
 use super::Agent;
 use crate::act::control::{Asked, Command, Control};

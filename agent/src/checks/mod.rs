@@ -1,4 +1,4 @@
-//! What can be checked of an installation, and the one report that says how the checks came out.
+//! The checks of an installation, and the one report of their results.
 //!
 //! The [`catalogue`] says what each check proves and how to mend it; [`image`] looks at a file tree, [`host`] at a running
 //! host; [`Report`] collects

@@ -1,4 +1,4 @@
-//! Programs of this host that are executed for what they say: bounded in time and in what is kept.
+//! Runs programs of this host for their output, bounded in time and size.
 
 use std::io::{self, Read};
 use std::process::{Command, ExitStatus, Stdio};

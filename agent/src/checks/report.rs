@@ -1,4 +1,4 @@
-//! What was found, and what that comes to.
+//! The findings, and their verdict.
 
 use super::catalogue::Check;
 use super::text::shortened;

@@ -1,4 +1,4 @@
-//! The report for a person: the verdict first, then what fails, then the rest.
+//! The report for a person: first the verdict, then the failures, then the rest.
 
 use super::{Finding, Outcome, Report, Skipped};
 use input::plain;

@@ -19,10 +19,10 @@ use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How long to go on trying
+    /// How long to keep trying
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// Install nothing: write the file TEMPLATE, with the environment's name in place of each {env}, into the file of --into
+    /// Install nothing; copy the file TEMPLATE to the file of --into, with the environment's name in place of each {env}
     #[arg(long, value_name = "TEMPLATE", requires = "into")]
     fill: Option<PathBuf>,
     /// The file that --fill writes

@@ -1,4 +1,4 @@
-//! `cflared-agent doctor`: what is wrong, and what to do.
+//! `cflared-agent doctor`: finds faults, and the next step for each.
 
 use super::owner::become_owner;
 use super::{Exit, complain, say_json, show};
@@ -21,7 +21,7 @@ pub struct Args {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-    /// Print everything that was found, and what passed
+    /// Print all evidence, and the checks that passed
     #[arg(long, conflicts_with = "json")]
     verbose: bool,
 }

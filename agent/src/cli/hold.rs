@@ -1,4 +1,4 @@
-//! `cflared-agent hold`: hands off, for a while.
+//! `cflared-agent hold`: keeps the agent from acting, for a while.
 
 use super::owner::become_owner;
 use super::status::{hold_line, span};
@@ -17,11 +17,11 @@ use std::time::{Duration, SystemTime};
 
 /// What `--help` says below the arguments.
 pub const HELP: &str = "\
-While a hold is in force, this instance is not marked unhealthy, and no new version of the secret takes over from a
-registered connector; restarts go on. A hold ends at its time, by `hold off`, or with the boot. For one without an end, set
-the instance tag that identity.hold_tag names.
+While a hold is active, the agent does not mark this instance unhealthy, and no new version of the secret takes over from
+a registered connector. Restarts go on. A hold ends at its time, with `hold off`, or with the boot. For a hold without an
+end, set the instance tag that identity.hold_tag names.
 
-Exit status without an argument: 0 nothing holds, 1 something does, 2 that is not known.";
+Exit status without an argument: 0 no hold is active, 1 a hold is active, 2 unknown.";
 
 /// The shortest and the longest hold.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -34,10 +34,10 @@ const SAME: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// For how long, 1s to 7d, such as 30m or 2h; `off` ends the hold
+    /// How long, 1s to 7d, such as 30m or 2h; `off` ends the hold
     #[arg(value_name = "DURATION|off", value_parser = wish)]
     wish: Option<Wish>,
-    /// Why, for whoever finds the hold
+    /// The reason, for the people who find the hold
     #[arg(long, value_name = "TEXT", requires = "wish")]
     reason: Option<String>,
 }

@@ -48,7 +48,7 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, Parser)]
 #[command(name = "cflared-agent", version, about, propagate_version = true)]
 struct Cli {
-    /// The settings [default: /etc/cflared-agent/agent.yml, which may be missing]
+    /// The settings file, which may be missing [default: /etc/cflared-agent/agent.yml]
     #[arg(long, global = true, value_name = "PATH")]
     settings: Option<PathBuf>,
     #[command(subcommand)]
@@ -57,23 +57,23 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the tunnel until told to stop; for systemd
+    /// Run the tunnel until SIGTERM or SIGINT; for systemd
     Run(run::Args),
-    /// Fetch config and credentials and install them once
+    /// Fetch config and credentials, install them once, and exit
     Bootstrap(bootstrap::Args),
-    /// Show how the tunnel is; exits 0 if it is registered, 1 if not, 2 if that is not known
+    /// Show the state of the tunnel; exits 0 if it is registered, 1 if it is not, 2 if unknown
     Status(status::Args),
-    /// Keep the agent from having this instance replaced, and from handing over; without an argument: show what holds
+    /// Keep the agent from having this instance replaced and from handing over; without an argument, list active holds
     #[command(after_help = hold::HELP)]
     Hold(hold::Args),
-    /// Wait until the tunnel is up and has settled; exits 0 then, 1 if it is not in time, 2 if that is not known
+    /// Wait until the tunnel is up and has settled; exits 0 when it has, 1 at the timeout, 2 if unknown
     Wait(wait::Args),
-    /// Hand over now to the newest version of the secret, or to a new connector of the same one, and tell what came of it
+    /// Hand over now, to the newest version of the secret or to a new connector of the same one, and print the result
     #[command(after_help = reload::HELP)]
     Reload(reload::Args),
-    /// Find out what is wrong with this host's tunnel, within 15 s; exits 0 if nothing is, 1 if something, 2 if that is not known
+    /// Find out what is wrong with this host's tunnel, within 15 s; exits 0 if nothing is, 1 if something is, 2 if unknown
     Doctor(doctor::Args),
-    /// Check that an image is fit to be launched; exits 0 if it is, 1 if not, 2 if that is not known
+    /// Check whether an image is fit to be launched; exits 0 if it is, 1 if it is not, 2 if unknown
     Validate(validate::Args),
 }
 

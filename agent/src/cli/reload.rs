@@ -1,4 +1,4 @@
-//! `cflared-agent reload`: hand over now, and tell what came of it.
+//! `cflared-agent reload`: hands over now, and prints the result.
 
 use super::hold::{Running, running};
 use super::{Exit, complain, say};
@@ -11,12 +11,12 @@ use std::time::Duration;
 
 /// What `--help` says below the arguments.
 pub const HELP: &str = "\
-Reads the secret, and starts a second connector: of the newest version, or of the same one anew. When that is registered and
-has settled it takes over, and the first one is drained. The last line says what came of it. Whether this command is there to
-hear it makes no difference: it goes on after Ctrl-C and after --timeout.
+Reads the secret and starts a second connector, from the newest version or again from the same one. Once that one is
+registered and has settled, it takes over and the first one is drained. The last line gives the result. The hand-over goes
+on after Ctrl-C and after --timeout.
 
-Exit status: 0 handed over, 1 refused (the first connector serves on; asking again does not help before something is
-mended), 75 failed or not over in time (asking again may help), 2 no agent runs.";
+Exit status: 0 handed over; 1 refused (the first connector goes on serving; correct the cause before you try again);
+75 failed or not finished in time (try again); 2 no agent runs.";
 
 /// What a hand-over may take beside the times of the settings: the read of the secret (20 s), the install (30 s), the look at
 /// memory and origins (10 s each), and some patience.

@@ -6,7 +6,7 @@ use settings::{Mode, Settings};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Run the tunnel as ever, and only say when this instance would be marked unhealthy
+    /// Run the tunnel as usual, but only log when this instance would be marked unhealthy
     #[arg(long)]
     dry_run: bool,
 }

@@ -1,4 +1,4 @@
-//! `cflared-agent status`: what is wrong first.
+//! `cflared-agent status`: shows the tunnel, faults first.
 
 mod render;
 mod watch;
@@ -21,7 +21,7 @@ pub struct Args {
     /// Print the status file as it is
     #[arg(long)]
     json: bool,
-    /// Go on showing it: on a terminal the screen is redrawn, elsewhere each change is printed; until Ctrl-C
+    /// Keep showing it until Ctrl-C: a terminal is redrawn, elsewhere each change is printed
     #[arg(long)]
     watch: bool,
 }

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Look at an unpacked image; nothing of it is executed, and its own settings are used
+    /// Check an unpacked image: nothing of it is executed, and its own settings are used
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-    /// Print everything that was found, and what passed
+    /// Print all evidence, and the checks that passed
     #[arg(long, conflicts_with = "json")]
     verbose: bool,
 }

@@ -1,4 +1,4 @@
-//! Finding out who this instance is, for as long as it takes.
+//! Identifies this instance, however long that takes.
 
 use super::error::Error;
 use super::metadata::Metadata;

@@ -1,4 +1,4 @@
-//! Why the metadata service did not say what was asked of it.
+//! The errors of requests to the metadata service.
 
 use super::types::Malformed;
 use cflared_verdict::{Failure, FailureKind};

@@ -1,4 +1,4 @@
-//! What came of a call to AWS, in the verdict's words and a person's.
+//! The failure of a call to AWS, for the verdict and in words for a person.
 
 use super::error::Error;
 use super::roots::RootsError;

@@ -1,4 +1,4 @@
-//! Who this instance is, from the instance metadata service (IMDSv2), and how AWS is reached.
+//! The identity of this instance, from the metadata service (IMDSv2), and the access to AWS.
 
 mod aws;
 mod boot;

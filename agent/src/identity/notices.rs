@@ -1,4 +1,4 @@
-//! What the metadata service says of this instance's future: where its group takes it, and whether it is taken away.
+//! Notices from the metadata service: the state that the group moves this instance to, and its end as a spot instance.
 
 use super::error::Error;
 use super::metadata::Metadata;

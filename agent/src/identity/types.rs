@@ -1,4 +1,4 @@
-//! What is known of an instance, as types that cannot hold anything else.
+//! The facts about an instance, as types that hold only valid values.
 
 use std::fmt;
 

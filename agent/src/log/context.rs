@@ -1,4 +1,4 @@
-//! What every line carries, whatever it is about.
+//! The fields that every line has.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

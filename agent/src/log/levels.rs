@@ -1,4 +1,4 @@
-//! What is logged.
+//! The levels of the log.
 
 use cloudflared::LOG_TARGET;
 use std::str::FromStr;

@@ -4,7 +4,7 @@
 //! three forms (`write`), unless it only repeats what was said (`repeats`). Whoever logs never waits; what finds the queue
 //! full is counted.
 //!
-//! It is no stack of `tracing-subscriber` layers, because those write where the event happens; an event cannot be kept
+//! It does not use `tracing-subscriber` layers, because those write where the event happens; an event cannot be kept
 //! and replayed to them later, and they would stamp it with the time of the writing.
 
 mod context;

@@ -1,6 +1,6 @@
 //! Lines that repeat: the first few are written, the rest are counted, and the count is written.
 //!
-//! A program in trouble says the same thing again and again, and a log that keeps all of it loses what else was said.
+//! A program in trouble prints the same line again and again; a log that keeps all of them loses other lines.
 
 use super::record::{Record, Value};
 use std::collections::HashMap;

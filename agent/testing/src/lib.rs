@@ -1,4 +1,4 @@
-//! What the tests of every room need: directories, addresses and waits that nothing else on the machine can disturb.
+//! Helpers for the tests of every crate: directories, addresses and waits that no other program can disturb.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::new_without_default)] // it is a part of tests
 

@@ -1,4 +1,4 @@
-//! What the verdict is told.
+//! The facts for the verdict.
 
 use crate::{Complaint, Hold, Holder, Notices, OrderId, Report};
 use serde::{Deserialize, Serialize};

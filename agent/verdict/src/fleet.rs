@@ -1,4 +1,4 @@
-//! What is known of the other instances: the Auto Scaling group, and who else serves the tunnel.
+//! Facts about the other instances: the Auto Scaling group, and the other connectors of the tunnel.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

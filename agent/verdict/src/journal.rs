@@ -1,4 +1,4 @@
-//! What the verdict saw, chose and refused.
+//! The journal of decisions.
 
 use crate::{Blame, Mono};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What comes of orders: to each order its own kind of answer.
+//! The results of orders: each order has its own type of answer.
 
 use crate::{
     Failure, Generation, Group, Hook, Memory, Notices, Order, OrderId, Peers, Place, Probes, Reach, RunId, SecretRead,

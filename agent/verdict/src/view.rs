@@ -1,4 +1,4 @@
-//! What the verdict shows of itself, for the status file.
+//! The verdict's view of itself, for the status file.
 
 use crate::change::Refused;
 use crate::{Decision, Finding, Health, Hold, Holder, Installed, Mark, Mono, Run, RunId, Verdict, VersionId};

@@ -1,4 +1,4 @@
-//! Writes what the package says about the command line: `cflared-pages DIRECTORY` makes `man/` and `completions/` there.
+//! Writes the package's pages about the command line: `cflared-pages DIRECTORY` makes `man/` and `completions/` there.
 //!
 //! It is a program of its own so that nothing which only it needs gets into the agent. It knows the command line and
 //! nothing else of the agent; what a page says beyond that is in `sections`.

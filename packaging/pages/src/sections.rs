@@ -1,4 +1,4 @@
-//! What the pages say beyond the command line: exit status, files, environment, where to read on.
+//! The parts of the pages beyond the command line: exit status, files, environment, further reading.
 
 use cflared_agent::cli::Exit;
 use clap_mangen::roff::{Roff, bold, roman};

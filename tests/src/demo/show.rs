@@ -1,4 +1,4 @@
-//! What is shown: the status, the files, the datapoints, the log.
+//! The demo's displays: the status, the files, the datapoints, the log.
 
 use crate::aws::time::iso;
 use crate::world::{Agent, Host, Line, World};

@@ -1,4 +1,4 @@
-//! How it is told: one line a fact, with its time.
+//! The demo's output: one line for each fact, with its time.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

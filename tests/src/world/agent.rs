@@ -1,4 +1,4 @@
-//! A running agent, and what it says.
+//! A running agent, and its output.
 
 use super::{PATIENCE, eventually};
 use anyhow::Context;

@@ -1,4 +1,4 @@
-//! The command line: what is asked, what is said, and the exit status.
+//! The command line: arguments, output and exit status.
 
 use crate::bad_input::{assert_ended, said};
 use cflared_tests::world::{Host, World, agent_binary};

@@ -1,4 +1,4 @@
-//! What `status`, `doctor` and `validate` say, word for word, in `tests/golden/`: a change of it is read before it is made.
+//! The output of `status`, `doctor` and `validate`, word for word, in `tests/golden/`, so that every change of it is reviewed.
 //!
 //! `GOLDEN=write cargo test -p cflared-tests --test e2e golden` writes the files; read them aloud.
 

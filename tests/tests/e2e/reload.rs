@@ -1,4 +1,4 @@
-//! `reload`: hand over now, and hear what came of it.
+//! `reload`: a hand-over on request, and its result.
 
 use crate::bad_input::{assert_ended, is_root, said};
 use crate::support::{nothing_left, registered_pid};

@@ -1,4 +1,4 @@
-//! What systemd sees: readiness, its watchdog, the stop.
+//! The agent under systemd: readiness, watchdog, stop.
 
 use crate::support::{Moment, each, longest_silence, nothing_left, registered_pid, state, stopped_in, watched};
 use anyhow::Context;

@@ -1,4 +1,4 @@
-//! Which causes of a scaling activity say that an instance was replaced for its health.
+//! Recognizes the causes of scaling activities that replaced an instance for its health.
 
 /// What leads to the reason of a termination, in lower case
 /// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-unhealthy-instance.html>). A launch says "was launched"

@@ -1,4 +1,4 @@
-//! Reads what the guard asks of the group: its members, what is suspended, a refresh, and what was replaced lately.
+//! Reads the group for the guard: its members, suspended processes, a refresh, and recent replacements.
 
 use super::cause::{is_health_replacement, is_launch_for_unhealthy, launches};
 use super::{AutoScaling, Error, Membership};

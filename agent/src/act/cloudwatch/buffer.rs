@@ -1,4 +1,4 @@
-//! Which datapoints are to be pushed, and what became of them. Pure: no clock, no network.
+//! The datapoints that wait for a push, and the results of pushes. Pure: no clock, no network.
 //!
 //! A *grain* is one whole period (a minute, by default) of the wall clock; it gets one value, once. The life of a value:
 //!

@@ -1,4 +1,4 @@
-//! Reads what the other instances of the tunnel reported: one `GetMetricData`, less what this instance reported itself.
+//! Reads the reports of the tunnel's other instances: one `GetMetricData`, less this instance's own reports.
 
 use super::metrics::{Dimensions, REFUSED, REPLICAS, VERSION, ZONE, version_label};
 use super::reported::{Reported, Share};

@@ -1,4 +1,4 @@
-//! What this instance itself reported lately, to be taken out of what CloudWatch says of all. Pure.
+//! The recent reports of this instance, to be subtracted from CloudWatch's totals. Pure.
 
 use super::buffer::Buffer;
 use super::metrics::{Dimensions, Sample};

@@ -1,4 +1,4 @@
-//! The agent's own metrics, in the text form of Prometheus, for whoever asks on loopback.
+//! The agent's own metrics in Prometheus' text format, served on loopback.
 //!
 //! The loop only leaves the newest numbers here. Asking costs the loop nothing but the making of a page: see `server`
 //! for how little a client can do.

@@ -1,4 +1,4 @@
-//! What the agent says of itself, and whether it still does.
+//! The agent's own status, and whether it is fresh.
 
 use super::Facts;
 use crate::act::status::{AutoScaling, CloudWatch, ReadError};

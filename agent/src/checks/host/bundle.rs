@@ -1,4 +1,4 @@
-//! What is installed in the config directory, and whether it is what should be.
+//! The content of the config directory, and whether it is right.
 
 use super::Facts;
 use crate::checks::catalogue::{self, Check, host as checks};

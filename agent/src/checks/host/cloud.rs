@@ -1,4 +1,4 @@
-//! Who this instance is, and what AWS says to it.
+//! The identity of this instance, and the answers of AWS.
 
 use super::Facts;
 use super::seen::{Seen, within};

@@ -1,4 +1,4 @@
-//! What is looked at as whoever started the command, root above all, before it becomes the agent's user.
+//! The facts that are gathered with the caller's rights, usually root's, before the command becomes the agent's user.
 
 use super::process::{self, Listener};
 use super::seen::{Seen, aside};

@@ -1,4 +1,4 @@
-//! From what was seen to what is found.
+//! Turns the facts into findings.
 
 use super::{Facts, agent, bundle, cloud, machine, network, process, unit};
 use crate::checks::catalogue::{self, Check, host};

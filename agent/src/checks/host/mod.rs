@@ -1,4 +1,4 @@
-//! Whether a running host is well: what carries the tunnel, what it needs, and what it says.
+//! Checks whether a running host is well: the tunnel, what it needs, and what it reports.
 //!
 //! [`Facts`] are gathered first, side by side and each within a time of its own, so that the whole is over within 15 s
 //! whatever does not answer; then they are judged by `judge`, which looks at nothing. Nothing is changed, and AWS is

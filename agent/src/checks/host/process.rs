@@ -1,4 +1,4 @@
-//! Which processes there are, and who listens on the connector's metrics addresses.
+//! The processes of this host, and the listeners on the connector's metrics addresses.
 
 use super::Facts;
 use super::network::Connector;

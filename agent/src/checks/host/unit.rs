@@ -1,4 +1,4 @@
-//! What systemd says of the units.
+//! The units, as systemd reports them.
 
 use super::Facts;
 use crate::checks::{Found, Outcome, program};

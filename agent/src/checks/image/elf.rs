@@ -1,4 +1,4 @@
-//! What the header of a program says (elf(5)): which processor it is for, and whether it asks for an interpreter.
+//! The header of a program (elf(5)): its processor, and whether it needs an interpreter.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! `image.json`: what the image says of itself.
+//! `image.json`: the image's description of itself.
 
 use super::root::Root;
 use crate::checks::Found;

@@ -1,4 +1,4 @@
-//! Whether a file tree is an image that may be launched: what must be there, and what must not.
+//! Checks whether a file tree is an image that may be launched: what it must have, and what it must not have.
 //!
 //! It works offline and changes nothing. Of an unpacked image nothing is executed, whatever processor it is for: what
 //! is to be judged is not trusted yet. Programs of the host are executed only when the tree is the host's.

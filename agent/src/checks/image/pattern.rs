@@ -1,4 +1,4 @@
-//! What a credential looks like, for places that may hold innocent files. Tells what was found and on which line, never
+//! The patterns of credentials, for places that may hold innocent files. Tells what was found and on which line, never
 //! the value.
 
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! The status as a person reads it: one screen, what is wrong first.
+//! The status for a person: one screen, faults first.
 
 use super::Judged;
 use crate::act::status::{

@@ -1,4 +1,4 @@
-//! `status --watch`: again and again, until whoever looks has seen enough.
+//! `status --watch`: shows the status until Ctrl-C.
 
 use super::{Exit, Look};
 use crate::act::status::Status;

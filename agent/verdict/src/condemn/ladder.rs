@@ -1,4 +1,4 @@
-//! What is done about an outage, and when: read the secret again, probe, restart, condemn.
+//! The ladder of an outage: read the secret again, probe, restart, condemn.
 
 use super::standing::{Lift, Standing};
 use crate::{

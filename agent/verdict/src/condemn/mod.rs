@@ -1,4 +1,4 @@
-//! What is done about an outage, rung by rung, up to being replaced; and whether that is safe.
+//! The reaction to an outage, rung by rung, up to a replacement, and the guard that decides whether that is safe.
 
 mod guard;
 mod ladder;

@@ -1,4 +1,4 @@
-//! The rules: what speaks against being replaced, and what the reports say of the others.
+//! The rules: the objections to a replacement, and the conclusions from the others' reports.
 //!
 //! Only minutes count that ended at least 20 s after this instance was lost, the newest that is conclusive first. The others are *alive* if
 //! a quarter of those who report are registered, and *none* if every other instance in service reports that it is not, or three minutes

@@ -1,4 +1,4 @@
-//! Arrival and departure: whether this instance is to serve at all, and what its group waits to hear of it.
+//! Arrival and departure: whether this instance should serve, and the hooks on which its group waits.
 //!
 //! Nothing of it is remembered over a restart of the agent: the metadata service says where the instance is being taken, and
 //! the group whether it waits.

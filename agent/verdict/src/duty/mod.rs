@@ -1,4 +1,4 @@
-//! Whether this instance is to serve, and who holds it: its group, the metadata service, a person.
+//! Whether this instance should serve, and whether a hold is active: by its group, the metadata service, a person.
 
 mod holds;
 mod hooks;

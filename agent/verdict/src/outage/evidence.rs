@@ -1,4 +1,4 @@
-//! What speaks for a cause: the child's own words and what was tried from this host.
+//! The evidence for a cause: the child's own words and the probes from this host.
 
 use crate::Transport;
 use serde::{Deserialize, Serialize};

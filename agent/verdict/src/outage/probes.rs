@@ -1,4 +1,4 @@
-//! When this host's ways are tried, and what that gave.
+//! When the verdict probes this host's network, and the results.
 
 use crate::condemn::LATER;
 use crate::{Blame, Complaint, Failure, Mono, Order, OriginProbe, Probes, Reach, Reason, Restarts, Verdict};
