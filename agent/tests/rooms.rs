@@ -58,7 +58,11 @@ fn first_word(text: &str) -> String {
 #[test]
 fn a_room_uses_only_rooms_above_it() {
     let rooms = rooms();
-    assert!(rooms.len() >= 10, "lib.rs lists the rooms: {rooms:?}");
+    // More and more of them are crates, whose order the compiler holds.
+    assert!(
+        ["agent", "cli"].iter().all(|room| rooms.contains(&(*room).to_owned())),
+        "lib.rs lists the rooms: {rooms:?}"
+    );
     let mut wrong = Vec::new();
     for (place, room) in rooms.iter().enumerate() {
         let (folder, file) = (source().join(room), source().join(format!("{room}.rs")));
