@@ -24,11 +24,9 @@ mod signals;
 
 pub use clock::Clock;
 
-use crate::act::hold;
 use crate::act::notify::{Notice, Notifier};
 use crate::act::prometheus::{Counts, Exposition};
-use crate::act::state::{self, State, StateFile};
-use crate::act::status::Publisher;
+use crate::act::state::{State, StateFile};
 use crate::act::writer::{self, STATE_FILE, Writer};
 use crate::identity::{Aws, Metadata, Network, NoticeReader};
 use crate::{identity, log};
@@ -51,6 +49,8 @@ use report::Told;
 use requests::Requests;
 use settings::Settings;
 use signals::Signals;
+use status::Publisher;
+use status::hold;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -206,7 +206,7 @@ impl Agent {
         let notifier = Notifier::from_env().map_err(host("use NOTIFY_SOCKET"))?;
         let watchdog = notifier.watchdog_period();
         let runtime_dir = &settings.paths.runtime_dir;
-        let loaded = State::load(&runtime_dir.join(STATE_FILE), state::boot_id(), now);
+        let loaded = State::load(&runtime_dir.join(STATE_FILE), status::boot_id(), now);
         if let Some(warning) = loaded.warning {
             warn!(warning, event = "state_not_taken_up", "state not taken up");
         }
@@ -227,7 +227,7 @@ impl Agent {
         let mut agent = Self {
             verdict: Verdict::new(config(&settings), seed, carried, now),
             state: StateFile::new(loaded.state, writer.clone()),
-            hold: hold::Watch::new(runtime_dir, state::boot_id()),
+            hold: hold::Watch::new(runtime_dir, status::boot_id()),
             held_for_remote: None,
             requests: Requests::new(runtime_dir, now),
             publisher: Publisher::default(),

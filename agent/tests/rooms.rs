@@ -97,6 +97,6 @@ fn the_verdict_knows_no_clock_no_file_and_no_runtime() {
 #[test]
 fn imports_are_found_in_every_form() {
     let rooms: Vec<String> = ["act", "log", "secret"].map(String::from).into();
-    let text = "use crate::act::status;\nuse crate::{log, secret::{self, Read}};\nlet x = crate::log::init();";
+    let text = "use status;\nuse crate::{log, secret::{self, Read}};\nlet x = crate::log::init();";
     assert_eq!(imports(text, &rooms), ["act", "log", "secret", "log"]);
 }

@@ -7,17 +7,11 @@ pub mod autoscaling;
 pub mod cloudwatch;
 pub mod control;
 pub mod durations;
-pub mod hold;
 pub mod notify;
 pub mod prometheus;
 pub mod service_clock;
 pub mod state;
-pub mod status;
 pub mod writer;
-
-mod timestamp;
-
-pub use timestamp::Timestamp;
 
 #[cfg(test)]
 mod testing;

@@ -94,13 +94,6 @@ impl Loaded {
     }
 }
 
-/// The kernel's id of this boot. None in a sandbox that hides it (`ProcSubset=pid`): the runtime directory is emptied
-/// by a reboot all the same.
-pub fn boot_id() -> Option<String> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned())
-}
-
 fn parse(bytes: &[u8], boot_id: Option<&str>, now: Mono) -> Result<State, String> {
     let state: State = file::parse(bytes, SCHEMA)?;
     match &state.boot_id {

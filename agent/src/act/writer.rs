@@ -6,6 +6,7 @@
 
 use super::notify::{Notice, Notifier, Pending};
 use input::file;
+use status::STATUS_FILE;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,8 +14,6 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-/// The name of the status file in the runtime directory.
-pub const STATUS_FILE: &str = "status.json";
 /// The name of the state file in the runtime directory.
 pub const STATE_FILE: &str = "state.json";
 

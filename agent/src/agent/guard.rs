@@ -4,8 +4,8 @@ use super::Agent;
 use super::orders::{News, not_booted};
 use crate::act::autoscaling::{Health, Membership};
 use crate::act::cloudwatch::{Dimensions, PeerReader};
-use crate::act::hold;
 use cflared_verdict::{Failure, FailureKind, Order, OrderId, Report, VersionId};
+use status::hold;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 

@@ -2,16 +2,16 @@
 
 use super::Agent;
 use super::evidence::kind_name;
-use crate::act::Timestamp;
 use crate::act::autoscaling::Membership;
 use crate::act::cloudwatch::CloudWatch;
 use crate::act::prometheus::{Counts, Numbers};
-use crate::act::status::{self, Status};
 use crate::log::{self, Context};
 use cflared_verdict::{Confidence, Finding, Hold, Holder, Mark, Mono, Ready, Role, Run, RunId, VersionId, View};
 use connector::ports::Taken;
 use connector::{Edge, Handle};
 use settings::Mode;
+use status::Status;
+use status::Timestamp;
 use std::time::SystemTime;
 
 /// What was learnt and is only told on.

@@ -2,7 +2,7 @@
 
 use super::catalogue::Check;
 use super::text::shortened;
-use crate::act::Timestamp;
+use status::Timestamp;
 use std::time::SystemTime;
 
 /// How a check came out.

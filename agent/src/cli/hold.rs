@@ -3,14 +3,14 @@
 use super::owner::become_owner;
 use super::status::{hold_line, span};
 use super::{Exit, complain, say};
-use crate::act::hold::{self, HOLD_FILE, Held};
-use crate::act::state::boot_id;
-use crate::act::status::{Hold, OPERATOR, ReadError, Status};
-use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
 use anyhow::{Context, bail};
 use nix::unistd::{Gid, Uid, User, chown, geteuid, getuid};
 use settings::Settings;
+use status::STATUS_FILE;
+use status::boot_id;
+use status::hold::{self, HOLD_FILE, Held};
+use status::{Hold, OPERATOR, ReadError, Status};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

@@ -6,13 +6,13 @@ mod watch;
 pub(super) use render::{hold_line, span};
 
 use super::{Exit, complain, say, say_json};
-use crate::act::status::{ReadError, Status};
-use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use settings::Settings;
+use status::STATUS_FILE;
+use status::{ReadError, Status};
 use std::path::Path;
 use std::time::SystemTime;
 

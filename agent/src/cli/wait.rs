@@ -2,11 +2,11 @@
 
 use super::status::{Judged, judge, lives};
 use super::{Exit, complain, say};
-use crate::act::status::{ReadError, Status};
-use crate::act::writer::STATUS_FILE;
 use crate::agent::Clock;
 use cflared_verdict::Mono;
 use settings::Settings;
+use status::STATUS_FILE;
+use status::{ReadError, Status};
 use std::time::{Duration, SystemTime};
 
 /// Time between two looks at the status, which is one small file in memory.

@@ -3,8 +3,8 @@
 use super::Numbers;
 use super::page::Kind::{self, Counter, Gauge, Histogram};
 use super::page::{Page, Samples};
-use crate::act::Timestamp;
 use cflared_verdict::Health;
+use status::Timestamp;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One metric.

@@ -8,8 +8,8 @@ mod page;
 mod server;
 
 use super::durations::Durations;
-use super::status::Status;
 use cflared_verdict::Health;
+use status::Status;
 use std::net::SocketAddr;
 use tokio::sync::watch;
 

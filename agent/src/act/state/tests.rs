@@ -88,9 +88,9 @@ fn a_state_that_cannot_be_used_is_empty_with_a_warning() {
 
 #[test]
 fn the_boot_has_an_id_here() {
-    let id = boot_id().unwrap();
+    let id = status::boot_id().unwrap();
     assert_eq!(id.len(), 36, "{id}");
-    assert_eq!(boot_id().unwrap(), id);
+    assert_eq!(status::boot_id().unwrap(), id);
 }
 
 /// What an agent wrote that was registered, and was told to stop.
@@ -165,7 +165,7 @@ fn fuzz_hold() {
     ];
     testing::fuzz::fuzz("hold", seeds.map(|seed| seed.as_bytes().to_vec()), |input| {
         fs::write(&file, input).unwrap();
-        let hold = crate::act::hold::read(&file, None, Mono::default());
+        let hold = status::hold::read(&file, None, Mono::default());
         hold.map(|hold| {
             assert!(
                 hold.note.chars().count() <= 400 && hold.note.chars().all(input::plain::is_harmless),

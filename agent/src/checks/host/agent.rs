@@ -1,9 +1,9 @@
 //! The agent's own status, and whether it is fresh.
 
 use super::Facts;
-use crate::act::status::{AutoScaling, CloudWatch, ReadError};
 use crate::checks::catalogue::{self, Check, host as checks};
 use crate::checks::{Found, Report};
+use status::{AutoScaling, CloudWatch, ReadError};
 use std::time::{Duration, SystemTime};
 
 /// A push is due each minute; after so long without one, alarms on missing data go off.

@@ -3,14 +3,14 @@
 use super::process::{self, Listener};
 use super::seen::{Seen, aside};
 use super::unit::{self, Units};
-use crate::act::status::{ReadError, Status};
-use crate::act::writer::STATUS_FILE;
 use crate::checks::Found;
 use crate::checks::image::{Closed, Root, no_other_connector};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::{AccessFlags, Pid, Uid, User, eaccess, geteuid};
 use settings::{Settings, drop_ins};
+use status::STATUS_FILE;
+use status::{ReadError, Status};
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

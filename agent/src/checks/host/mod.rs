@@ -20,9 +20,6 @@ pub use judge::{checks, judge};
 
 use super::release::Known;
 use super::{Found, catalogue};
-use crate::act::hold;
-use crate::act::state::boot_id;
-use crate::act::status::Status;
 use ::bundle::{Choices, Policy};
 use bundle::Installed;
 use cflared_verdict::{Hold, Mono, OriginProbe, VersionId};
@@ -34,6 +31,9 @@ use observe::Observer;
 use probe::{Edges, Looked, Prober, Streams};
 use seen::{DISK, Seen, aside, within};
 use settings::Settings;
+use status::Status;
+use status::boot_id;
+use status::hold;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 

@@ -6,7 +6,6 @@ use super::network::{Connector, Edge};
 use super::process::{Listener, Process};
 use super::unit::{Unit, Units};
 use super::*;
-use crate::act::status::{self, ReadError};
 use crate::checks::catalogue::Check;
 use crate::checks::{Outcome, Report, Skipped, Verdict};
 use crate::identity::{Environment, Error, ImageId, Instance, InstanceId, Region, Zone};
@@ -16,6 +15,7 @@ use cflared_verdict::{Failure, FailureKind, Generation, OriginProbe, Probe, Reac
 use nix::errno::Errno;
 use observe::Page;
 use probe::{Obstacle, Protocol, Tried};
+use status::ReadError;
 use std::time::UNIX_EPOCH;
 
 const PID: u32 = 100;
@@ -26,7 +26,7 @@ fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_767_225_720)
 }
 
-fn ago(seconds: u64) -> crate::act::Timestamp {
+fn ago(seconds: u64) -> status::Timestamp {
     (now() - Duration::from_secs(seconds)).into()
 }
 

@@ -1,9 +1,7 @@
 //! The status for a person: one screen, faults first.
 
 use super::Judged;
-use crate::act::status::{
-    AutoScaling, Blame, Changing, CloudWatch, Connector, Edge, Hold, Installed, Remote, Status, Taken,
-};
+use status::{AutoScaling, Blame, Changing, CloudWatch, Connector, Edge, Hold, Installed, Remote, Status, Taken};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 

@@ -1,11 +1,11 @@
 //! `status --watch`: shows the status until Ctrl-C.
 
 use super::{Exit, Look};
-use crate::act::status::Status;
 use crate::cli::show;
 use input::plain::Plain;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use status::Status;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::act::testing::Directory;
 use std::os::unix::fs::symlink;
+use testing::Directory;
 
 const BOOT: Option<&str> = Some("this boot");
 

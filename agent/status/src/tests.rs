@@ -1,8 +1,8 @@
 use super::*;
-use crate::act::testing::Directory;
 use cflared_verdict::Mono;
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
+use testing::Directory;
 
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)

@@ -3,18 +3,24 @@
 //! The schema is a contract with whoever reads the file. Within a schema version fields are only added; a reader passes
 //! over what it does not know. Names of states are text, so that an older reader can show a newer state.
 
+mod boot;
+pub mod hold;
 mod publisher;
 mod read;
+mod timestamp;
 
+pub use boot::boot_id;
 pub use publisher::Publisher;
 pub use read::ReadError;
+pub use timestamp::Timestamp;
 
-use super::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// The name of the status file in the runtime directory.
+pub const STATUS_FILE: &str = "status.json";
 /// The schema this agent writes.
 pub const SCHEMA: u32 = 1;
 /// The status is rewritten at least this often, changed or not.
