@@ -28,9 +28,9 @@ use crate::act::notify::{Notice, Notifier};
 use crate::act::prometheus::{Counts, Exposition};
 use crate::act::state::{State, StateFile};
 use crate::act::writer::{self, STATE_FILE, Writer};
-use crate::identity::{Aws, Metadata, Network, NoticeReader};
-use crate::{identity, log};
+use crate::log;
 use alarm::Alarm;
+use aws::{Aws, Metadata, Network, NoticeReader};
 use binary::Binary;
 use boot::Booted;
 use bundle::Payload;
@@ -74,13 +74,13 @@ pub enum Error {
     Busy(#[from] bundle::Error),
     /// An endpoint of the environment is no URL.
     #[error(transparent)]
-    Endpoint(#[from] identity::BadEndpoint),
+    Endpoint(#[from] aws::BadEndpoint),
     /// The metadata service's endpoint is no URL.
     #[error(transparent)]
-    Metadata(#[from] identity::Error),
+    Metadata(#[from] aws::Error),
     /// The proxy of the settings is no URL.
     #[error(transparent)]
-    Proxy(#[from] identity::BadProxy),
+    Proxy(#[from] aws::BadProxy),
     /// No HTTP client for loopback.
     #[error(transparent)]
     Observe(#[from] observe::Error),

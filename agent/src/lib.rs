@@ -3,10 +3,6 @@
 //! Each module is a room of the flow that `docs/architecture.md` draws; a room uses only rooms above it in this list,
 //! and `tests/rooms.rs` holds the imports against that order.
 
-pub mod identity;
-
-pub mod secret;
-
 pub mod act;
 
 pub mod checks;

@@ -3,15 +3,8 @@
 //! This room executes, batches and rate-limits; it must not decide. Small blocking work on this host goes through one
 //! [`writer::Writer`], whose thread may wait so that the loop never does.
 
-pub mod autoscaling;
-pub mod cloudwatch;
 pub mod control;
-pub mod durations;
 pub mod notify;
 pub mod prometheus;
-pub mod service_clock;
 pub mod state;
 pub mod writer;
-
-#[cfg(test)]
-mod testing;

@@ -1,7 +1,7 @@
 //! `state.json`: the state that must survive a restart of the agent within one boot. It is on disk before the act that it belongs to.
 
-use super::cloudwatch::Saved;
 use super::writer::{self, Writer};
+use aws::cloudwatch::Saved;
 use cflared_verdict::Mono;
 use input::file::{self, Links};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! The start of the agent: it takes the store's lock and identifies the instance before anything is decided.
 
-use crate::identity::{self, Environment, Instance, Metadata, NoticeReader};
+use aws::{Environment, Instance, Metadata, NoticeReader};
 use bundle::{Found, Policy, Store, Writer};
 use cflared_verdict::{Installed, Notices};
 use settings::Settings;
@@ -45,7 +45,7 @@ pub async fn boot(
     let learnt = async { Ok(learn(&settings, &metadata, &notices, &trouble).await) };
     let (store, (instance, environment, notices)) = tokio::try_join!(take_store(opened, &settings, &trouble), learnt)?;
     let (id, known) = (instance.id.clone(), environment.clone());
-    let (image_file, policy) = (settings.paths.image_file.clone(), Policy::of(&settings, identity::metadata_address()));
+    let (image_file, policy) = (settings.paths.image_file.clone(), Policy::of(&settings, aws::metadata_address()));
     let on_disk = tokio::task::spawn_blocking(move || {
         let found = store.store().usable(id.as_str(), known.as_ref().map(Environment::as_str), &policy);
         (found, super::host::image_built(&image_file), store)
@@ -126,7 +126,7 @@ async fn learn(
     notices: &NoticeReader,
     trouble: &mpsc::UnboundedSender<String>,
 ) -> (Instance, Option<Environment>, Notices) {
-    let known = identity::until_known(
+    let known = aws::until_known(
         || async {
             let (instance, notices) = tokio::join!(metadata.instance(), notices.read_soon());
             Ok((instance?, notices))
@@ -136,7 +136,7 @@ async fn learn(
             ControlFlow::Continue(())
         },
     );
-    let (known, environment) = tokio::join!(known, identity::environment(metadata, &settings.identity));
+    let (known, environment) = tokio::join!(known, aws::environment(metadata, &settings.identity));
     let (instance, notices) = known.expect("it is never broken off");
     // What is installed is to start all the same.
     let notices = notices.unwrap_or_else(|cause| {

@@ -2,7 +2,7 @@
 
 use super::Agent;
 use super::host::Host;
-use crate::act::cloudwatch::{self, CloudWatch, Sample, version_label};
+use aws::cloudwatch::{self, CloudWatch, Sample, version_label};
 use cflared_verdict::{Blame, Health, Holder, Transport, View};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::warn;

@@ -2,8 +2,8 @@
 
 use super::Agent;
 use super::orders::{News, not_booted};
-use crate::act::autoscaling::{Health, Membership};
-use crate::act::cloudwatch::{Dimensions, PeerReader};
+use aws::autoscaling::{Health, Membership};
+use aws::cloudwatch::{Dimensions, PeerReader};
 use cflared_verdict::{Failure, FailureKind, Order, OrderId, Report, VersionId};
 use status::hold;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The facts and resources that the agent holds after the boot.
 
-use crate::act::autoscaling::{AutoScaling, Lifecycle};
-use crate::act::cloudwatch::{CloudWatch, Dimensions};
-use crate::identity::{Aws, Environment, Instance};
+use aws::autoscaling::{AutoScaling, Lifecycle};
+use aws::cloudwatch::{CloudWatch, Dimensions};
+use aws::{Aws, Environment, Instance};
 use bundle::Writer;
 use input::file::{self, Links};
 use settings::Settings;
@@ -19,7 +19,7 @@ pub(super) struct Host {
     /// What the tag said a moment ago, if nobody has used that yet.
     pub fresh_environment: Option<Environment>,
     pub store: Arc<Writer>,
-    pub secrets: aws_sdk_secretsmanager::Client,
+    pub secrets: aws::secret::Client,
     /// `None`: switched off.
     pub autoscaling: Option<Arc<AutoScaling>>,
     /// `None`: switched off, and no hook is named.

@@ -4,7 +4,7 @@ use super::Agent;
 use super::ending::{FLUSH, LAST_WRITES};
 use super::guard::disabled;
 use super::orders::{News, done, not_booted};
-use crate::act::autoscaling::Lifecycle;
+use aws::autoscaling::Lifecycle;
 use cflared_verdict::{Failure, Hook, HookResult, Order, OrderId, Report};
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,9 +3,9 @@
 use super::Agent;
 use super::host::Host;
 use super::look::Manners;
-use crate::act::autoscaling::{Health, Membership};
-use crate::identity::{self, Environment};
-use crate::secret::{self, Read};
+use aws::Environment;
+use aws::autoscaling::{Health, Membership};
+use aws::secret::{self, Read};
 use bundle::Payload;
 use bundle::{Choices, Intake, Locked, Policy, Service, Store, Taken, Writer};
 use cflared_verdict::{
@@ -161,15 +161,16 @@ impl Agent {
         self.spawn(id, READ, order, verdict::Report::ReadSecret, async move {
             let environment = match fresh {
                 Some(environment) => environment,
-                None => identity::environment(&metadata, &settings.identity).await.map_err(Failure::from)?,
+                None => aws::environment(&metadata, &settings.identity).await.map_err(Failure::from)?,
             };
             let name = settings.secret.name_for(environment.as_str());
-            let payload = match secret::read(&client, &name, known.as_ref()).await.map_err(Failure::from)? {
-                Read::Unchanged => {
-                    return Ok((SecretRead::Unchanged, News::Read(environment, known, None)));
-                }
-                Read::New(payload) => payload,
-            };
+            let payload =
+                match secret::read(&client, &name, known.as_ref(), Payload::parse).await.map_err(Failure::from)? {
+                    Read::Unchanged => {
+                        return Ok((SecretRead::Unchanged, News::Read(environment, known, None)));
+                    }
+                    Read::New(payload) => payload,
+                };
             let version = payload.version.clone();
             let (read, payload) = match known {
                 None => compared(store, installed, payload).await,
@@ -256,12 +257,12 @@ impl Agent {
 
     /// What this host does not serve now.
     pub(super) fn policy(&self) -> Policy {
-        Policy::of(&self.settings, identity::metadata_address()).with_ports(&self.ports.in_use())
+        Policy::of(&self.settings, aws::metadata_address()).with_ports(&self.ports.in_use())
     }
 
     /// Keeps a connector from where its rules must not lead, when a name in them changes its address, too.
     fn forbids(&self, run: RunId) -> Forbids {
-        let (policy, ports) = (Policy::of(&self.settings, identity::metadata_address()), self.ports.clone());
+        let (policy, ports) = (Policy::of(&self.settings, aws::metadata_address()), self.ports.clone());
         Forbids::all(move |to| {
             let why = policy.forbids_connection(to, &ports.in_use());
             if let Some(why) = &why {

@@ -2,10 +2,10 @@
 
 use super::Agent;
 use super::evidence::kind_name;
-use crate::act::autoscaling::Membership;
-use crate::act::cloudwatch::CloudWatch;
 use crate::act::prometheus::{Counts, Numbers};
 use crate::log::{self, Context};
+use aws::autoscaling::Membership;
+use aws::cloudwatch::CloudWatch;
 use cflared_verdict::{Confidence, Finding, Hold, Holder, Mark, Mono, Ready, Role, Run, RunId, VersionId, View};
 use connector::ports::Taken;
 use connector::{Edge, Handle};
@@ -138,7 +138,7 @@ impl Agent {
             cloudwatch: host.and_then(|host| host.cloudwatch.as_ref()).map(|cloudwatch| {
                 let pushes = cloudwatch.view();
                 status::CloudWatch {
-                    last_push_at: pushes.last_push_at,
+                    last_push_at: pushes.last_push_at.map(Timestamp::from),
                     last_error: pushes.last_error,
                     waiting: pushes.waiting,
                     lost: pushes.counts.lost,

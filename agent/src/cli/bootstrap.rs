@@ -4,8 +4,8 @@ use super::fill::{self, fill};
 use super::owner::become_owner;
 use super::{Exit, complain, say};
 use crate::agent::Clock;
-use crate::identity::{self, Aws, Discovered, Environment, Metadata, Network};
-use crate::secret::{self, Read};
+use aws::secret::{self, Read};
+use aws::{Aws, Discovered, Environment, Metadata, Network};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bundle::Payload;
 use bundle::{Found, Intake, NotTaken, Policy, Store, Writer};
@@ -100,7 +100,7 @@ async fn bootstrap(settings: Settings, limit: Duration) -> Result<Outcome, Faile
     let discovered = identify(&settings, &metadata, clock, deadline).await?;
     let client = aws.secrets_manager(&discovered.instance.region);
     let name = settings.secret.name_for(discovered.environment.as_str());
-    let installed = installed(&store, &discovered, &Policy::of(&settings, identity::metadata_address()));
+    let installed = installed(&store, &discovered, &Policy::of(&settings, aws::metadata_address()));
     let known = installed.as_ref().map(|installed| &installed.version);
     let mut delays = ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(500))
@@ -109,7 +109,7 @@ async fn bootstrap(settings: Settings, limit: Duration) -> Result<Outcome, Faile
         .with_jitter()
         .build();
     let read = loop {
-        match secret::read(&client, &name, known).await {
+        match secret::read(&client, &name, known, Payload::parse).await {
             Ok(read) => break read,
             Err(error) if error.kind() == FailureKind::Invalid => return Err(misconfigured(error)),
             Err(error) => {
@@ -141,8 +141,8 @@ async fn identify(
     clock: Clock,
     deadline: Mono,
 ) -> Result<Discovered, Failed> {
-    let asked = identity::until_known(
-        || identity::identify(metadata, &settings.identity),
+    let asked = aws::until_known(
+        || aws::identify(metadata, &settings.identity),
         |error| {
             let hopeless = error.kind() == FailureKind::Invalid;
             if hopeless || clock.until(deadline).is_zero() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -155,7 +155,7 @@ async fn identify(
         Ok(Err(error)) => Err(try_again(error)),
         Err(_) => {
             // One more try tells the cause.
-            let last = identity::identify(metadata, &settings.identity).await;
+            let last = aws::identify(metadata, &settings.identity).await;
             last.map_err(try_again)
         }
     }
@@ -188,7 +188,7 @@ async fn install(
         instance: instance.id.as_str().into(),
         environment: Environment::as_str(&environment).into(),
         now: clock.wall(),
-        policy: Policy::of(&settings, identity::metadata_address()),
+        policy: Policy::of(&settings, aws::metadata_address()),
         resolver,
         binary: settings.connector.binary,
     };

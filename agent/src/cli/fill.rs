@@ -3,7 +3,7 @@
 use super::Exit;
 use super::bootstrap::{Failed, misconfigured, try_again};
 use crate::agent::Clock;
-use crate::identity::{self, Environment, Metadata, Network};
+use aws::{Environment, Metadata, Network};
 use cflared_verdict::FailureKind;
 use input::file::{self, Links};
 use settings::Settings;
@@ -34,8 +34,8 @@ async fn environment(settings: &Settings, limit: Duration) -> Result<Environment
     let deadline = clock.mono() + limit;
     let network = Network::from_env().map_err(misconfigured)?;
     let metadata = Metadata::from_env(&network.resolver).map_err(misconfigured)?;
-    let known = identity::until_known(
-        || identity::environment(&metadata, &settings.identity),
+    let known = aws::until_known(
+        || aws::environment(&metadata, &settings.identity),
         |error| {
             let hopeless = error.kind() == FailureKind::Invalid;
             if hopeless || clock.until(deadline).is_zero() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -47,7 +47,7 @@ async fn environment(settings: &Settings, limit: Duration) -> Result<Environment
         Ok(Err(error)) => Err(try_again(error)),
         Err(_) => {
             // One more try tells the cause.
-            identity::environment(&metadata, &settings.identity).await.map_err(try_again)
+            aws::environment(&metadata, &settings.identity).await.map_err(try_again)
         }
     }
 }

@@ -30,6 +30,13 @@ pub async fn ended<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("it never ended")
 }
 
+/// Runs a test on a current_thread runtime, as the agent does.
+/// # Panics
+/// There is no runtime to be had.
+pub fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
 /// A directory with a name that nobody else has, removed with its contents.
 pub struct Directory {
     path: PathBuf,

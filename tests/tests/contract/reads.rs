@@ -1,16 +1,16 @@
 //! What the guard reads: by the agent's own code at the stand-in, by botocore at the stand-in, and by the SDK at moto where
 //! moto works. It has neither activities nor refreshes, and CloudWatch in another protocol only.
 
-use super::cloudwatch::{DIMENSIONS, datum, python};
 use super::moto::Moto;
 use super::peer::{control, outcome, stand_in, until};
 use super::scaling::{GROUP, make_group};
+use aws::autoscaling::{AutoScaling, Error};
+use aws::cloudwatch::{CloudWatch, Config, Dimensions, Sample, Saved};
+use aws::cloudwatch::{DIMENSIONS, datum, python};
 use aws_config::SdkConfig;
 use aws_sdk_autoscaling::Client as Scaling;
 use aws_sdk_cloudwatch::Client as Metrics;
 use aws_sdk_cloudwatch::types::{MetricDataQuery, MetricStat};
-use cflared_agent::act::autoscaling::{AutoScaling, Error};
-use cflared_agent::act::cloudwatch::{CloudWatch, Config, Dimensions, Sample, Saved};
 use cflared_tests::aws::{Aws, Group, Visibility};
 use cflared_tests::http::faults::Trouble;
 use cflared_verdict::{Failure, FailureKind, Group as Read, Member};
@@ -71,7 +71,7 @@ async fn a_replacement_is_seen_from_the_mark_to_the_successor() {
     let (aws, config) = world().await;
     aws.edit_group(GROUP, |group| (group.replace_after_ms, group.launch_takes_ms) = (0, 60_000));
     let other = AutoScaling::new(&Scaling::new(&config), OTHER, false);
-    assert!(other.mark(cflared_agent::act::autoscaling::Health::Unhealthy).await.unwrap().shown);
+    assert!(other.mark(aws::autoscaling::Health::Unhealthy).await.unwrap().shown);
     let read = group(&config).await.unwrap();
     let state = |id: &str| read.members.iter().find(|member| member.id == id).map(|member| member.lifecycle.as_str());
     assert_eq!(state(OTHER), Some("Terminating"));

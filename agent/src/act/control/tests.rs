@@ -1,8 +1,8 @@
 use super::*;
-use crate::act::testing::{Directory, run, until};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener as StdListener;
+use testing::{Directory, run, until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 

@@ -7,7 +7,7 @@ mod families;
 mod page;
 mod server;
 
-use super::durations::Durations;
+use aws::cloudwatch::Durations;
 use cflared_verdict::Health;
 use status::Status;
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
 
 use super::families::Family;
-use crate::act::durations::Durations;
+use aws::cloudwatch::Durations;
 use std::fmt::Write;
 
 /// Its media type.

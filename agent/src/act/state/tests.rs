@@ -1,8 +1,8 @@
 use super::*;
 use crate::act::notify::Notifier;
-use crate::act::testing::{Directory, run};
 use std::fs;
 use std::time::Duration;
+use testing::{Directory, run};
 
 fn mono(seconds: u64) -> Mono {
     Mono::new(Duration::from_secs(seconds))

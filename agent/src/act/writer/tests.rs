@@ -1,10 +1,10 @@
 use super::*;
-use crate::act::testing::{Directory, run, until};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use testing::PATIENCE;
+use testing::{Directory, run, until};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777

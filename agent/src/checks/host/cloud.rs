@@ -2,13 +2,12 @@
 
 use super::Facts;
 use super::seen::{Seen, within};
-use crate::act::service_clock::{MOST_SKEW, ServiceClock};
 use crate::checks::catalogue::host as checks;
 use crate::checks::{Found, Report};
-use crate::identity::{Aws, Environment, Error, Instance, Metadata, Network, Region, environment};
-use crate::secret::{self, Read};
-use aws_smithy_types::retry::RetryConfig;
-use bundle::{Bundle, Policy};
+use aws::secret::{self, Read};
+use aws::service_clock::{MOST_SKEW, ServiceClock};
+use aws::{Aws, Environment, Error, Instance, Metadata, Network, Region, environment};
+use bundle::{Bundle, Payload, Policy};
 use cflared_verdict::{FailureKind, VersionId};
 use dns::Resolver;
 use settings::Settings;
@@ -99,13 +98,11 @@ async fn read(
     settings: &Settings,
     heard: &ServiceClock,
 ) -> Result<Current, secret::Error> {
-    let config = aws.secrets_manager(region).config().to_builder();
-    let config = config.interceptor(heard.clone()).retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
-    let client = aws_sdk_secretsmanager::Client::from_conf(config.build());
-    match secret::read(&client, name, None).await? {
+    let client = aws.secrets_manager_heard_by(region, heard, ATTEMPTS);
+    match secret::read(&client, name, None, Payload::parse).await? {
         Read::New(payload) => {
             let version = payload.version.clone();
-            let checked = Bundle::check(payload, &Policy::of(settings, crate::identity::metadata_address()));
+            let checked = Bundle::check(payload, &Policy::of(settings, aws::metadata_address()));
             Ok(Current { version, rules: checked.map(drop).map_err(|rule| rule.to_string()) })
         }
         Read::Unchanged => Err(secret::Error::Incomplete { name: name.into(), part: "payload" }),

@@ -93,8 +93,7 @@ impl Facts {
     pub async fn gather(subject: Subject, early: Early) -> Self {
         let Subject { settings, settings_file, settings_found, version, clock, mono } = subject;
         let resolver = Resolver::system();
-        let prober =
-            Prober::new(&resolver, Edges::default()).within(Policy::of(&settings, crate::identity::metadata_address()));
+        let prober = Prober::new(&resolver, Edges::default()).within(Policy::of(&settings, aws::metadata_address()));
         let wanted = early::wanted(&settings, &settings_file);
         let paths = vec![settings.paths.config_dir.clone(), settings.paths.runtime_dir.clone(), "/var/log".into()];
         let pids = pids(&early);

@@ -73,7 +73,7 @@ pub fn configuration(facts: &Facts) -> Found {
     };
     let told = format!("configuration {version} from Cloudflare is in force in place of the secret's");
     match (
-        check_pushed(page, &Policy::of(&facts.settings, crate::identity::metadata_address())),
+        check_pushed(page, &Policy::of(&facts.settings, aws::metadata_address())),
         facts.settings.connector.remote_configuration,
     ) {
         (Err(rule), _) => Found::fail(format!("{told}, and breaks a rule")).and(rule.to_string()),
