@@ -80,7 +80,7 @@ fn is_the_journal(stderr: &File) -> bool {
     ours.is_ok_and(|ours| std::env::var("JOURNAL_STREAM") == Ok(ours)) && Path::new(JOURNAL).exists()
 }
 
-/// `2026-11-20T17:12:57.000001Z  INFO connector: connector started run=1 pid=77`
+/// `2026-11-20T17:12:57.000001Z  INFO cflared_connector::owner: connector started run=1 pid=77`
 pub(super) fn text(record: &Record) -> String {
     let time = humantime::format_rfc3339_micros(record.time);
     format!("{time} {:>5} {}: {}\n", record.level, record.target, message(record))

@@ -1,11 +1,11 @@
 //! Arrival and departure: by the agent's own code at the stand-in, by botocore at the stand-in, and the hooks at moto, which
 //! has no completion.
 
+use super::cloudwatch::python;
 use super::moto::Moto;
 use super::peer::{control, stand_in, until};
 use super::scaling::{GROUP, make_group};
 use aws::autoscaling::{AutoScaling, Error, Lifecycle};
-use aws::cloudwatch::python;
 use aws_config::SdkConfig;
 use aws_sdk_autoscaling::Client;
 use cflared_tests::aws::autoscaling::{Hook as StandInHook, HookResult as Default, Move, Transition};

@@ -3,9 +3,9 @@
 //! conditions here; what narrows it is in the stand-in's own tests, and parliament knows whether a service looks at it
 //! (`tests/aws/check.py`).
 
+use super::cloudwatch::python;
 use super::moto::Moto;
 use super::peer::stand_in;
-use aws::cloudwatch::python;
 use cflared_tests::documents::Documents;
 use cflared_tests::world::{Payload, SECRET, World};
 use serde::de::DeserializeOwned;

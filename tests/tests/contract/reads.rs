@@ -1,12 +1,12 @@
 //! What the guard reads: by the agent's own code at the stand-in, by botocore at the stand-in, and by the SDK at moto where
 //! moto works. It has neither activities nor refreshes, and CloudWatch in another protocol only.
 
+use super::cloudwatch::{DIMENSIONS, datum, python};
 use super::moto::Moto;
 use super::peer::{control, outcome, stand_in, until};
 use super::scaling::{GROUP, make_group};
 use aws::autoscaling::{AutoScaling, Error};
 use aws::cloudwatch::{CloudWatch, Config, Dimensions, Sample, Saved};
-use aws::cloudwatch::{DIMENSIONS, datum, python};
 use aws_config::SdkConfig;
 use aws_sdk_autoscaling::Client as Scaling;
 use aws_sdk_cloudwatch::Client as Metrics;

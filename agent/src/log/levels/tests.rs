@@ -3,8 +3,8 @@ use super::*;
 #[test]
 fn other_crates_never_say_more_than_warnings() {
     for (setting, target, level, logged) in [
-        ("info", "connector", Level::INFO, true),
-        ("info", "connector", Level::DEBUG, false),
+        ("info", "cflared_connector", Level::INFO, true),
+        ("info", "cflared_connector", Level::DEBUG, false),
         ("info", "cloudflared", Level::INFO, true),
         ("trace", "cflared_verdict", Level::TRACE, true),
         ("trace", "cloudflared", Level::TRACE, true),

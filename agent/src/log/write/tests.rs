@@ -7,7 +7,7 @@ fn record() -> Record {
     Record {
         time: SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_194_777_000_001),
         level: Level::WARN,
-        target: "connector",
+        target: "cflared_connector::owner",
         message: "connector exited".into(),
         fields: vec![
             ("run", Value::Unsigned(1)),
@@ -24,7 +24,7 @@ fn record() -> Record {
 
 #[test]
 fn text_is_one_line_with_the_time_of_the_event() {
-    let expected = "2026-11-20T17:12:57.000001Z  WARN connector: connector exited run=1 how=\"signal: 9 (SIGKILL)\" respawn_in=0ns\n";
+    let expected = "2026-11-20T17:12:57.000001Z  WARN cflared_connector::owner: connector exited run=1 how=\"signal: 9 (SIGKILL)\" respawn_in=0ns\n";
     assert_eq!(text(&record()), expected);
 }
 
@@ -49,7 +49,7 @@ fn json_is_one_object_a_line() {
         "version": env!("CARGO_PKG_VERSION"),
         "tunnel": "6ff42ae2-765d-4adf-8112-31c55c1551ef",
         "state": "broken",
-        "target": "connector",
+        "target": "cflared_connector::owner",
         "message": "connector exited",
         "fields": {"run": 1, "how": "signal: 9 (SIGKILL)", "respawn_in": "0ns"},
     });
@@ -86,7 +86,7 @@ fn the_journal_gets_names_it_can_find() {
         ("MESSAGE", "connector exited run=1 how=\"signal: 9 (SIGKILL)\" respawn_in=0ns"),
         ("PRIORITY", "4"),
         ("SYSLOG_IDENTIFIER", "cflared-agent"),
-        ("CFLARED_TARGET", "connector"),
+        ("CFLARED_TARGET", "cflared_connector::owner"),
         ("CFLARED_TIME", "2026-11-20T17:12:57.000001Z"),
         ("CFLARED_RUN", "1"),
         ("CFLARED_HOW", "signal: 9 (SIGKILL)"),
