@@ -291,7 +291,7 @@ async fn the_environment_is_read_and_its_proxies_are_not() {
     let server = aws_server(|_| secret_of("v1")).await;
     let proxy = Server::start(|_| Reply::new(403, "")).await;
     let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "--ignored", "crate::tests::calls::everything_from_the_environment"]);
+    child.args(["--exact", "--ignored", "tests::calls::everything_from_the_environment"]);
     child.env_remove("NO_PROXY").env_remove("no_proxy");
     for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
         child.env(variable, proxy.url());
