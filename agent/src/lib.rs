@@ -1,7 +1,7 @@
 //! cflared-agent: makes a Cloudflare Tunnel on EC2 run itself.
 //!
-//! Each module is a room of the flow that `docs/architecture.md` draws; a room uses only rooms above it in this list,
-//! and `tests/rooms.rs` holds the imports against that order.
+//! The crates of the flow that `docs/architecture.md` draws meet here: the loop connects them, [`act`] writes what others read,
+//! [`checks`] judges a host and an image, and [`cli`] has a file for each command.
 
 pub mod act;
 
