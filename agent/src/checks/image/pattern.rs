@@ -2,6 +2,7 @@
 //! the value.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 /// A form of credential.
 struct Pattern {
@@ -116,6 +117,26 @@ pub fn scan(mut text: impl Read) -> io::Result<Vec<Hit>> {
     }
 }
 
+/// Where credentials are in a text: for a named value the value, for any other form the whole word; in order, and apart.
+pub fn spans(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let begins = beginnings();
+    let mut spans: Vec<Range<usize>> = vec![];
+    for at in 0..bytes.len().saturating_sub(1) {
+        if !begins[usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]))] {
+            continue;
+        }
+        let held = PATTERNS.iter().filter(|one| bytes[at..].starts_with(one.needle) && one.holds(bytes, at));
+        for span in held.map(|pattern| pattern.span(bytes, at)) {
+            match spans.last_mut().filter(|last| span.start <= last.end) {
+                Some(last) => last.end = last.end.max(span.end),
+                None => spans.push(span),
+            }
+        }
+    }
+    spans
+}
+
 /// Which two bytes a needle may begin with: so that one pass will do for all of them.
 fn beginnings() -> Vec<bool> {
     let mut begins = vec![false; 1 << 16];
@@ -130,13 +151,31 @@ fn newlines(text: &[u8]) -> usize {
 }
 
 impl Pattern {
+    /// What is to be struck out where it holds.
+    fn span(&self, text: &[u8], at: usize) -> Range<usize> {
+        let behind = at + self.needle.len();
+        let word = |from: usize| from + text[from..].iter().take_while(|c| in_token(**c)).count();
+        match self.then {
+            Then::Value(_) => {
+                let value = behind + between(&text[behind..]);
+                value..word(value)
+            }
+            // The line that begins a key is no word; what follows it is for whoever knows where a key ends.
+            Then::Nothing if self.needle.starts_with(b"-----") => at..behind,
+            Then::Nothing | Then::More(_) | Then::KeyId => {
+                let before = text[..at].iter().rev().take_while(|c| in_token(**c)).count();
+                at - before..word(behind)
+            }
+        }
+    }
+
     fn holds(&self, text: &[u8], at: usize) -> bool {
         let rest = &text[at + self.needle.len()..];
         match self.then {
             Then::Nothing => true,
             Then::More(least) => token(rest) >= least,
             Then::Value(least) => {
-                let between = rest.iter().take(BETWEEN).take_while(|c| b"\\\"': =,\t".contains(c)).count();
+                let between = between(rest);
                 rest[..between].iter().any(|c| b":=,".contains(c)) && token(&rest[between..]) >= least
             }
             Then::KeyId => {
@@ -149,9 +188,19 @@ impl Pattern {
     }
 }
 
-/// How many characters of a token come first: base64 of either alphabet, and what tokens are joined with.
+/// How many characters of quoting and assignment come first.
+fn between(text: &[u8]) -> usize {
+    text.iter().take(BETWEEN).take_while(|c| b"\\\"': =,\t".contains(c)).count()
+}
+
+/// How many characters of a token come first.
 fn token(text: &[u8]) -> usize {
-    text.iter().take(AHEAD).take_while(|c| c.is_ascii_alphanumeric() || b"+/=_-.".contains(c)).count()
+    text.iter().take(AHEAD).take_while(|c| in_token(**c)).count()
+}
+
+/// Base64 of either alphabet, and what tokens are joined with.
+fn in_token(c: u8) -> bool {
+    c.is_ascii_alphanumeric() || b"+/=_-.".contains(&c)
 }
 
 #[cfg(test)]

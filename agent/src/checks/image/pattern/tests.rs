@@ -104,3 +104,21 @@ fn a_hit_is_not_missed_where_two_pieces_meet() {
     }
     assert_eq!(scan(Slow(json.as_bytes())).unwrap().len(), 1);
 }
+
+#[test]
+fn a_span_is_the_value_or_the_whole_word_and_what_is_left_holds_none() {
+    let key = "k".repeat(40);
+    let left = |text: &str| {
+        let mut left = text.to_owned();
+        spans(text).into_iter().rev().for_each(|span| left.replace_range(span, "*"));
+        assert_eq!(whats(left.as_bytes()), [""; 0], "{left}");
+        left
+    };
+    assert_eq!(left(&format!("a aws_secret_access_key = {key} b")), "a aws_secret_access_key = * b");
+    assert_eq!(left(&format!(r#"{{\"SecretAccessKey\":\"{key}\"}}"#)), r#"{\"SecretAccessKey\":\"*\"}"#);
+    assert_eq!(left(&format!("one ghp_{key}, two AKIAABCDEFGHIJKLMNOP")), "one *, two *");
+    let encoded = STANDARD.encode(format!("xx{}", credentials()));
+    assert_eq!(left(&format!("é {encoded} é")), "é * é");
+    assert_eq!(left("nothing of the TunnelSecret"), "nothing of the TunnelSecret");
+    assert_eq!((left(""), left("T")), (String::new(), "T".into()));
+}
