@@ -13,6 +13,7 @@ mod evidence;
 mod grain;
 mod guard;
 mod handover;
+mod hang;
 mod host;
 mod lifecycle;
 mod look;

@@ -7,6 +7,8 @@ pub mod act;
 
 pub mod checks;
 
+pub mod report;
+
 pub mod log;
 
 pub mod agent;

@@ -56,6 +56,43 @@ pub async fn get(
     }
 }
 
+/// The same for a page that is kept and not understood: what is beyond `limit` is left out, and so is what has not come when the
+/// time is over. An answer that has not begun by then is an error.
+pub async fn get_beginning(
+    client: &Client,
+    timeout: Duration,
+    server: SocketAddr,
+    path: &str,
+    limit: usize,
+) -> Result<Answer, Error> {
+    if !server.ip().is_loopback() {
+        return Err(Error::NotLoopback(server));
+    }
+    let url = format!("http://{server}{path}");
+    let mut answer = Answer { url: url.clone(), status: 0, body: vec![] };
+    let ended = tokio::time::timeout(timeout, read_beginning(client, &mut answer, limit)).await;
+    match ended {
+        Ok(Err(error)) if answer.body.is_empty() => Err(error),
+        Err(_) if answer.body.is_empty() => Err(Error::TimedOut { url, within: timeout }),
+        Ok(_) | Err(_) => Ok(answer),
+    }
+}
+
+async fn read_beginning(client: &Client, answer: &mut Answer, limit: usize) -> Result<(), Error> {
+    let url = answer.url.clone();
+    let broken = |error: reqwest::Error| Error::Broken { url: url.clone(), cause: innermost(&error) };
+    let mut response = client.get(&answer.url).send().await.map_err(broken)?;
+    answer.status = response.status().as_u16();
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        let room = limit - answer.body.len();
+        answer.body.extend_from_slice(&chunk[..room.min(chunk.len())]);
+        if chunk.len() >= room {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
 async fn read(client: &Client, url: &str, limit: usize) -> Result<Answer, Error> {
     let broken = |error: reqwest::Error| Error::Broken { url: url.into(), cause: innermost(&error) };
     let mut response = match client.get(url).send().await {

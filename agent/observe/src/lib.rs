@@ -6,11 +6,12 @@
 //! port may be anybody, so each answer is bounded in time and size and never trusted to be what it should be; whether it
 //! is ours is known by the socket. This room must not know when or why somebody looks, nor what is concluded from it.
 //!
-//! [`memory`] looks at the host instead: how much room there is for another connector.
+//! [`hang`] looks at a process that does not answer, by what the kernel shows of it; [`memory`] looks at the host instead: how much room there is for another connector.
 
 mod config;
 mod diag;
 mod fetch;
+pub mod hang;
 pub mod memory;
 mod page;
 mod ready;
@@ -142,6 +143,16 @@ impl Observer {
         let answer = self.get(metrics, "/config", LARGE).await?.expect_ok()?;
         let url = answer.url;
         Pushed::parse(answer.body).map_err(|cause| Error::Garbage { url, cause })
+    }
+
+    /// The beginning of a page, as it is: for a person. `most` bytes of it, and what comes in time.
+    ///
+    /// # Errors
+    /// No answer has begun in time, it is no HTTP, or it came with another status than 200 or 503, which `/ready` has.
+    pub async fn page(&self, metrics: SocketAddr, path: &str, most: usize) -> Result<String, Error> {
+        let answer = fetch::get_beginning(&self.client, self.timeout, metrics, path, most).await?;
+        let answer = if answer.status == 503 { answer } else { answer.expect_ok()? };
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 
     async fn get(&self, metrics: SocketAddr, path: &str, limit: usize) -> Result<fetch::Answer, Error> {

@@ -1,6 +1,7 @@
 //! When which connector is looked at.
 
 use super::Clock;
+use super::hang::Keeper;
 use super::remote::Remote;
 use cflared_verdict::{Generation, Mono, Observation, Ready, RunId};
 use cloudflared::sockets::{Listener, Sockets};
@@ -31,6 +32,17 @@ pub(super) struct Manners {
     pub unregistered: Manner,
     /// It does not answer.
     pub silent: Manner,
+}
+
+impl Manners {
+    /// By what `/ready` said; `None`: nothing in time.
+    fn of(self, ready: Option<&Ready>) -> Manner {
+        match ready {
+            Some(Ready::Yes { .. }) => self.registered,
+            Some(Ready::No) => self.unregistered,
+            Some(Ready::Foreign { .. } | Ready::Unanswered { .. }) | None => self.silent,
+        }
+    }
 }
 
 /// A connector and the looks at it.
@@ -152,16 +164,19 @@ impl Watched {
 
     /// A last look before the child is stopped.
     pub fn last_look(&self, observer: Arc<Observer>, manners: Manners) -> Deciding {
-        let Manners { registered, unregistered, silent } = manners;
+        let (child, proven) = (self.handle.child(), self.proven);
+        Box::pin(async move { manners.of(last_ready(&observer, child, proven).await.as_ref()) })
+    }
+
+    /// The same before it is restarted: of one that is alive and does not answer, what can be seen is kept.
+    pub fn last_look_before_restart(&self, observer: Arc<Observer>, manners: Manners, keeper: Keeper) -> Deciding {
         let (child, proven) = (self.handle.child(), self.proven);
         Box::pin(async move {
-            let Some(child) = child else { return silent };
-            let look = async { observe(&observer, child, &mut (proven == Some(child.pid))).await.ready };
-            match tokio::time::timeout(LAST_LOOK, look).await {
-                Ok(Ready::Yes { .. }) => registered,
-                Ok(Ready::No) => unregistered,
-                Ok(Ready::Foreign { .. } | Ready::Unanswered { .. }) | Err(_) => silent,
+            let ready = last_ready(&observer, child, proven).await;
+            if let (Some(child), None | Some(Ready::Unanswered { .. })) = (child, &ready) {
+                keeper.keep(&observer, child).await;
             }
+            manners.of(ready.as_ref())
         })
     }
 
@@ -193,6 +208,13 @@ impl Watched {
         self.pace = (self.pace * 2).min(interval);
         true
     }
+}
+
+/// What `/ready` of a child says at last; `None`: nothing in time, or there is no child.
+async fn last_ready(observer: &Observer, child: Option<Child>, proven: Option<u32>) -> Option<Ready> {
+    let child = child?;
+    let look = async { observe(observer, child, &mut (proven == Some(child.pid))).await.ready };
+    tokio::time::timeout(LAST_LOOK, look).await.ok()
 }
 
 /// Looks at `/ready` of a child. `proven`: it has been shown to have its port.

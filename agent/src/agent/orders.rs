@@ -1,6 +1,7 @@
 //! Carries out orders: each as a task with a deadline, which reports exactly once.
 
 use super::Agent;
+use super::hang::Keeper;
 use super::host::Host;
 use super::look::Manners;
 use aws::Environment;
@@ -218,7 +219,9 @@ impl Agent {
             Stop::Graceful => Manners { unregistered: Manner::Kill, ..DRAINED },
             Stop::AtOnce => Manners { registered: Manner::Spare, unregistered: Manner::Kill, silent: Manner::Kill },
         };
-        let restarted = connector.handle.restart(connector.last_look(self.observer.clone(), manners));
+        let keeper = Keeper::new(run, &self.settings.paths.runtime_dir, self.clock);
+        let look = connector.last_look_before_restart(self.observer.clone(), manners, keeper);
+        let restarted = connector.handle.restart(look);
         self.spawn(id, STOP, order, verdict::Report::Restart, async move {
             match restarted.await {
                 Ok(Restarted::NewChild) => Ok(((), News::Restarted)),

@@ -89,10 +89,10 @@ async fn settings(named: Option<PathBuf>) -> (Settings, Found) {
 }
 
 /// A line on a terminal while somebody waits, gone when this is dropped.
-struct Progress(bool);
+pub(super) struct Progress(bool);
 
 impl Progress {
-    fn show() -> Self {
+    pub(super) fn show() -> Self {
         let terminal = std::io::stderr().is_terminal();
         if terminal {
             // Whoever does not see it waits all the same.

@@ -7,6 +7,7 @@ mod hold;
 mod owner;
 mod private;
 mod reload;
+mod report;
 mod run;
 mod status;
 mod validate;
@@ -73,6 +74,9 @@ enum Command {
     Reload(reload::Args),
     /// Find out what is wrong with this host's tunnel, within 15 s; exits 0 if nothing is, 1 if something is, 2 if unknown
     Doctor(doctor::Args),
+    /// Put everything that a ticket or a post-mortem needs into one file, within 15 s, whatever the agent's state
+    #[command(after_help = report::HELP)]
+    Report(report::Args),
     /// Check whether an image is fit to be launched; exits 0 if it is, 1 if it is not, 2 if unknown
     Validate(validate::Args),
 }
@@ -108,6 +112,8 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => settings().map(|settings| reload::main(&settings, &args)),
         // They are among what it looks at.
         Command::Doctor(args) => Ok(doctor::main(named, &args)),
+        // As of doctor.
+        Command::Report(args) => Ok(report::main(named, &args)),
         // Those of the image are among what it looks at.
         Command::Validate(args) => Ok(validate::main(named, &args)),
     };

@@ -23,7 +23,8 @@ fn facts(text: &str) -> Facts {
     let now = Moment::from_ms(1_795_788_645_678);
     let ago = |seconds| now.before(std::time::Duration::from_secs(seconds));
     let span = |from, to: Option<u64>| Span { from: ago(from), to: to.map(ago) };
-    let finding = |outcome| Finding { id: name(), title: name(), outcome, evidence: vec![name(), name()], next: name() };
+    let finding =
+        |outcome| Finding { id: name(), title: name(), outcome, evidence: vec![name(), name()], next: name() };
     let outcomes = [Outcome::Fail, Outcome::NotKnown, Outcome::Warn, Outcome::Pass, Outcome::Skip];
     let kinds = [Kind::Finding, Kind::Transition, Kind::Action, Kind::Delay, Kind::Refusal, Kind::Other];
     let decision = |(place, kind)| Decision {
@@ -99,7 +100,9 @@ fn no_text_becomes_markup() {
 #[test]
 fn nothing_on_the_page_is_loaded_from_elsewhere() {
     let page = page(&facts("plain"));
-    for way in ["http:", "https:", "//", "url(", "@import", "src=", "<link", "<iframe", "<img", "<object", "fetch(", "data:"] {
+    for way in
+        ["http:", "https:", "//", "url(", "@import", "src=", "<link", "<iframe", "<img", "<object", "fetch(", "data:"]
+    {
         let found = page.replace("// It begins", "").replace(" // ", " ");
         assert!(!found.contains(way), "{way}");
     }

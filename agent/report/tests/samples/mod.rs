@@ -111,9 +111,10 @@ pub fn edge_out() -> Facts {
     let mut facts = healthy();
     let lost = 170;
     facts.condition = Condition::NotFine;
-    facts.headline = "NOT FINE: edge-tcp: egress 7844 is blocked, TCP and UDP: the security group needs TCP and UDP 7844 \
+    facts.headline =
+        "NOT FINE: edge-tcp: egress 7844 is blocked, TCP and UDP: the security group needs TCP and UDP 7844 \
                       out; this host fails 3 of 43 checks: edge-tcp, edge-udp, ready"
-        .into();
+            .into();
     facts.said = Some("remediating: /ready: not registered with the edge".into());
     facts.fault = Some(Fault {
         blame: "host_network".into(),
@@ -143,12 +144,7 @@ pub fn edge_out() -> Facts {
             &["/ready: not registered with the edge"],
             "see the failures above; /usr/share/cflared-agent/runbook.md#ready",
         ),
-        finding(
-            Outcome::NotKnown,
-            "cloudwatch",
-            &["failed to look at CloudWatch: no answer within 2s"],
-            "look again",
-        ),
+        finding(Outcome::NotKnown, "cloudwatch", &["failed to look at CloudWatch: no answer within 2s"], "look again"),
         finding(Outcome::Pass, "dns", &["region1.v2.argotunnel.com resolves"], ""),
     ];
     facts.connections.iter_mut().filter(|one| one.span.to.is_none()).for_each(|one| one.span.to = Some(ago(lost)));
@@ -199,7 +195,8 @@ pub fn edge_out() -> Facts {
 pub fn dead() -> Facts {
     let mut facts = healthy();
     facts.condition = Condition::NotFine;
-    facts.headline = "NOT FINE: agent-alive: the agent (process 700) is gone since 1h 2m; its last words: registered".into();
+    facts.headline =
+        "NOT FINE: agent-alive: the agent (process 700) is gone since 1h 2m; its last words: registered".into();
     facts.said = Some("registered, 1h 2m before this report; its process is gone".into());
     facts.known_until = ago(3720);
     facts.findings.insert(
