@@ -15,7 +15,7 @@ mod release;
 mod report;
 mod text;
 
-pub use image::pattern::{scan as credentials, spans as credentials_in};
+pub use image::pattern::{forms as credential_forms, scan as credentials, spans as credentials_in};
 pub use report::{Finding, Found, Outcome, Report, Skipped, Verdict};
 pub use text::coloured;
 

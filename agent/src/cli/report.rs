@@ -6,7 +6,7 @@ use super::doctor::Progress;
 use super::{Exit, complain, say};
 use crate::agent::Clock;
 use crate::report::{self, Subject};
-use crate::settings::{DEFAULT_PATH, Settings};
+use settings::{DEFAULT_PATH, Settings};
 use cflared_verdict::Mono;
 use output::{Output, Target};
 use std::path::{Path, PathBuf};

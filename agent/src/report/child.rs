@@ -3,7 +3,7 @@
 use super::{LOOK, Part, aside, beginning_of};
 use crate::act::status::{Connector, Status};
 use crate::observe::{Observer, hang};
-use crate::settings::Settings;
+use settings::Settings;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;

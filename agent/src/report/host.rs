@@ -2,7 +2,7 @@
 
 use super::command::run;
 use super::{LOOK, PART, Part, Subject, aside, beginning_of, read};
-use crate::cloudflared;
+
 use input::file::Links;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

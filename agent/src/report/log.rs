@@ -2,7 +2,7 @@
 
 use super::command::run;
 use super::{LOOK, PART, Part, Strike, Subject, aside, end_of};
-use crate::cloudflared::{LOG_TARGET, TABLE};
+use cloudflared::{LOG_TARGET, TABLE};
 use cflared_report::{Line, Moment};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};

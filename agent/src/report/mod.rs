@@ -17,7 +17,7 @@ pub use strike::Strike;
 
 use crate::act::status::Status;
 use crate::checks;
-use crate::settings::Settings;
+use settings::Settings;
 use cflared_report::{Facts, File, Held, Moment, archive, page};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -189,3 +189,6 @@ fn read(path: &Path, links: input::file::Links) -> Result<String, String> {
 fn lives(status: &Status) -> bool {
     Path::new("/proc").join(status.agent.pid.to_string()).exists()
 }
+
+#[cfg(test)]
+mod tests;

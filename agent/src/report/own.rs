@@ -5,7 +5,7 @@ use super::{DOCTOR, LOOK, PART, Part, Strike, Subject, aside, beginning_of, read
 use crate::act::status::Status;
 use crate::act::writer::{STATE_FILE, STATUS_FILE};
 use crate::observe::hang;
-use crate::settings::{Settings, drop_ins, is_drop_in};
+use settings::{Settings, drop_ins, is_drop_in};
 use input::file::Links;
 use serde_json::Value;
 use std::fmt::Write;

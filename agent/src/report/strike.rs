@@ -4,8 +4,8 @@
 //! assigned to a name such as `password`; what stands before the `@` of a URL; and every word that may be a key.
 
 use crate::checks;
-use crate::cloudflared::redacted;
-use crate::settings::without_password;
+use cloudflared::redacted;
+use settings::without_password;
 use std::borrow::Cow;
 
 /// What stands in a secret's place.

@@ -16,6 +16,7 @@ pub fn obey(shared: &Shared, order: Order) {
         Order::CloseOutput => close_output(),
         Order::Flood { bytes } => shared.log.raw(vec![b'#'; bytes]),
         Order::Print { line } => shared.log.plain(&line),
+        Order::HangReady => shared.state().ready_hangs = true,
         Order::ForeignId { connector } => shared.state().shown_connector = connector,
     }
 }

@@ -48,6 +48,8 @@ pub struct Rpc {
 pub struct State {
     /// The id that pages show.
     pub shown_connector: String,
+    /// `/ready` is never answered.
+    pub ready_hangs: bool,
     /// Registered connections by index.
     pub registered: BTreeMap<usize, Registered>,
     /// How each index was registered last, whether it still is or not.

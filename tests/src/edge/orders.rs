@@ -43,6 +43,8 @@ pub enum Order {
         /// The line, without its newline.
         line: String,
     },
+    /// Never answer `/ready` again, and go on with all else: a part of it hangs, and its runtime does not.
+    HangReady,
     /// Answer `/ready` and `/diag/tunnel` with another connector's id.
     ForeignId {
         /// The id to show.

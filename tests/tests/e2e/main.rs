@@ -31,6 +31,7 @@ mod policy;
 mod probes;
 mod promptness;
 mod reload;
+mod report;
 mod remote;
 mod secret;
 mod ssrf;

@@ -117,6 +117,12 @@ pub fn scan(mut text: impl Read) -> io::Result<Vec<Hit>> {
     }
 }
 
+/// Every form that is known: what it is, and what it begins with.
+pub fn forms() -> impl Iterator<Item = (&'static str, &'static str)> {
+    // Every needle is ASCII.
+    PATTERNS.iter().filter_map(|pattern| Some((pattern.what, std::str::from_utf8(pattern.needle).ok()?)))
+}
+
 /// Where credentials are in a text: for a named value the value, for any other form the whole word; in order, and apart.
 pub fn spans(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
