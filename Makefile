@@ -25,7 +25,7 @@ real: ## CLOUDFLARED=PATH: the tests that drive cloudflared, with the real one, 
 	@tests/setup.sh real
 	@tests/real.sh $(PART)
 
-check: ## Formatting, lints, docs, licences, bans and sources; checkov over the Terraform modules
+check: ## Formatting, lints, docs, licences, bans and sources; checkov over the Terraform modules; report.html in a browser
 	@tests/setup.sh check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -33,6 +33,8 @@ check: ## Formatting, lints, docs, licences, bans and sources; checkov over the 
 	target/tools/bin/cargo-deny check licenses bans sources
 	tests/unit.sh systemd/*.service systemd/*.target
 	target/venv/bin/python tests/terraform/lint.py target/checkov-venv/bin/checkov
+	@cargo run --quiet -p cflared-report --example pages -- $(TARGET)/report-pages
+	@tests/alone.sh python3 tests/report/browser.py $(TARGET)/report-pages $(TARGET)/report-shots
 
 dist: ## Binaries, packages and SBOMs for x86_64 and aarch64 in target/dist, and their checks
 	@tests/setup.sh dist

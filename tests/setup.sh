@@ -176,6 +176,9 @@ real)
 check)
     need_rust
     need systemd-analyze systemd
+    need unshare util-linux
+    need ip iproute2
+    need chromium chromium
     need_python
     install_packages
     finish

@@ -88,7 +88,7 @@ class Forms(Rendered):
 
     def test_each_is_what_the_service_takes(self):
         checked = {name for name in self.documents if call_of(name)}
-        others = {"dashboard", "iam/agent", "iam/agent-kms", "iam/host", "iam/trust"}
+        others = {"dashboard", "iam/agent", "iam/agent-kms", "iam/host", "iam/report", "iam/trust"}
         self.assertEqual(set(self.documents) - checked, others)
         for name in checked:
             self.assertEqual(wrongs(*call_of(name), self.documents[name]), [], name)
@@ -161,7 +161,7 @@ class Forms(Rendered):
 
 class Policies(Rendered):
     def test_the_linter_finds_nothing(self):
-        for name in ("iam/agent", "iam/agent-kms", "iam/host"):
+        for name in ("iam/agent", "iam/agent-kms", "iam/host", "iam/report"):
             self.assertEqual(findings(self.documents[name]), [], name)
 
     def test_what_the_linter_should_find_is_found(self):
@@ -179,7 +179,7 @@ class Policies(Rendered):
 
     def test_only_what_services_cannot_narrow_is_allowed_on_everything(self):
         wide = set()
-        for name in ("iam/agent", "iam/agent-kms", "iam/host"):
+        for name in ("iam/agent", "iam/agent-kms", "iam/host", "iam/report"):
             for statement in self.documents[name]["Statement"]:
                 actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
                 self.assertTrue(all("*" not in action for action in actions))
@@ -308,7 +308,7 @@ class Loaded(Rendered):
 
         role, name_of = "adv-cflared-runtime-prd", "adv-cflared-prd"
         iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(documents["iam/trust"]))
-        for name in ("agent", "agent-kms", "host"):
+        for name in ("agent", "agent-kms", "host", "report"):
             iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(documents[f"iam/{name}"]))
         iam.create_instance_profile(InstanceProfileName=role)
         iam.add_role_to_instance_profile(InstanceProfileName=role, RoleName=role)

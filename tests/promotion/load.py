@@ -93,7 +93,7 @@ def load_environment(account, documents, environment, prefix):
     """packaging/aws/README.md, "Load it"."""
     ec2, scaling = account.client("ec2"), account.client("autoscaling")
     runtime = f"{prefix}-runtime-{environment}"
-    policies = {name: documents.json(f"iam/{name}") for name in ("agent", "host")}
+    policies = {name: documents.json(f"iam/{name}") for name in ("agent", "host", "report")}
     role(account, runtime, documents.json("iam/trust"), policies, ["AmazonSSMManagedInstanceCore"])
     profile(account, runtime)
     closed_security_group(account, documents, "network", "security_group_id")
@@ -125,7 +125,7 @@ def load_machine(account, documents):
 
 
 def load_commands(account, documents, prefix):
-    for name in ("doctor", "fleet"):
+    for name in ("doctor", "fleet", "report"):
         account.client("ssm").create_document(
             Name=f"{prefix}-{name}", Content=documents.text(f"ssm/{name}.yml"), DocumentType="Command", DocumentFormat="YAML"
         )

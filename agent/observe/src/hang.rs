@@ -10,6 +10,7 @@ use std::fs;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 /// The file in the runtime directory that holds what was seen last.
 pub const FILE: &str = "hung-connector.txt";
@@ -24,11 +25,19 @@ const THREADS: usize = 64;
 /// What a thread is asked for (proc(5)). Its stack in the kernel is root's alone to see.
 const OF_THREAD: [&str; 4] = ["wchan", "syscall", "stack", "schedstat"];
 
+/// How long its goroutines are waited for: so are clients, for the restart.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What is to be kept of the child of that process id.
 pub async fn look(observer: &Observer, metrics: SocketAddr, pid: u32) -> String {
     let kernel = tokio::task::spawn_blocking(move || process(Path::new("/proc"), pid));
-    let (goroutines, kernel) = tokio::join!(observer.page(metrics, GOROUTINES, MOST), kernel);
-    let goroutines = goroutines.unwrap_or_else(|error| format!("not known: {error}\n"));
+    let goroutines = tokio::time::timeout(PATIENCE, observer.page(metrics, GOROUTINES, MOST));
+    let (goroutines, kernel) = tokio::join!(goroutines, kernel);
+    let goroutines = match goroutines {
+        Ok(Ok(text)) => text,
+        Ok(Err(error)) => format!("not known: {error}\n"),
+        Err(_) => format!("not known: no answer within {}\n", humantime::format_duration(PATIENCE)),
+    };
     let kernel = kernel.unwrap_or_else(|error| format!("not known: {error}\n"));
     format!("{kernel}\n== goroutines\n{goroutines}")
 }

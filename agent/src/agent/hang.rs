@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::{info, warn};
 
-/// How long the look may take: clients wait for the restart.
-const LIMIT: Duration = Duration::from_secs(3);
+/// How long the look may take, whatever the kernel does not show; clients wait for the restart.
+const LIMIT: Duration = Duration::from_secs(4);
 
 /// Keeps it in the runtime directory, in place of what hung before.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use super::doctor::Progress;
 use super::{Exit, complain, say};
 use crate::agent::Clock;
 use crate::report::{self, Subject};
-use settings::{DEFAULT_PATH, Settings};
 use cflared_verdict::Mono;
 use output::{Output, Target};
+use settings::{DEFAULT_PATH, Settings};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -2,8 +2,8 @@
 
 use super::command::run;
 use super::{LOOK, PART, Part, Strike, Subject, aside, end_of};
-use cloudflared::{LOG_TARGET, TABLE};
 use cflared_report::{Line, Moment};
+use cloudflared::{LOG_TARGET, TABLE};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom};
@@ -18,6 +18,8 @@ const LINES: &str = "3000";
 const MOST: u64 = 8 * 1024 * 1024;
 /// How the fields of an event begin in the journal.
 const PREFIX: &str = "CFLARED_";
+/// The fields that the page is drawn from.
+const FIELDS: [&str; 7] = ["event", "run", "pid", "how", "conn_index", "location", "protocol"];
 const AGENT: &str = "cflared-agent";
 /// Reading a long journal from a cold disk takes seconds.
 const JOURNAL: Duration = Duration::from_secs(6);
@@ -87,8 +89,8 @@ fn journal_entry(entry: &Map<String, Value>) -> Option<Entry> {
     let get = |name: &str| entry.get(name).and_then(Value::as_str);
     let micros: u64 = get("__REALTIME_TIMESTAMP")?.parse().ok()?;
     let at = get("CFLARED_TIME").and_then(rfc3339).unwrap_or(Moment::from_ms(micros / 1000));
-    let fields = entry.iter().filter_map(|(name, value)| {
-        Some((name.strip_prefix(PREFIX)?.to_ascii_lowercase(), value.as_str()?.to_owned()))
+    let fields = FIELDS.iter().filter_map(|name| {
+        Some(((*name).to_owned(), get(&format!("{PREFIX}{}", name.to_ascii_uppercase()))?.to_owned()))
     });
     let level = match get("PRIORITY") {
         Some("0" | "1" | "2" | "3") => "error",
@@ -137,7 +139,9 @@ fn json_entry(line: &Map<String, Value>) -> Option<(String, Entry)> {
     for (name, value) in fields.into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         message.push_str(&format!(" {name}={value:?}"));
-        kept.insert(name.clone(), value);
+        if FIELDS.contains(&name.as_str()) {
+            kept.insert(name.clone(), value);
+        }
     }
     Some((get("target")?.to_owned(), entry_of(at, get("level").unwrap_or("info"), &message, kept)))
 }

@@ -17,8 +17,8 @@ pub use strike::Strike;
 
 use crate::act::status::Status;
 use crate::checks;
-use settings::Settings;
 use cflared_report::{Facts, File, Held, Moment, archive, page};
+use settings::Settings;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -83,15 +83,19 @@ pub struct Report {
 /// # Errors
 /// The archive cannot be made.
 pub async fn report(subject: &Subject) -> std::io::Result<Report> {
-    let (status, strike) = tokio::join!(own::status(&subject.settings), own::strike(&subject.settings));
-    let (own, mut logs, host, children) = tokio::join!(
-        own::parts(subject, &status),
+    let told = async {
+        let status = own::status(&subject.settings).await;
+        tokio::join!(own::parts(subject, &status), child::parts(&subject.settings, status.as_ref().ok()))
+    };
+    let (doctor, (own, children), logs, host, strike) = tokio::join!(
+        own::doctor(subject),
+        told,
         log::parts(subject),
         host::parts(subject),
-        child::parts(&subject.settings, status.as_ref().ok()),
+        own::strike(&subject.settings),
     );
-    let lines = std::mem::take(&mut logs.lines);
-    let parts: Vec<Part> = own.into_iter().chain(logs.parts).chain(host).chain(children).collect();
+    let log::Logs { parts: logs, lines } = logs;
+    let parts: Vec<Part> = [doctor].into_iter().chain(own).chain(logs).chain(host).chain(children).collect();
     let parts: Vec<Part> = parts.into_iter().map(|part| struck(part, &strike)).collect();
     let lines = lines.into_iter().map(|line| log::struck(line, &strike)).collect();
     let mut facts = facts::facts(subject, &parts, lines);

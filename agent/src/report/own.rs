@@ -5,9 +5,9 @@ use super::{DOCTOR, LOOK, PART, Part, Strike, Subject, aside, beginning_of, read
 use crate::act::status::Status;
 use crate::act::writer::{STATE_FILE, STATUS_FILE};
 use crate::observe::hang;
-use settings::{Settings, drop_ins, is_drop_in};
 use input::file::Links;
 use serde_json::Value;
+use settings::{Settings, drop_ins, is_drop_in};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
@@ -54,15 +54,9 @@ pub async fn parts(subject: &Subject, status: &Result<Status, String>) -> Vec<Pa
         let path = runtime_dir.join(name);
         aside(name, LOOK, move || read(&path, Links::Refused))
     };
-    let (raw, state, hung, settings, doctor) = tokio::join!(
-        file(STATUS_FILE),
-        file(STATE_FILE),
-        file(hang::FILE),
-        settings(&subject.settings_file),
-        doctor(subject)
-    );
+    let (raw, state, hung, settings) =
+        tokio::join!(file(STATUS_FILE), file(STATE_FILE), file(hang::FILE), settings(&subject.settings_file));
     let mut parts = vec![
-        Part::new("doctor.json", "what doctor found", doctor),
         Part::new("status.json", "the agent's status, with its journal", raw.map(|text| indented(&text))),
         Part::new(
             "decisions.txt",
@@ -80,8 +74,13 @@ pub async fn parts(subject: &Subject, status: &Result<Status, String>) -> Vec<Pa
     parts
 }
 
+/// What doctor finds.
+pub async fn doctor(subject: &Subject) -> Part {
+    Part::new("doctor.json", "what doctor found", ask_doctor(subject).await)
+}
+
 /// Doctor is a process of its own: it becomes the agent's user, and this one does not.
-async fn doctor(subject: &Subject) -> Result<String, String> {
+async fn ask_doctor(subject: &Subject) -> Result<String, String> {
     let mut command = Command::new(&subject.program);
     if let Some(named) = &subject.named {
         command.arg("--settings").arg(named);

@@ -1,5 +1,5 @@
 resource "aws_ssm_document" "this" {
-  for_each = toset(var.commands ? ["doctor", "fleet"] : [])
+  for_each = toset(var.commands ? ["doctor", "fleet", "report"] : [])
 
   name            = "${var.prefix}-${each.key}"
   document_type   = "Command"

@@ -5,7 +5,7 @@ resource "aws_iam_role" "runtime" {
 }
 
 resource "aws_iam_role_policy" "runtime" {
-  for_each = toset(var.own_secret_key ? ["agent", "agent-kms", "host"] : ["agent", "host"])
+  for_each = toset(var.own_secret_key ? ["agent", "agent-kms", "host", "report"] : ["agent", "host", "report"])
 
   name   = each.key
   role   = aws_iam_role.runtime.name

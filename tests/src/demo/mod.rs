@@ -5,6 +5,7 @@
 //! the demo with status 1. Whatever happens, nothing is left running.
 
 mod ending;
+mod report;
 mod scene;
 mod show;
 mod stages;
@@ -57,8 +58,10 @@ fn demo(voice: &mut Voice) -> anyhow::Result<()> {
         let ended = ending::end(scene).await;
         let clean = ended.and_then(|ended| Ok(voice.fact(&ended)?));
         // Of two failures the first is the cause.
-        told.and(clean)?;
-        voice.closing("Every stage happened, and every line was checked against the stand-ins' records.", &NEXT)?;
+        let page = told.and_then(|page| clean.map(|()| page))?;
+        let open = format!("open:  {}   what happened, as a page for any browser", show::path(&page));
+        let next: Vec<&str> = std::iter::once(&*open).chain(NEXT).collect();
+        voice.closing("Every stage happened, and every line was checked against the stand-ins' records.", &next)?;
         Ok(())
     })
 }

@@ -41,6 +41,11 @@ pub async fn status(host: &Host, state: &str, exit: i32, much: Much) -> anyhow::
     Ok(lines)
 }
 
+/// A path as text.
+pub fn path(path: &Path) -> String {
+    path.display().to_string()
+}
+
 /// The files below `directory`, with their modes and where links lead, but nothing of what is in them.
 ///
 /// # Errors

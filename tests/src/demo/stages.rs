@@ -1,5 +1,6 @@
 //! The stages, in the order of the main job.
 
+use super::report;
 use super::scene::Scene;
 use super::show::{self, Much, REPLICAS};
 use super::voice::Voice;
@@ -9,6 +10,7 @@ use crate::http::requests::Requests;
 use crate::world::{Agent, GROUP, Line, Payload, SECRET, TUNNEL, World};
 use anyhow::{Context, ensure};
 use std::fs;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// After so many seconds without a break the agent no longer counts what was before: a quarter of `condemn_after`.
@@ -39,18 +41,20 @@ pub fn opening(scene: &Scene) -> Vec<String> {
     .into()
 }
 
-/// Tells all of it.
+/// Tells all of it, and gives the page of the report.
 ///
 /// # Errors
 /// Something was not seen.
-pub async fn tell(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<()> {
+pub async fn tell(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<PathBuf> {
     boot(scene, voice).await?;
     let registered = register(scene, voice).await?;
     push(scene, voice, registered).await?;
     let broke = outage(scene, voice).await?;
     condemn(scene, voice, broke).await?;
     recover(scene, voice).await?;
-    stop(scene, voice).await
+    let page = make_report(scene, voice).await?;
+    stop(scene, voice).await?;
+    Ok(page)
 }
 
 async fn boot(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<()> {
@@ -216,6 +220,18 @@ async fn recover(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<()> {
     let shown = |_: &World, agent: &Agent| (agent.status()["autoscaling"]["marked"] == false).then_some(());
     scene.until("a status without a mark", shown).await?;
     show_status(scene, voice, "registered", 0, Much::Head).await
+}
+
+async fn make_report(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<PathBuf> {
+    voice.stage("Report: one file for the ticket")?;
+    let agent = scene.agent.as_ref().context("no agent was started")?;
+    let report::Made { page, told } = report::make(&scene.host, agent).await?;
+    voice.fact(
+        "without keys and tokens; in it a page that shows what is wrong, whose fault it is, and what happened:",
+    )?;
+    voice.quote(&told)?;
+    voice.fact(&format!("the page alone is kept, too: {}", show::path(&page)))?;
+    Ok(page)
 }
 
 async fn stop(scene: &mut Scene, voice: &mut Voice) -> anyhow::Result<()> {

@@ -83,6 +83,11 @@ impl Host {
         self.directory.path()
     }
 
+    /// Where its metadata service is.
+    pub fn imds_address(&self) -> SocketAddr {
+        self.imds_address
+    }
+
     /// The installed bundles: `/etc/cloudflared` elsewhere.
     pub fn config_dir(&self) -> PathBuf {
         self.directory.path().join("etc")

@@ -2,14 +2,18 @@
 
 use crate::bad_input::{is_root, said};
 use crate::doctor::Patient;
+use crate::image::execute;
 use crate::support::registered_pid;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cflared_agent::checks;
+use cflared_tests::documents::{Documents, repository};
 use cflared_tests::edge::{Conduct, Order, Scope};
 use cflared_tests::world::{Agent, Host, World, eventually};
+use hmac::{Hmac, KeyInit, Mac};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -67,7 +71,8 @@ async fn report(host: &Host, arguments: &[&str]) -> anyhow::Result<Unpacked> {
     anyhow::ensure!(output.status.code() == Some(0), "{}", said(&output));
     let archive = only(&out);
     let unpacked = host.directory().join("unpacked");
-    let unzip = std::process::Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&archive).arg(&unpacked).status()?;
+    let unzip =
+        std::process::Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&archive).arg(&unpacked).status()?;
     anyhow::ensure!(unzip.success(), "the archive cannot be read");
     let files = files(&unpacked);
     fs::remove_dir_all(&unpacked)?;
@@ -202,7 +207,8 @@ async fn what_hangs_is_a_sentence() -> anyhow::Result<()> {
     for program in ["systemctl", "journalctl"] {
         let path = host.directory().join("bin").join(program);
         // By another process: a copy of our descriptor in another test's child would make the file busy.
-        let write = "printf '#!/bin/sh\\nexec sleep 1000\\n' > \"$0.new\" && chmod 755 \"$0.new\" && mv \"$0.new\" \"$0\"";
+        let write =
+            "printf '#!/bin/sh\\nexec sleep 1000\\n' > \"$0.new\" && chmod 755 \"$0.new\" && mv \"$0.new\" \"$0\"";
         assert!(std::process::Command::new("sh").args(["-c", write]).arg(&path).status()?.success());
     }
     patient.world.edge.order(&Scope::default(), &Order::Freeze);
@@ -224,7 +230,8 @@ async fn what_hangs_is_a_sentence() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn where_there_is_no_room_nothing_is_left_and_it_says_where_else() -> anyhow::Result<()> {
-    let probe = std::process::Command::new("unshare").args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"]).output()?;
+    let probe =
+        std::process::Command::new("unshare").args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"]).output()?;
     if !is_root() || !probe.status.success() {
         println!("left out: no file system can be mounted here");
         return Ok(());
@@ -258,6 +265,94 @@ async fn it_goes_to_standard_output_where_it_is_asked_to() -> anyhow::Result<()>
     Ok(())
 }
 
+// ---- the bucket
+
+/// What was put, as S3 would see it: the path, the headers by their names in lower case, and the body.
+type Put = (String, BTreeMap<String, String>, Vec<u8>);
+
+/// Takes one object.
+async fn bucket(listener: TcpListener) -> anyhow::Result<Put> {
+    let (mut stream, _) = listener.accept().await?;
+    let (mut bytes, mut head) = (vec![], None);
+    loop {
+        let mut piece = [0; 65_536];
+        let read = stream.read(&mut piece).await?;
+        anyhow::ensure!(read > 0, "the request is cut");
+        bytes.extend_from_slice(&piece[..read]);
+        head = head.or_else(|| bytes.windows(4).position(|four| four == b"\r\n\r\n"));
+        let Some(end) = head else { continue };
+        let text = String::from_utf8(bytes[..end].to_vec())?;
+        let lines = text.lines().skip(1).filter_map(|line| line.split_once(": "));
+        let headers: BTreeMap<_, _> = lines.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+        let length: usize = headers["content-length"].parse()?;
+        if bytes.len() == end + 4 + length {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
+            let first = text.lines().next().unwrap_or_default();
+            anyhow::ensure!(first.starts_with("PUT "), "{first}");
+            return Ok((first.split(' ').nth(1).unwrap_or_default().into(), headers, bytes[end + 4..].to_vec()));
+        }
+    }
+}
+
+/// The signature that S3 wants (version 4), made apart from the document's.
+fn signature((path, headers, body): &Put, secret: &str, region: &str) -> String {
+    let mac = |key: &[u8], text: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    };
+    let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+    let names = ["host", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"];
+    let lines: String = names.iter().map(|name| format!("{name}:{}\n", headers[*name])).collect();
+    let canonical = format!("PUT\n{path}\n\n{lines}\n{}\n{}", names.join(";"), digest(body));
+    let (time, day) = (&headers["x-amz-date"], &headers["x-amz-date"][..8]);
+    let scope = format!("{day}/{region}/s3/aws4_request");
+    let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", digest(canonical.as_bytes()));
+    let key = [day, region, "s3", "aws4_request"]
+        .iter()
+        .fold(format!("AWS4{secret}").into_bytes(), |key, part| mac(&key, part));
+    hex::encode(mac(&key, &text))
+}
+
+/// The document `adv-cflared-report` of `packaging/aws`, executed as the SSM agent does.
+#[tokio::test]
+async fn the_document_puts_it_into_the_bucket_where_the_policy_allows_it() -> anyhow::Result<()> {
+    let (world, host) = World::with_host().await?;
+    let text = fs::read_to_string(repository().join("packaging/aws/ssm/report.yml"))?;
+    let document: serde_yaml::Value = serde_yaml::from_str(&text)?;
+    let commands = document["mainSteps"][0]["inputs"]["runCommand"].as_sequence().unwrap();
+    let lines: Vec<_> = commands.iter().filter_map(|command| command.as_str()).collect();
+    let script = lines.join("\n").replace("{{ Bucket }}", "adventive-platform-artifacts").replace("{{ Region }}", "");
+    let listener = TcpListener::bind(world.block.address(240, 9000)).await?;
+    let exports = format!(
+        "export AWS_EC2_METADATA_SERVICE_ENDPOINT=http://{} AWS_ENDPOINT_URL_S3=http://{} AWS_ENDPOINT_URL=http://{}\n",
+        host.imds_address(),
+        listener.local_addr()?,
+        world.aws_address()
+    );
+    let (output, put) = tokio::join!(execute(&host, &format!("{exports}{script}")), bucket(listener));
+    let (output, put) = (output?, put?);
+    let told = said(&output);
+    assert!(output.status.success(), "{told}");
+    let (path, headers, body) = &put;
+    let place = format!("/adventive-platform-artifacts/cflared/reports/dev/{}/cflared-report-", host.id);
+    assert!(path.starts_with(&place) && path.ends_with(".zip"), "{path}");
+    assert!(told.contains(&format!("s3:/{path}\n")), "{told}");
+    assert!(body.starts_with(b"PK\x03\x04"));
+    let instance = host.imds.instance();
+    let keys = instance.credentials;
+    assert_eq!(headers["x-amz-security-token"], keys.session_token.unwrap_or_default());
+    let right = signature(&put, &keys.secret_access_key, &instance.region);
+    assert!(headers["authorization"].ends_with(&format!("Signature={right}")), "{}", headers["authorization"]);
+    // Where the policy lets the role put it, and nowhere else.
+    let policy = Documents::render_for("dev")?.json("iam/report")?;
+    let allowed = policy["Statement"][0]["Resource"].as_str().unwrap().trim_end_matches('*').to_owned();
+    assert!(format!("arn:aws:s3:::{}", &path[1..]).starts_with(&allowed), "{allowed}");
+    let written = told.lines().find_map(|line| line.strip_prefix("written: ")?.split(' ').next()).unwrap_or_default();
+    assert!(written.ends_with(".zip") && !Path::new(written).exists(), "it is left on the host: {written}");
+    Ok(())
+}
+
 // ---- secrets
 
 /// A secret that is planted: its whole text, and what must not be found of it.
@@ -284,7 +379,8 @@ fn secrets() -> Vec<Planted> {
     let mut all = vec![];
     for (number, (what, needle)) in checks::credential_forms().enumerate() {
         let value = noise(number + 1, 90);
-        let key_id = noise(number + 1, 40).to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "")[..16].to_owned();
+        let key_id =
+            noise(number + 1, 40).to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "")[..16].to_owned();
         let pem = needle.replace("BEGIN", "END");
         let forms = [
             (format!("{needle}{key_id}"), format!("{needle}{key_id}")),
@@ -334,7 +430,8 @@ async fn serve(host: &Host, text: String) -> anyhow::Result<()> {
     let listener = TcpListener::bind(host.metrics[0]).await?;
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len());
+            let answer =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len());
             tokio::spawn(async move {
                 let mut request = [0; 4096];
                 // Whoever asked may go away.
@@ -380,8 +477,6 @@ async fn no_secret_of_any_kind_is_in_it_wherever_it_was() -> anyhow::Result<()> 
     state["carried"]["planted"] = all.as_str().into();
     fs::write(&path, state.to_string())?;
     // Settings, and a drop-in.
-    host.command()?;
-    let settings = host.directory().join("agent.yml");
     let comment = |text: &str| text.lines().map(|line| format!("# {line}\n")).collect::<String>();
     fs::create_dir_all(host.directory().join("agent.d"))?;
     fs::write(host.directory().join("agent.d/50-planted.yml"), comment(&all))?;
@@ -398,7 +493,8 @@ async fn no_secret_of_any_kind_is_in_it_wherever_it_was() -> anyhow::Result<()> 
     fs::write(bin.join("properties"), format!("ActiveState=active\nEnvironment=A={line}\nStatusText={line}\n"))?;
     for (program, file) in [("journalctl", "entries"), ("systemctl", "properties")] {
         let write = "printf '#!/bin/sh\\nexec cat %s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\"";
-        let wrote = std::process::Command::new("sh").args(["-c", write]).arg(bin.join(program)).arg(bin.join(file)).status()?;
+        let wrote =
+            std::process::Command::new("sh").args(["-c", write]).arg(bin.join(program)).arg(bin.join(file)).status()?;
         assert!(wrote.success());
     }
     host.environment.push(("PATH".into(), format!("{}:/usr/bin:/bin", bin.display())));
@@ -407,14 +503,16 @@ async fn no_secret_of_any_kind_is_in_it_wherever_it_was() -> anyhow::Result<()> 
     }
 
     let found = report(&host, &[]).await?;
-    let _ = settings;
     let archive = fs::read(&found.archive)?;
-    for (name, text) in found.files.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).chain([("zip", &*archive)]) {
+    for (name, text) in
+        found.files.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).chain([("zip", &*archive)])
+    {
         for Planted { what, secret, .. } in &planted {
             // Not in part either.
             for stretch in secret.as_bytes().windows(9) {
                 let at = text.windows(9).position(|window| window == stretch);
-                let around = at.map(|at| String::from_utf8_lossy(&text[at.saturating_sub(80)..(at + 80).min(text.len())]));
+                let around =
+                    at.map(|at| String::from_utf8_lossy(&text[at.saturating_sub(80)..(at + 80).min(text.len())]));
                 assert!(at.is_none(), "{what} is in {name}: …{}…", around.unwrap_or_default());
             }
         }

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// A form of credential.
 struct Pattern {
@@ -89,7 +90,7 @@ pub struct Hit {
 /// # Errors
 /// It cannot be read to its end.
 pub fn scan(mut text: impl Read) -> io::Result<Vec<Hit>> {
-    let begins = beginnings();
+    let begins = &*BEGINNINGS;
     let mut hits: Vec<Hit> = vec![];
     // One character before what is looked at is kept, if there was one: a word may begin there.
     let (mut held, mut from, mut lines) = (Vec::with_capacity(PIECE + AHEAD), 0, 0);
@@ -126,7 +127,7 @@ pub fn forms() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// Where credentials are in a text: for a named value the value, for any other form the whole word; in order, and apart.
 pub fn spans(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
-    let begins = beginnings();
+    let begins = &*BEGINNINGS;
     let mut spans: Vec<Range<usize>> = vec![];
     for at in 0..bytes.len().saturating_sub(1) {
         if !begins[usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]))] {
@@ -144,13 +145,13 @@ pub fn spans(text: &str) -> Vec<Range<usize>> {
 }
 
 /// Which two bytes a needle may begin with: so that one pass will do for all of them.
-fn beginnings() -> Vec<bool> {
+static BEGINNINGS: LazyLock<Vec<bool>> = LazyLock::new(|| {
     let mut begins = vec![false; 1 << 16];
     for pattern in &PATTERNS {
         begins[usize::from(u16::from_be_bytes([pattern.needle[0], pattern.needle[1]]))] = true;
     }
     begins
-}
+});
 
 fn newlines(text: &[u8]) -> usize {
     text.iter().filter(|c| **c == b'\n').count()
