@@ -15,7 +15,7 @@ const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 /// What the browser may execute, load and draw: these two, by their SHA-256, and nothing from anywhere.
 const POLICY: &str = "default-src 'none'; style-src 'STYLE'; script-src 'SCRIPT'; base-uri 'none'; form-action 'none'";
-const STYLE_HASH: &str = "sha256-6w01yZZGeq/Vr80sDr7Q0P2oMM1NY5dzK/xJClnihsc=";
+const STYLE_HASH: &str = "sha256-kziEJO0l9SoF7p1EZ6xAbOVF6245GZmYzbrvCg2dBjY=";
 const SCRIPT_HASH: &str = "sha256-Ue+yUDxsGfGYeEo6+agwiihoVBANz5Fc2M7uOldURMo=";
 
 /// The page.
@@ -71,7 +71,7 @@ fn verdict(page: &mut Html, facts: &Facts) {
     page.element("span", "class=\"who\"", &format!("{} · {} UTC", facts.subject, facts.made_at));
     page.close("p");
     let cause = cause(facts);
-    page.element("h1", "", cause.as_ref().map_or(&*facts.headline, |(why, _)| why));
+    page.element("h1", "", &sentence(cause.as_ref().map_or(&*facts.headline, |(why, _)| why)));
     if let Some((_, rest)) = &cause {
         page.element("p", "class=\"headline\"", rest);
     }
@@ -132,7 +132,7 @@ fn answer(page: &mut Html, question: &str, answer: &str, why: Option<&str>) {
     page.raw("<div>");
     page.element("dt", "", question);
     page.open("dd", "");
-    page.text(answer);
+    page.text(&sentence(answer));
     if let Some(why) = why.filter(|why| !why.is_empty()) {
         page.element("small", "", why);
     }
@@ -140,7 +140,15 @@ fn answer(page: &mut Html, question: &str, answer: &str, why: Option<&str>) {
     page.raw("</div>");
 }
 
-/// `12s ago`, before the report.
+/// With a capital at its beginning, if that is a word, and not a name such as `/ready` or `tcp://…`.
+fn sentence(text: &str) -> String {
+    let word = text.split(' ').next().unwrap_or_default();
+    let word = word.strip_suffix([':', ',', ';']).unwrap_or(word);
+    let plain = !word.is_empty() && word.bytes().all(|c| c.is_ascii_lowercase());
+    if plain { text[..1].to_uppercase() + &text[1..] } else { text.to_owned() }
+}
+
+/// How long before the report that was.
 fn ago(facts: &Facts, at: crate::Moment) -> String {
     format!("{} before", span(facts.made_at.since(at)))
 }

@@ -111,8 +111,38 @@ fn nothing_on_the_page_is_loaded_from_elsewhere() {
 #[test]
 fn an_empty_report_is_a_page_and_says_that_nothing_is_known() {
     let page = page(&Facts { headline: "no doctor".into(), ..Facts::default() });
-    assert!(page.contains("<h1>no doctor</h1>") && page.contains("Not known"));
+    assert!(page.contains("<h1>No doctor</h1>") && page.contains("Not known"));
     assert!(!page.contains("<svg"), "there is nothing to draw");
+}
+
+#[test]
+fn a_word_gets_a_capital_and_a_name_does_not() {
+    for (text, shown) in [("allow it", "Allow it"), ("broken: x", "Broken: x"), ("tcp://x fails", "tcp://x fails")] {
+        assert_eq!(sentence(text), shown);
+    }
+    assert_eq!((sentence("/ready"), sentence(""), sentence("émile")), ("/ready".into(), String::new(), "émile".into()));
+}
+
+#[test]
+fn the_scale_that_is_chosen_shows_the_last_trouble() {
+    let now = Moment::from_ms(1_795_788_645_678);
+    let change = |minutes: u64, what: &str| Decision {
+        at: now.before(std::time::Duration::from_secs(60 * minutes)),
+        kind: Kind::Transition,
+        what: what.into(),
+        evidence: String::new(),
+        blame: None,
+    };
+    let chosen = |decisions: Vec<Decision>| {
+        let page = page(&Facts { made_at: now, known_until: now, decisions, ..Facts::default() });
+        page.split(" checked").next().unwrap().rsplit('"').nth(1).unwrap().to_owned()
+    };
+    let start = || change(600, "starting → registered");
+    assert_eq!(chosen(vec![start()]), "1");
+    assert_eq!(chosen(vec![start(), change(20, "registered → broken")]), "16");
+    let recovered =
+        [start(), change(80, "registered → broken"), change(79, "broken → held"), change(1, "held → registered")];
+    assert_eq!(chosen(recovered.into()), "4");
 }
 
 #[test]

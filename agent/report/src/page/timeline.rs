@@ -6,7 +6,7 @@
 use super::html::{Html, text};
 use super::sections::{class, kind};
 use crate::moment::span;
-use crate::{Connection, Facts, Kind, Life, Moment, Span};
+use crate::{Connection, Decision, Facts, Kind, Life, Moment, Span};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 const ZOOMS: [u32; 5] = [1, 4, 16, 64, 256];
 /// The longest time that is drawn, and the shortest.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
-const SHORTEST: Duration = Duration::from_secs(60);
+const SHORTEST: Duration = Duration::from_secs(15);
 /// About how many marks of the axis are in sight at a time; a phone has room for as many.
 const MARKS: u32 = 5;
 /// The most marks at one scale.
@@ -96,6 +96,11 @@ impl Axis {
         self.to.since(self.from)
     }
 
+    /// How much closer one may look.
+    fn zooms(self) -> impl Iterator<Item = u32> + Clone {
+        ZOOMS.into_iter().filter(move |zoom| *zoom == 1 || self.length() / *zoom >= SHORTEST)
+    }
+
     /// The place of a moment, in percent.
     #[allow(clippy::cast_precision_loss)] // of milliseconds of a week
     fn place(self, at: Moment) -> f64 {
@@ -114,7 +119,7 @@ impl Axis {
 
     /// The time and the lines of each scale.
     fn draw(self, page: &mut Html, height: u32) {
-        for zoom in ZOOMS {
+        for zoom in self.zooms() {
             page.open("g", &format!("class=\"ticks t{zoom}\""));
             let step = step(self.length() / zoom / MARKS);
             let mut at = self.from.ms().next_multiple_of(step);
@@ -150,10 +155,9 @@ fn step(least: Duration) -> u64 {
 
 /// The buttons. The one that is chosen shows the last trouble and what led to it.
 fn zooms(page: &mut Html, axis: Axis, facts: &Facts) {
-    let trouble = facts.decisions.iter().rev().find(|one| matches!(one.kind, Kind::Transition)).map(|one| one.at);
-    let wanted = trouble.map_or(axis.length(), |at| axis.to.since(at) * 3 / 2);
-    let chosen = ZOOMS.into_iter().rev().find(|zoom| axis.length() / *zoom >= wanted).unwrap_or(1);
-    let useful = ZOOMS.into_iter().filter(|zoom| *zoom == 1 || axis.length() / *zoom >= SHORTEST / 4);
+    let useful = axis.zooms();
+    let wanted = trouble(facts).map_or(axis.length(), |at| axis.to.since(at) * 3 / 2);
+    let chosen = useful.clone().filter(|zoom| axis.length() / *zoom >= wanted).last().unwrap_or(1);
     for zoom in useful.clone() {
         let checked = if zoom == chosen { " checked" } else { "" };
         page.raw(&format!("<input type=\"radio\" name=\"zoom\" id=\"z{zoom}\" value=\"{zoom}\"{checked}>"));
@@ -165,6 +169,18 @@ fn zooms(page: &mut Html, axis: Axis, facts: &Facts) {
         page.element("label", &format!("for=\"z{zoom}\""), &words);
     }
     page.raw("</p>");
+}
+
+/// When the last trouble began: the tunnel was registered until then.
+fn trouble(facts: &Facts) -> Option<Moment> {
+    let changes = facts.decisions.iter().rev().filter(|one| one.kind == Kind::Transition);
+    let well = |change: &&Decision| into(change) == "registered";
+    changes.skip_while(well).take_while(|change| !well(change)).last().map(|change| change.at)
+}
+
+/// The health that a transition leads to.
+fn into(change: &Decision) -> &str {
+    change.what.rsplit('→').next().unwrap_or_default().trim()
 }
 
 /// To two digits, for a button.
@@ -222,8 +238,14 @@ impl Chart {
             return;
         }
         self.caption("Health");
+        // What it was before the first change, from the start of the agent that changed it.
+        let before = facts.agents.iter().rev().map(|agent| agent.span.from).find(|from| *from < changes[0].at);
+        if let (Some(from), Some((state, _))) = (before, changes[0].what.split_once('→')) {
+            let span = Span { from, to: Some(changes[0].at) };
+            self.bar(health(state.trim()), span, state.trim(), &title(span, facts, state.trim(), ""));
+        }
         for (place, change) in changes.iter().enumerate() {
-            let state = change.what.rsplit('→').next().unwrap_or_default().trim();
+            let state = into(change);
             let to = changes.get(place + 1).map_or(facts.known_until, |next| next.at);
             let span = Span { from: change.at, to: Some(to) };
             self.bar(health(state), span, state, &title(span, facts, state, &change.evidence));
