@@ -127,14 +127,19 @@ fn assigned(text: &str, end: usize) -> Option<std::ops::Range<usize>> {
     let signs = &rest[..between];
     let start = end + between;
     let value = &text[start..];
+    const BEFORE: usize = 256;
+    let name = text[text.floor_char_boundary(end.saturating_sub(BEFORE))..end].to_ascii_lowercase();
+    let header = name.ends_with("authorization") || name.ends_with("cookie");
     let alone = || {
-        let line = text[..end].rsplit('\n').next().unwrap_or_default();
+        // A line's end, also within JSON.
+        let line = name.rsplit('\n').next().unwrap_or_default();
+        let line = line.rsplit("\\n").next().unwrap_or_default();
         line.trim_start().bytes().all(|c| c.is_ascii_alphanumeric() || b"_-.\"'".contains(&c))
     };
     let assigns = match signs.bytes().find(|c| b":=".contains(c)) {
         Some(b'=') => true,
         // In prose a colon follows a name, too.
-        Some(_) => signs.contains(['"', '\'']) || alone(),
+        Some(_) => header || signs.contains(['"', '\'']) || alone(),
         None => false,
     };
     let length = match signs.bytes().next_back() {
@@ -143,12 +148,8 @@ fn assigned(text: &str, end: usize) -> Option<std::ops::Range<usize>> {
             at - value[..at].bytes().rev().take_while(|c| *c == b'\\').count()
         }),
         // Words of a header, such as `Bearer …`, belong together.
-        _ if text[..end].to_ascii_lowercase().ends_with("authorization")
-            || text[..end].to_ascii_lowercase().ends_with("cookie") =>
-        {
-            value.find(['\n', '"', '\''])
-        }
-        _ => value.find(|c: char| c.is_whitespace() || "\"',;&}])".contains(c)),
+        _ if header => value.find(['\n', '"', '\'', '\\']),
+        _ => value.find(|c: char| c.is_whitespace() || "\"',;&}])\\".contains(c)),
     };
     let length = length.unwrap_or(value.len());
     let word = &value[..length];

@@ -13,6 +13,11 @@ fn what_is_secret_by_its_name_its_place_or_its_look_is_struck_out() {
         (r#"{\"password\":\"hunter2\"}"#, r#"{\"password\":\"[struck out]\"}"#),
         ("x:\n  token: abc\ny: 1", "x:\n  token: [struck out]\ny: 1"),
         ("Authorization: Bearer abc.def\nnext", "Authorization: [struck out]\nnext"),
+        (
+            r#"{"why": "x\nAuthorization: Bearer abc\nDB_PASSWORD=abc\npassword: abc\n"}"#,
+            r#"{"why": "x\nAuthorization: [struck out]\nDB_PASSWORD=[struck out]\npassword: [struck out]\n"}"#,
+        ),
+        ("said Cookie: a=b; c=d", "said Cookie: [struck out]"),
         ("mysql://root:pa/ss@db:3306/x", "mysql://[struck out]@db:3306/x"),
         ("key Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MA==", "key [struck out]"),
         ("-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\nafter", "[struck out]\nafter"),

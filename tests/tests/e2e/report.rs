@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use cflared_agent::checks;
 use cflared_tests::documents::{Documents, repository};
 use cflared_tests::edge::{Order, Scope};
-use cflared_tests::world::{Agent, Clock, Host, World, eventually};
+use cflared_tests::world::{Agent, Clock, Host, TUNNEL, World, eventually, left_out, tunnel_secret};
 use hmac::{Hmac, KeyInit, Mac};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -136,6 +136,7 @@ async fn of_an_outage_it_says_whose_fault_it_is() -> anyhow::Result<()> {
     let (mut world, _) = World::with_host().await?;
     let mut host = world.host().await?;
     host.set("verdict.condemn_after", "1h");
+    host.set("verdict.probe_after", "2s");
     let mut agent = host.start()?;
     registered_pid(&mut agent, None).await?;
     world.edge.outage().await?;
@@ -146,6 +147,25 @@ async fn of_an_outage_it_says_whose_fault_it_is() -> anyhow::Result<()> {
     assert!(page.contains("<title>Not fine: report of ") && page.contains("Whose fault"), "{page}");
     assert!(page.contains("class=\"bar h-broken\"") || page.contains("class=\"bar h-remediating\""), "{page}");
     assert!(found.file("cloudflared-1/goroutines.txt").starts_with("goroutine 1 "));
+    Ok(())
+}
+
+/// Over QUIC the edge does not say why it refuses; the page says whose fault it is all the same.
+#[tokio::test]
+async fn of_a_refused_secret_it_says_that_it_is_not_this_host() -> anyhow::Result<()> {
+    let (world, mut host) = World::with_host().await?;
+    host.set("verdict.condemn_after", "1h");
+    world.edge.require_secret(TUNNEL, &tunnel_secret(2));
+    let mut agent = host.start()?;
+    let blamed = |status: &Value| ["refused", "credentials"].contains(&status["blame"]["blame"].as_str().unwrap_or(""));
+    agent.wait_status("a blame", blamed).await?;
+    let found = report(&host, &["--log", &log(&host, &agent)]).await?;
+    assert!(found.told.starts_with("NOT FINE: "), "{}", found.told);
+    let fault = [
+        "The tunnel&#39;s credentials, which the edge does not accept",
+        "The edge was reached and refuses this tunnel",
+    ];
+    assert!(fault.iter().any(|words| found.page().contains(words)), "{}", found.page());
     Ok(())
 }
 
@@ -177,6 +197,9 @@ fn kept(host: &Host) -> PathBuf {
 
 #[tokio::test]
 async fn of_a_connector_that_hangs_the_goroutines_are_kept_before_it_is_restarted() -> anyhow::Result<()> {
+    if left_out("a hung `/ready` in a report", "to hang on order") {
+        return Ok(());
+    }
     let (host, _agent, _world, pid) = hung(&Order::HangReady).await?;
     let found = report(&host, &[]).await?;
     let hung = found.file("hung-connector.txt");
@@ -539,7 +562,7 @@ async fn no_secret_of_any_kind_is_in_it_wherever_it_was() -> anyhow::Result<()> 
         }
     }
     // The tunnel's own secret, too, and nothing was left out to get there.
-    let tunnel = cflared_tests::world::tunnel_secret(1);
+    let tunnel = tunnel_secret(1);
     assert!(found.files.values().all(|text| !text.contains(&tunnel)));
     for name in [
         "status.json",
