@@ -20,7 +20,7 @@ const UTF8: u16 = 1 << 11;
 const DEFLATED: u16 = 8;
 /// Version 2.0 of the format, which has deflate; in the directory with the host system 3, Unix, whose modes follow.
 const VERSION: u16 = 20;
-const MADE_BY: u16 = 3 << 8 | VERSION;
+const MADE_BY: u16 = (3 << 8) | VERSION;
 /// A plain file for its owner alone (the mode is in the upper half).
 const ATTRIBUTES: u32 = 0o100_600 << 16;
 
@@ -88,9 +88,9 @@ fn small(length: usize) -> io::Result<u32> {
 fn dos(at: Moment) -> (u16, u16) {
     let text = at.to_string();
     let number = |from: usize, to: usize| text.get(from..to).and_then(|digits| digits.parse::<u16>().ok()).unwrap_or(0);
-    let time = number(11, 13) << 11 | number(14, 16) << 5 | number(17, 19) / 2;
+    let time = (number(11, 13) << 11) | (number(14, 16) << 5) | (number(17, 19) / 2);
     let year = number(0, 4).clamp(1980, 2107) - 1980;
-    (time, year << 9 | number(5, 7) << 5 | number(8, 10))
+    (time, (year << 9) | (number(5, 7) << 5) | number(8, 10))
 }
 
 #[cfg(test)]

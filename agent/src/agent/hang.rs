@@ -1,10 +1,10 @@
 //! What is kept of a connector that hangs, for a report: its restart takes the evidence away.
 
 use super::Clock;
-use crate::connector::Child;
-use crate::observe::{Observer, hang};
 use cflared_verdict::RunId;
+use connector::Child;
 use input::file;
+use observe::{Observer, hang};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::{info, warn};

@@ -2,7 +2,7 @@
 
 use super::{LOOK, Part, aside, beginning_of};
 use crate::act::status::{Connector, Status};
-use crate::observe::{Observer, hang};
+use observe::{Observer, hang};
 use settings::Settings;
 use std::net::SocketAddr;
 use std::path::Path;

@@ -4,10 +4,10 @@ use super::{Part, Subject};
 use crate::act::Timestamp;
 use crate::act::state::State;
 use crate::act::status::{AutoScaling, Connector, Status};
-use crate::observe::hang;
 use cflared_report::{
     Condition, Connection, Decision, Facts, Fault, Finding, Kind, Line, Missing, Moment, Outcome, Span, Story, story,
 };
+use observe::hang;
 use serde::Deserialize;
 use std::time::{Duration, SystemTime};
 

@@ -106,7 +106,10 @@ pub async fn report(subject: &Subject) -> std::io::Result<Report> {
 /// The same part without secrets; withheld if something is left in it that would be called a credential in an image.
 fn struck(part: Part, strike: &Strike) -> Part {
     let content = match part.content {
-        Ok(text) => clean(strike.struck(&text)),
+        Ok(text) => clean(match serde_json::from_str::<serde_json::Value>(&text) {
+            Ok(value) if part.name.ends_with(".json") => format!("{:#}\n", strike.struck_json(&value)),
+            Ok(_) | Err(_) => strike.struck(&text),
+        }),
         Err(why) => Err(strike.struck(&why)),
     };
     Part { content, ..part }

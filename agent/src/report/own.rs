@@ -4,8 +4,8 @@ use super::command::run;
 use super::{DOCTOR, LOOK, PART, Part, Strike, Subject, aside, beginning_of, read};
 use crate::act::status::Status;
 use crate::act::writer::{STATE_FILE, STATUS_FILE};
-use crate::observe::hang;
 use input::file::Links;
+use observe::hang;
 use serde_json::Value;
 use settings::{Settings, drop_ins, is_drop_in};
 use std::fmt::Write;
@@ -57,13 +57,13 @@ pub async fn parts(subject: &Subject, status: &Result<Status, String>) -> Vec<Pa
     let (raw, state, hung, settings) =
         tokio::join!(file(STATUS_FILE), file(STATE_FILE), file(hang::FILE), settings(&subject.settings_file));
     let mut parts = vec![
-        Part::new("status.json", "the agent's status, with its journal", raw.map(|text| indented(&text))),
+        Part::new("status.json", "the agent's status, with its journal", raw),
         Part::new(
             "decisions.txt",
             "the journal of decisions, for reading",
             status.as_ref().map(decisions).map_err(Clone::clone),
         ),
-        Part::new("state.json", "what the agent keeps over a restart of its own", state.map(|text| indented(&text))),
+        Part::new("state.json", "what the agent keeps over a restart of its own", state),
     ];
     // That nothing has hung is no gap in the report.
     if let Ok(text) = hung {
@@ -91,12 +91,6 @@ async fn ask_doctor(subject: &Subject) -> Result<String, String> {
         true => Ok(said.stdout),
         false => Err(format!("doctor ended ({}) without a report: {}", said.status, said.stderr.trim())),
     }
-}
-
-/// JSON for reading; what is none stays as it is.
-fn indented(text: &str) -> String {
-    let value = serde_json::from_str::<Value>(text).and_then(|value| serde_json::to_string_pretty(&value));
-    beginning_of(&value.unwrap_or_else(|_| text.to_owned()), PART)
 }
 
 fn decisions(status: &Status) -> String {

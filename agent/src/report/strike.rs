@@ -5,6 +5,7 @@
 
 use crate::checks;
 use cloudflared::redacted;
+use serde_json::Value;
 use settings::without_password;
 use std::borrow::Cow;
 
@@ -37,6 +38,22 @@ impl Strike {
         let text = without_assigned(&text);
         let text = without_passwords(&text);
         without_words(&text)
+    }
+
+    /// The same of JSON, which stays JSON: each text in it by itself.
+    pub fn struck_json(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => self.struck(text).into(),
+            Value::Array(values) => values.iter().map(|value| self.struck_json(value)).collect(),
+            Value::Object(entries) => {
+                let struck = |(name, value): (&String, &Value)| {
+                    let secret = value.as_str().is_some_and(|text| !text.is_empty()) && is_secret(name);
+                    (self.struck(name), if secret { STRUCK.into() } else { self.struck_json(value) })
+                };
+                Value::Object(entries.iter().map(struck).collect())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+        }
     }
 
     /// The text without the values that are known.
@@ -99,6 +116,11 @@ const NAMES: [&str; 16] = [
     "authorization",
     "cookie",
 ];
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    NAMES.iter().any(|ending| name.ends_with(ending))
+}
 
 /// Without what is assigned to a name that says that it is secret: `"password": "…"`, `PASSWORD=…`, a line `password: …`.
 fn without_assigned(text: &str) -> String {

@@ -48,6 +48,17 @@ fn what_a_report_is_read_for_stays() {
 }
 
 #[test]
+fn json_stays_json() {
+    let text = r#"{"why": "one\nZm9vYmFyYmF6cXV4MTIzNDU2Nzg5MA==", "apiToken": "x", "token": null, "n": [1, "password=x"], "ghp_": {"a": true}}"#;
+    let part = Part::new("a.json", "", Ok(text.into()));
+    let struck = struck(part, &strike()).content.unwrap();
+    let wanted = serde_json::json!({
+        "why": "one\n[struck out]", "apiToken": "[struck out]", "token": null, "n": [1, "password=[struck out]"], "ghp_": {"a": true},
+    });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&struck).unwrap(), wanted);
+}
+
+#[test]
 fn what_still_looks_like_a_credential_is_withheld() {
     assert_eq!(clean("nothing".into()), Ok("nothing".into()));
     let why = clean(format!("a\nghp_{}", "k".repeat(40))).unwrap_err();
