@@ -1,9 +1,9 @@
 //! Each connector: its pages, and its process as the kernel shows it.
 
 use super::{LOOK, Part, aside, beginning_of};
-use crate::act::status::{Connector, Status};
 use observe::{Observer, hang};
 use settings::Settings;
+use status::{Connector, Status};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;

@@ -1,14 +1,14 @@
 //! From the parts, without their secrets, to what the page shows.
 
 use super::{Part, Subject};
-use crate::act::Timestamp;
+
 use crate::act::state::State;
-use crate::act::status::{AutoScaling, Connector, Status};
 use cflared_report::{
     Condition, Connection, Decision, Facts, Fault, Finding, Kind, Line, Missing, Moment, Outcome, Span, Story, story,
 };
 use observe::hang;
 use serde::Deserialize;
+use status::{AutoScaling, Connector, Status, Timestamp};
 use std::time::{Duration, SystemTime};
 
 /// So much of a status' age is no news: it is written every 30 s at least.
@@ -168,7 +168,7 @@ fn known(pairs: impl IntoIterator<Item = (&'static str, Option<String>)>) -> Vec
 
 fn about(status: &Status) -> Vec<(String, String)> {
     let instance = status.instance.as_ref();
-    let of = |value: fn(&crate::act::status::Instance) -> &String| instance.map(value).cloned();
+    let of = |value: fn(&status::Instance) -> &String| instance.map(value).cloned();
     let holds: Vec<String> = status.holds.iter().map(ToString::to_string).collect();
     let pushes = status.cloudwatch.as_ref().map(|pushes| {
         let last = pushes.last_push_at.map_or("nothing accepted yet".into(), |at| format!("last accepted {at}"));

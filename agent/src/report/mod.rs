@@ -15,10 +15,10 @@ mod strike;
 
 pub use strike::Strike;
 
-use crate::act::status::Status;
 use crate::checks;
 use cflared_report::{Facts, File, Held, Moment, archive, page};
 use settings::Settings;
+use status::Status;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 

@@ -2,12 +2,12 @@
 
 use super::command::run;
 use super::{DOCTOR, LOOK, PART, Part, Strike, Subject, aside, beginning_of, read};
-use crate::act::status::Status;
-use crate::act::writer::{STATE_FILE, STATUS_FILE};
+use crate::act::writer::STATE_FILE;
 use input::file::Links;
 use observe::hang;
 use serde_json::Value;
 use settings::{Settings, drop_ins, is_drop_in};
+use status::{STATUS_FILE, Status};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
