@@ -102,7 +102,7 @@ pub enum Error {
 pub async fn run(settings: Settings, dry_run: bool, log: log::Handle) -> Result<(), Error> {
     let settings = Arc::new(settings);
     if let Err(error) = cloudflared::adopt_strays() {
-        warn!(%error, event = "strays_not_adopted", "what cloudflared leaves behind is not ended");
+        warn!(%error, event = "strays_not_adopted", "processes that cloudflared leaves behind will not be ended");
     }
     // Before anything is written: the runtime directory belongs to whoever holds the store.
     let opened = boot::open_store(&settings).await?;
@@ -209,12 +209,12 @@ impl Agent {
         let runtime_dir = &settings.paths.runtime_dir;
         let loaded = State::load(&runtime_dir.join(STATE_FILE), status::boot_id(), now);
         if let Some(warning) = loaded.warning {
-            warn!(warning, event = "state_not_taken_up", "state not taken up");
+            warn!(warning, event = "state_not_taken_up", "saved state not used");
         }
         if dry_run {
             warn!(
                 event = "dry_run",
-                "dry run: this instance is never marked unhealthy, it is only said when it would be"
+                "dry run: the agent never marks this instance unhealthy, it only logs when it would"
             );
         }
         let writer = Arc::new(Writer::start(runtime_dir, notifier).map_err(host("start the writer's thread"))?);

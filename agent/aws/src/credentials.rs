@@ -78,7 +78,7 @@ impl RoleCredentials {
         match (fetched, &*last) {
             (Ok(credentials), _) => Ok(last.insert(credentials).clone()),
             (Err(error), Some(credentials)) => {
-                tracing::warn!(%error, event = "credentials_not_refreshed", "the role's credentials were not refreshed; the last ones are used");
+                tracing::warn!(%error, event = "credentials_not_refreshed", "role credentials not refreshed; the agent uses the last ones");
                 Ok(credentials.clone())
             }
             (Err(error), None) => Err(CredentialsError::provider_error(error)),

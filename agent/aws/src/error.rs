@@ -46,7 +46,8 @@ pub enum Error {
     },
     /// 429 or 5xx.
     #[error(
-        "failed to read {path} from the metadata service: HTTP {status}; it throttles or fails, and is asked again"
+        "failed to read {path} from the metadata service: HTTP {status}; it throttles or fails, and the agent will \
+            ask again"
     )]
     Busy {
         /// What was asked for.
@@ -107,7 +108,7 @@ pub enum Error {
     /// The service shows no tags at all.
     #[error(
         "failed to read the instance tag {key}: the metadata service shows no tags; set InstanceMetadataTags=enabled \
-         in the instance's metadata options, and see that the instance has the tag"
+         in the instance's metadata options, and check that the instance has the tag"
     )]
     TagsOff {
         /// The tag.
@@ -147,7 +148,7 @@ pub enum Error {
     NoRole,
     /// The instance has a role that gives no credentials.
     #[error(
-        "failed to read credentials of the role {role}: {cause}; see that the role exists and trusts \
+        "failed to read credentials of the role {role}: {cause}; check that the role exists and trusts \
          ec2.amazonaws.com"
     )]
     NoCredentials {

@@ -65,7 +65,7 @@ fn refused<E: ProvideErrorMetadata>(error: &E, status: u16, call: Call<'_>) -> (
     match code {
         // The key's refusal comes as the service's own ("Access to KMS is not allowed").
         _ if code == "DecryptionFailure" || is_denied && message.contains("KMS") => {
-            let next = "see that its KMS key is enabled and that the role has kms:Decrypt on it";
+            let next = "check that its KMS key is enabled and that the role has kms:Decrypt on it";
             (FailureKind::Denied, format!("it could not be decrypted ({said}); {next}"))
         }
         _ if is_denied => {
@@ -79,7 +79,7 @@ fn refused<E: ProvideErrorMetadata>(error: &E, status: u16, call: Call<'_>) -> (
         | "OptInRequired"
         | "IncompleteSignature"
         | "MissingAuthenticationToken" => {
-            let next = "see that the role still exists and that the metadata service gives fresh credentials";
+            let next = "check that the role still exists and that the metadata service gives fresh credentials";
             (FailureKind::Denied, format!("AWS does not accept the role's credentials ({said}); {next}"))
         }
         "SignatureDoesNotMatch"
@@ -90,12 +90,12 @@ fn refused<E: ProvideErrorMetadata>(error: &E, status: u16, call: Call<'_>) -> (
             (FailureKind::Denied, format!("AWS does not accept the signature ({said}); check this host's clock"))
         }
         _ if is_later(code) || status == 429 || status >= 500 => {
-            (FailureKind::Throttled, format!("{said}; it is tried again"))
+            (FailureKind::Throttled, format!("{said}; the agent will try again"))
         }
         "" => not_its_answer(status),
         "ResourceNotFoundException" | "ResourceNotFound" => (FailureKind::Missing, format!("it is not there ({said})")),
         _ if matches!(status, 401 | 403) => {
-            let next = "see the policies of the role, of the account and of the VPC endpoint";
+            let next = "check the policies of the role, of the account and of the VPC endpoint";
             (FailureKind::Denied, format!("access denied ({said}); {next}"))
         }
         _ => (FailureKind::Invalid, format!("{said}; correct what it names")),

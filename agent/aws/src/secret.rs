@@ -31,7 +31,7 @@ pub enum Error {
     NotRead(Failure),
     /// There is no such secret, or it has no current version.
     #[error(
-        "failed to read the secret {name}: there is none of that name with a current version in {region}; create it, \
+        "failed to read the secret {name}: no secret of that name has a current version in {region}; create it, \
          or correct the instance's tag or secret.name in the settings"
     )]
     Missing {

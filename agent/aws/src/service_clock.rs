@@ -41,7 +41,7 @@ impl ServiceClock {
         }
         let off = humantime::format_duration(Duration::from_secs(off.as_secs()));
         let text = format!(
-            "failed to tell the age of what AWS answered: this host's clock is {off} {side} that of AWS; see that chrony \
+            "failed to tell the age of what AWS answered: this host's clock is {off} {side} AWS's; check that chrony \
              runs and is synchronised (`chronyc tracking`)"
         );
         Err(Failure::new(FailureKind::Host, text))

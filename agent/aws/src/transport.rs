@@ -34,7 +34,10 @@ const DIRECT: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fd00:ec2::/32";
 
 /// A proxy that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("failed to use the proxy of aws.proxy: {cause}; it is a URL such as http://proxy.internal:3128, or nothing")]
+#[error(
+    "failed to use the proxy of aws.proxy: {cause}; use a URL such as http://proxy.internal:3128, or leave it \
+    empty"
+)]
 pub struct BadProxy {
     cause: String,
 }

@@ -27,8 +27,8 @@ pub enum RuleBroken {
     TunnelSecretNotBase64,
     /// `TunnelSecret` is too short to be one.
     #[error(
-        "TunnelSecret in credentials_json decodes to {bytes} bytes, and a tunnel's secret has 32 or more; it was cut \
-         short: store the whole file that `cloudflared tunnel create` wrote"
+        "TunnelSecret in credentials_json decodes to {bytes} bytes, but a tunnel's secret has 32 or more; it was \
+            cut: store the whole file that `cloudflared tunnel create` wrote"
     )]
     TunnelSecretShort {
         /// How many bytes it decodes to.
@@ -60,7 +60,7 @@ pub enum RuleBroken {
         column: usize,
     },
     /// The config is nested deeper than any that cloudflared has a use for.
-    #[error("config_yaml is nested deeper than {limit} levels at line {line}; take the nesting out")]
+    #[error("config_yaml is nested deeper than {limit} levels at line {line}; remove the nesting")]
     ConfigTooDeep {
         /// The most levels that are accepted.
         limit: usize,
@@ -71,7 +71,7 @@ pub enum RuleBroken {
     #[error("config_yaml is too large once its aliases (`*name`) are expanded; write fewer aliases")]
     ConfigTooLarge,
     /// The config gives a key twice in one mapping.
-    #[error("config_yaml gives a key twice in one mapping, near line {line}; keep one of the two")]
+    #[error("config_yaml has a key twice in one mapping, near line {line}; keep one of the two")]
     ConfigKeyTwice {
         /// Where the mapping is, from 1.
         line: usize,
@@ -122,7 +122,8 @@ pub enum RuleBroken {
     /// Config and credentials are of different tunnels. cloudflared would run, on the credentials' tunnel (observed,
     /// 2026.8.2).
     #[error(
-        "config_yaml is for tunnel {config} and credentials_json for tunnel {credentials}; store the two parts of one \
+        "config_yaml is for tunnel {config}, but credentials_json is for tunnel {credentials}; store the two parts \
+            of one \
          tunnel"
     )]
     TunnelIdDiffers {
@@ -142,7 +143,7 @@ pub enum RuleBroken {
     IngressMissing,
     /// The last ingress rule does not match everything. cloudflared would exit at once (observed, 2026.8.2).
     #[error(
-        "the last ingress rule of config_yaml has a hostname or a path, so it is no catch-all; add a last rule \
+        "the last ingress rule of config_yaml has a hostname or a path, so it is not a catch-all; add a last rule \
          `- service: http_status:404`"
     )]
     NoCatchAll,

@@ -49,8 +49,8 @@ pub enum Error {
     },
     /// Another process installs, or is the agent.
     #[error(
-        "failed to lock {}: {} holds it; a running agent takes up a new version by itself, so leave it, or wait \
-         until that process has ended",
+        "failed to lock {}: {} holds it; a running agent installs a new version by itself, so leave it, or wait \
+            until that process has ended",
         path.display(),
         holder.map_or("another process".to_owned(), |pid| format!("process {pid}"))
     )]
@@ -123,10 +123,10 @@ fn next_step(error: &io::Error) -> &'static str {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// `current` is not a link to a generation.
-    #[error("`current` is not a link to generations/<n>; the secret will be installed anew")]
+    #[error("`current` is not a link to generations/<n>; the secret will be installed again")]
     Current,
     /// A file of it is missing, or not a plain file that is ours alone.
-    #[error("its {file} {why}; the secret will be installed anew")]
+    #[error("its {file} {why}; the secret will be installed again")]
     File {
         /// The file's name.
         file: String,
@@ -137,13 +137,13 @@ pub enum Unusable {
     #[error("{0}")]
     Rule(Box<RuleBroken>),
     /// It was made by another instance: this disk is a copy of that one's.
-    #[error("it was installed by {instance}, not by this instance; the secret will be installed anew")]
+    #[error("it was installed by {instance}, not by this instance; the secret will be installed again")]
     OtherInstance {
         /// The other instance's id.
         instance: String,
     },
     /// It was made for another environment.
-    #[error("it was installed for the environment {environment}; the secret will be installed anew")]
+    #[error("it was installed for the environment {environment}; the secret will be installed again")]
     OtherEnvironment {
         /// That environment.
         environment: String,

@@ -56,7 +56,7 @@ pub enum NotTaken {
     #[error(transparent)]
     Cloudflared(#[from] ValidateError),
     /// The work on the disk ended in the middle.
-    #[error("failed to install the bundle: {0}; it is tried again")]
+    #[error("failed to install the bundle: {0}; the agent will try again")]
     Cut(#[from] tokio::task::JoinError),
 }
 

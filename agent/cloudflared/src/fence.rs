@@ -96,7 +96,7 @@ impl Process {
         match begun {
             Begun::Fenced(spawned) => spawned,
             Begun::Unfenced(command, error) => {
-                warn!(%error, event = "fence_missing", "connector without a fence: a name that changes its address is not stopped");
+                warn!(%error, event = "fence_missing", "the connector's connections are not checked: a name may change its address");
                 Self::spawn(command)
             }
         }
@@ -146,7 +146,7 @@ fn answer(listener: &OwnedFd, forbids: &Forbids, readable: &mut bool) {
         Err(error) => {
             // Another security module keeps memory private (ptrace(2), Yama's scope 2). It is said once.
             if std::mem::take(readable) {
-                warn!(%error, event = "fence_missing", "connector without a fence: where it connects to cannot be read");
+                warn!(%error, event = "fence_missing", "the connector's connections are not checked: their addresses cannot be read");
             }
             false
         }

@@ -46,7 +46,7 @@ pub enum SpawnError {
         source: io::Error,
     },
     /// Something else, such as a host without memory or process ids left.
-    #[error("failed to execute {}: {source}; the host is short of something, or the file is being written", path.display())]
+    #[error("failed to execute {}: {source}; the host is out of resources, or the file is being written", path.display())]
     Host {
         /// The program.
         path: PathBuf,

@@ -32,7 +32,7 @@ pub enum ValidateError {
         limit: Duration,
     },
     /// It ended, and how is not known.
-    #[error("failed to validate {}: cloudflared's exit status was lost ({source}); it is tried again", config.display())]
+    #[error("failed to validate {}: cloudflared's exit status was lost ({source}); the agent will try again", config.display())]
     Unknown {
         /// The configuration.
         config: PathBuf,

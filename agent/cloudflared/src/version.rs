@@ -40,7 +40,7 @@ pub enum VersionError {
         path: PathBuf,
     },
     /// It answers something else.
-    #[error("failed to read the version of {}: it says {said:?}; check that it is a released cloudflared", path.display())]
+    #[error("failed to read the version of {}: it printed {said:?}; check that it is a released cloudflared", path.display())]
     Unreadable {
         /// The program.
         path: PathBuf,

@@ -315,7 +315,7 @@ async fn stop(run: RunId, mut process: Process, manner: Option<Manner>, grace: D
         Some(Manner::Ask | Manner::Spare) => {
             process.terminate();
             if timeout(grace, process.exited()).await.is_err() {
-                warn!(%run, ?grace, event = "connector_killed", "connector did not stop when told to: killed");
+                warn!(%run, ?grace, event = "connector_killed", "connector did not stop in time: killed");
             }
         }
     }

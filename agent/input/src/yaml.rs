@@ -22,7 +22,7 @@ const MAX_TEXT: usize = 256 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A character that YAML does not allow.
-    #[error("line {line}: a control character at column {column}, which YAML does not allow; take it out")]
+    #[error("line {line}: a control character at column {column}, which YAML does not allow; remove it")]
     ControlCharacter {
         /// Where, from 1.
         line: usize,
@@ -44,7 +44,7 @@ pub enum Error {
         column: usize,
     },
     /// It is nested too deep.
-    #[error("line {line}: it is nested deeper than {limit} levels; take the nesting out")]
+    #[error("line {line}: it is nested deeper than {limit} levels; remove the nesting")]
     TooDeep {
         /// The most levels that are accepted.
         limit: usize,

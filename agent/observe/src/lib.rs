@@ -46,10 +46,10 @@ pub enum Error {
     #[error("failed to make the client for the metrics server: {0}")]
     Client(String),
     /// The address is not on this host's loopback, where alone a connector of ours listens.
-    #[error("failed to ask {0}: only loopback addresses are asked; correct connector.metrics in the settings")]
+    #[error("failed to ask {0}: only loopback addresses are allowed; correct connector.metrics in the settings")]
     NotLoopback(SocketAddr),
     /// The server answered nothing, or not all of it, in time.
-    #[error("failed to read {url}: no whole answer within {}", humantime::format_duration(*.within))]
+    #[error("failed to read {url}: no complete answer within {}", humantime::format_duration(*.within))]
     TimedOut {
         /// What was asked for.
         url: String,

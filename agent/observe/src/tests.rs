@@ -231,13 +231,13 @@ fn a_slow_drip_is_cut_at_the_time_out() {
         }
         false
     });
-    assert!(why.contains("no whole answer within 400ms"), "{why}");
+    assert!(why.contains("no complete answer within 400ms"), "{why}");
 }
 
 #[test]
 fn a_black_hole_is_cut_at_the_time_out() {
     let why = look_at(&Observer::new(SHORT).unwrap(), async |_: &mut TcpStream| std::future::pending().await);
-    assert!(why.contains("no whole answer within 400ms"), "{why}");
+    assert!(why.contains("no complete answer within 400ms"), "{why}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub async fn all(
     let mut probes = side_by_side(tries.collect::<Vec<_>>()).await;
     if !left_out.is_empty() {
         let names: Vec<_> = left_out.iter().take(MOST).map(Service::to_string).collect();
-        let evidence = format!("left out, for {MOST} are tried at most: {}", names.join(", "));
+        let evidence = format!("not tried, because the limit is {MOST}: {}", names.join(", "));
         let service = format!("{} more", left_out.len());
         probes.push(OriginProbe { service, probe: probe(Reach::Untried, &evidence) });
     }
@@ -45,7 +45,7 @@ async fn one(resolver: Resolver, policy: Arc<Policy>, service: Service, streams:
     let name = printable(&service.to_string());
     let tried = match service {
         Service::Network(origin) if streams == Streams::Spare && speaks_first(&origin) => {
-            Try::untried("tried a while ago, and not again yet: a MySQL server counts connections without a login")
+            Try::untried("not tried again yet: a MySQL server counts connections without a login")
         }
         Service::Network(origin) => network(resolver, &policy, origin).await,
         Service::Socket { path, .. } => socket(path).await,
@@ -129,6 +129,6 @@ async fn greeting(mut stream: TcpStream) -> String {
         (Some(Greeting::Error { code, text }), _) => format!("connected; MySQL refuses with error {code}: {text}"),
         (None, Some(ended)) if heard.is_empty() => format!("connected, then {ended}"),
         (None, _) if heard.is_empty() => "connected".into(),
-        (None, _) => "connected; it speaks first, and is not MySQL".into(),
+        (None, _) => "connected; the server speaks first, but is not MySQL".into(),
     }
 }

@@ -177,9 +177,9 @@ async fn whatever_an_origin_says_it_is_there() {
     let cases = [
         (b"".as_slice(), Then::Wait, "connected"),
         (b"", Then::Close, "connected, then closed at once"),
-        (b"SSH-2.0-x\r\n", Then::Wait, "connected; it speaks first, and is not MySQL"),
-        (b"", Then::Flood, "connected; it speaks first, and is not MySQL"),
-        (b"\x30\0\0\0\x0a8.4", Then::Wait, "connected; it speaks first, and is not MySQL"),
+        (b"SSH-2.0-x\r\n", Then::Wait, "connected; the server speaks first, but is not MySQL"),
+        (b"", Then::Flood, "connected; the server speaks first, but is not MySQL"),
+        (b"\x30\0\0\0\x0a8.4", Then::Wait, "connected; the server speaks first, but is not MySQL"),
         (b"\x30\0\0\0\x0a8.4.2\0more", Then::Wait, "connected; MySQL 8.4.2"),
         (b"\x30\0\0\0\x0a8.4.2\0more", Then::Flood, "connected; MySQL 8.4.2"),
         (

@@ -33,7 +33,7 @@ pub async fn hello(edge: SocketAddr, source: Option<IpAddr>) -> Try {
     };
     match tokio::time::timeout(CONNECTION, tried).await {
         Ok(tried) => tried,
-        Err(_) if connected => Try::mute("connected, and no TLS answer"),
+        Err(_) if connected => Try::mute("connected, but got no TLS answer"),
         Err(_) => Try::silent("no answer"),
     }
 }
@@ -71,13 +71,13 @@ fn judge(answer: &[u8], trouble: Option<String>) -> Try {
         return match (answer, trouble) {
             ([], None) => Try::failed("connected, then closed without an answer"),
             (_, Some(trouble)) => Try::failed(format!("connected, then {trouble}")),
-            _ => Try::failed("connected, and the answer is not TLS"),
+            _ => Try::failed("connected, but the answer is not TLS"),
         };
     };
     match (kind, usize::from(u16::from_be_bytes([high, low]))) {
         (22, 4..=LONGEST_RECORD) if first == 2 => Try::answered("TLS answered"),
         (21, 2) => Try::answered(format!("TLS answered with alert {second}")),
-        _ => Try::failed("connected, and the answer is not TLS"),
+        _ => Try::failed("connected, but the answer is not TLS"),
     }
 }
 

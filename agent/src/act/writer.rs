@@ -266,11 +266,16 @@ impl Thread {
             Some(cause) => {
                 failing.failures += 1;
                 if failing.current.as_ref() != Some(cause) {
-                    warn!(%cause, failures = failing.failures, event = "host_work_failing", "cannot do host work");
+                    warn!(%cause, failures = failing.failures, event = "host_work_failing", "failed to write the status or state, or to notify systemd");
                 }
             }
             None if failing.current.is_some() => {
-                info!(?work, failures = failing.failures, event = "host_work_done_again", "host work is done again")
+                info!(
+                    ?work,
+                    failures = failing.failures,
+                    event = "host_work_done_again",
+                    "status, state and systemd can be written again"
+                )
             }
             None => {}
         }

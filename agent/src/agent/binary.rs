@@ -83,11 +83,7 @@ impl Binary {
             Seen::Version(_, Err(error)) => {
                 let cause = error.to_string();
                 if self.trouble.as_ref() != Some(&cause) {
-                    warn!(
-                        cause,
-                        event = "new_binary_unfit",
-                        "there is another file of cloudflared, and it is not fit to run"
-                    );
+                    warn!(cause, event = "new_binary_unfit", "the new file of cloudflared cannot be run");
                 }
                 self.trouble = Some(cause);
                 None
@@ -119,7 +115,7 @@ impl Agent {
         let executed = serving.and_then(|run| self.connectors.get(run)).and_then(|one| one.handle.child()?.executed);
         if let Some(version) = self.binary.take(seen, executed) {
             let path = self.settings.connector.binary.display();
-            info!(%path, %version, event = "new_binary", "there is another file of cloudflared than the connector runs");
+            info!(%path, %version, event = "new_binary", "a new file of cloudflared is installed; the connector runs the old one");
             self.tell(Event::NewBinary { version: version.to_string() });
         }
     }

@@ -143,7 +143,7 @@ async fn learn(
         warn!(
             cause,
             event = "place_unknown",
-            "it is not known whether this instance is to serve, so it does; it is asked again"
+            "the agent does not know whether this instance should serve, so it serves, and asks again"
         );
         Notices::default()
     });
@@ -151,7 +151,7 @@ async fn learn(
 }
 
 fn report(trouble: &mpsc::UnboundedSender<String>, text: String) {
-    warn!(cause = text, event = "boot_retrying", "boot goes on trying");
+    warn!(cause = text, event = "boot_retrying", "start-up failed; trying again");
     // Nobody listens any more: the agent is about to end.
     let _ = trouble.send(text);
 }

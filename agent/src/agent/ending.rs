@@ -17,7 +17,7 @@ impl Agent {
         if let Some(flushed) = self.flush(for_good)
             && tokio::time::timeout(FLUSH, flushed).await.is_err()
         {
-            warn!(event = "last_datapoints_not_taken", "the last datapoints were not taken in time");
+            warn!(event = "last_datapoints_not_taken", "the last datapoints were not queued in time");
         }
         self.requests.close().await;
         let now = self.clock.mono();
@@ -37,9 +37,9 @@ impl Agent {
         match tokio::time::timeout(LAST_WRITES, last).await {
             Ok(Ok(())) => info!(event = "agent_stopped", "stopped"),
             Ok(Err(error)) => {
-                warn!(%error, event = "last_state_not_written", "stopped, and the last state was not written")
+                warn!(%error, event = "last_state_not_written", "stopped, but the last state was not written")
             }
-            Err(_) => warn!(event = "last_status_late", "stopped, and the last status was not written in time"),
+            Err(_) => warn!(event = "last_status_late", "stopped, but the last status was not written in time"),
         }
     }
 }

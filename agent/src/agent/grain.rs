@@ -57,7 +57,7 @@ impl Agent {
             ami_age_days: host.image_age_days(wall),
         };
         if !cloudwatch.sample(wall, sample) {
-            warn!(event = "datapoints_not_taken", "datapoints of this moment not taken: the pusher is behind");
+            warn!(event = "datapoints_not_taken", "datapoints of this period not queued: the pusher is behind");
         }
     }
 

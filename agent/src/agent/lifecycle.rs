@@ -57,7 +57,7 @@ impl Agent {
             if let Some(flushed) = flushed
                 && tokio::time::timeout(FLUSH, flushed).await.is_err()
             {
-                warn!(event = "last_datapoints_not_taken", "the last datapoints were not taken in time");
+                warn!(event = "last_datapoints_not_taken", "the last datapoints were not queued in time");
             }
             // A disk that does not take the state is no reason to keep the group waiting; the writer says what is wrong.
             let _ = tokio::time::timeout(LAST_WRITES, saved).await;

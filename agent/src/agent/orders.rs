@@ -270,7 +270,7 @@ impl Agent {
             let why = policy.forbids_connection(to, &ports.in_use());
             if let Some(why) = &why {
                 let why = why.to_string();
-                error!(%run, address = %to, why, event = "connection_forbidden", "connector kept from connecting: a rule of its config leads to where none may");
+                error!(%run, address = %to, why, event = "connection_forbidden", "connection prevented: the connector's config leads to a forbidden address");
             }
             why.is_some()
         })
@@ -389,7 +389,7 @@ async fn names_checked(run: RunId, store: Store, generation: Generation, policy:
 /// Holds the names of rules in force against the policy.
 pub(super) async fn check_names(run: RunId, services: Vec<Service>, policy: Policy, resolver: Resolver) {
     if let Err(rule) = bundle::check_names(&services, &policy, &resolver).await {
-        error!(%run, %rule, event = "name_forbidden", "a name in the config leads to where none may since it was installed");
+        error!(%run, %rule, event = "name_forbidden", "a name in the running config now resolves to a forbidden address");
     }
 }
 

@@ -23,16 +23,16 @@ impl Known {
     /// What the program says of itself.
     pub fn told_by(binary: &Path, release: Release) -> Self {
         let told = match release.version {
-            Some(version) => format!("{} says that it is {version}", binary.display()),
-            None => format!("{} does not say which release it is", binary.display()),
+            Some(version) => format!("{} reports version {version}", binary.display()),
+            None => format!("{} does not report its release", binary.display()),
         };
-        let built = release.built.map(|built| (built, "by what it says"));
+        let built = release.built.map(|built| (built, "by its build time"));
         Self { version: release.version, built: built.or_else(|| Self::by_month(release.version?)), told }
     }
 
     /// What an image says of the one in it.
     pub fn told_by_image(version: Version) -> Self {
-        let told = format!("image.json says that it is {version}");
+        let told = format!("image.json gives version {version}");
         Self { version: Some(version), built: Self::by_month(version), told }
     }
 
@@ -53,9 +53,9 @@ pub fn new_enough(known: &Known, min: Version) -> Found {
 
 /// Less than a year old.
 pub fn young_enough(known: Option<&Known>, now: SystemTime) -> Found {
-    let Some(known) = known else { return Found::not_known("what cloudflared says of itself is not known") };
+    let Some(known) = known else { return Found::not_known("cloudflared's version is not known") };
     let Some((built, how)) = known.built else {
-        return Found::warn("cloudflared does not say when it was built");
+        return Found::warn("cloudflared does not report its build time");
     };
     let age = now.duration_since(built).unwrap_or_default();
     let told = format!("it is {} days old, {how}", age.as_secs() / 86_400);

@@ -215,7 +215,7 @@ impl Report {
         match self.verdict() {
             Verdict::Fine => match ids(Outcome::Warn) {
                 ids if ids.is_empty() => format!("fine: {subject} fails none of {all} checks"),
-                ids => format!("fine: {subject} fails none of {all} checks; to be seen to: {}", ids.join(", ")),
+                ids => format!("fine: {subject} fails none of {all} checks; warnings: {}", ids.join(", ")),
             },
             Verdict::NotFine => {
                 let (cause, ids) = (first(Outcome::Fail), ids(Outcome::Fail));
@@ -225,7 +225,7 @@ impl Report {
                 let not_known = Outcome::Skip(Skipped::NotKnown);
                 let (cause, ids) = (first(not_known), ids(not_known));
                 format!(
-                    "not known: {cause}; {subject} could not be looked at for {} of {all} checks{}",
+                    "not known: {cause}; {subject} could not be checked for {} of {all} checks{}",
                     ids.len(),
                     named(&ids)
                 )

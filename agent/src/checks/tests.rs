@@ -43,23 +43,18 @@ fn the_verdict_is_that_of_the_worst_finding() {
     assert_eq!(report.verdict(), Verdict::Fine);
     for (check, found, verdict, headline) in [
         (ALL[0], Found::pass("p"), Verdict::Fine, "fine: the image /x fails none of 1 checks"),
-        (
-            ALL[1],
-            Found::warn("w"),
-            Verdict::Fine,
-            "fine: the image /x fails none of 2 checks; to be seen to: agent-runs",
-        ),
+        (ALL[1], Found::warn("w"), Verdict::Fine, "fine: the image /x fails none of 2 checks; warnings: agent-runs"),
         (
             ALL[2],
             Found::not_applicable("n"),
             Verdict::Fine,
-            "fine: the image /x fails none of 3 checks; to be seen to: agent-runs",
+            "fine: the image /x fails none of 3 checks; warnings: agent-runs",
         ),
         (
             ALL[3],
             Found::not_known("k"),
             Verdict::Unknown,
-            "not known: cloudflared-present: k; the image /x could not be looked at for 1 of 4 checks",
+            "not known: cloudflared-present: k; the image /x could not be checked for 1 of 4 checks",
         ),
         (
             ALL[6],
@@ -145,7 +140,7 @@ PASS 1 checks
         json["checks"][4],
         serde_json::json!({
             "id": "cloudflared-version",
-            "title": "cloudflared is as new as validate.min_cloudflared asks",
+            "title": "cloudflared is at least validate.min_cloudflared",
             "outcome": "skip",
             "skipped": "needs",
             "evidence": ["needs cloudflared-present"],

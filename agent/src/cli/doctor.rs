@@ -44,7 +44,7 @@ pub fn main(named: Option<&Path>, args: &Args) -> Exit {
     if early.owner.is_ok()
         && let Err(error) = become_owner(&settings.paths.config_dir)
     {
-        complain(format_args!("{error:#}; what follows is what root sees"));
+        complain(format_args!("{error:#}; the report shows what root sees"));
     }
     let subject = Subject {
         settings,

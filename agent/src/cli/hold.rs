@@ -64,7 +64,7 @@ pub fn main(settings: &Settings, args: &Args) -> Exit {
     match args.wish {
         None => show(settings),
         Some(Wish::Off) if args.reason.is_some() => {
-            complain("--reason belongs to a hold, not to its end");
+            complain("--reason is for a new hold, not for `off`");
             Exit::Usage
         }
         Some(wish) => change(settings, wish, args.reason.as_deref()).unwrap_or_else(|error| {
@@ -102,7 +102,7 @@ fn show(settings: &Settings) -> Exit {
     let holds = match running(settings, clock.wall()) {
         Running::Yes(status) => status.holds,
         Running::No => {
-            say("no agent runs; from its next start on:\n");
+            say("no agent runs; these holds apply from its next start:\n");
             in_file(settings, clock)
         }
         Running::Unknown(why) => {
@@ -112,7 +112,7 @@ fn show(settings: &Settings) -> Exit {
         }
     };
     if holds.is_empty() {
-        say("nothing holds\n");
+        say("no hold is active\n");
         return Exit::Fine;
     }
     tell(&holds);
@@ -160,7 +160,7 @@ fn wait(settings: &Settings, clock: Clock, wanted: Option<&Hold>) -> Exit {
     loop {
         match running(settings, clock.wall()) {
             Running::No => {
-                say(format_args!("no agent runs; from its next start on: {what}\n"));
+                say(format_args!("no agent runs; these holds apply from its next start: {what}\n"));
                 return Exit::Fine;
             }
             Running::Yes(status) if shows(&status.holds, wanted) => {
@@ -229,7 +229,7 @@ fn become_agent(settings: &Settings) -> anyhow::Result<()> {
         })?
         .uid();
     if !geteuid().is_root() && geteuid().as_raw() != owner {
-        bail!("failed to hold: only root and the agent's user may; run this as root: sudo cflared-agent hold …");
+        bail!("failed to hold: only root and the agent's user may hold; run this as root: sudo cflared-agent hold …");
     }
     become_owner(runtime_dir)
 }

@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
         }
     };
     if let Err(error) = private::keep_memory_private() {
-        complain(format_args!("failed to keep secrets out of core files: {error}; it goes on all the same"));
+        complain(format_args!("failed to keep secrets out of core files: {error}; continuing"));
     }
     let named = cli.settings.as_deref();
     let settings = || Settings::load(named).map_err(complain);

@@ -35,7 +35,7 @@ pub fn main(settings: &Settings, args: &Args) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(format_args!("failed to start the runtime: {error}; the host is short of something"));
+            complain(format_args!("failed to start the runtime: {error}; the host is out of resources"));
             return Exit::TryAgain;
         }
     };

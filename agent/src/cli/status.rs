@@ -112,12 +112,12 @@ fn meaning(state: &str) -> &'static str {
     match state {
         "starting" => ": the tunnel is not up yet, and it is too early to worry",
         "registered" => ": the tunnel is up",
-        "degraded" => ": the tunnel is up, with fewer connections than it had",
+        "degraded" => ": the tunnel is up, with fewer connections than before",
         "broken" => ": the tunnel is down on this instance",
-        "remediating" => ": the tunnel is down on this instance; the agent has acted, and it has not helped yet",
-        "condemned" => ": the tunnel is down on this instance; Auto Scaling was told to replace it",
-        "held" => ": the tunnel is down on this instance; it should be replaced, and that takes a person",
-        "draining" => ": the tunnel is being closed on this instance",
+        "remediating" => ": the tunnel is down on this instance; the agent acted, and that has not helped yet",
+        "condemned" => ": the tunnel is down on this instance; Auto Scaling was asked to replace it",
+        "held" => ": the tunnel is down on this instance; the agent must not have it replaced, and needs a person",
+        "draining" => ": the agent is closing the tunnel on this instance",
         // A newer agent may know more of them.
         _ => "",
     }

@@ -45,7 +45,7 @@ pub fn main(settings: &Settings, args: &Args) -> Exit {
 }
 
 fn timed_out(timeout: Duration, told: &str, exit: Exit) -> Exit {
-    complain(format_args!("waited {} in vain: {told}", humantime::format_duration(timeout)));
+    complain(format_args!("gave up after {}: {told}", humantime::format_duration(timeout)));
     exit
 }
 
@@ -139,7 +139,7 @@ impl Settling {
         if already.max(now.since(since)) >= settle {
             return Look::Serving { by, already, told };
         }
-        Look::NotYet(format!("registered, and not for {settle:?} yet (handover.settle): {}", told.trim_end()))
+        Look::NotYet(format!("registered, but for less than {settle:?} (handover.settle): {}", told.trim_end()))
     }
 }
 

@@ -35,10 +35,10 @@ pub const LEVEL: &str = "CFLARED_AGENT_LOG";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The thread or its output cannot be had.
-    #[error("failed to start the log: {0}; the host is short of processes, memory or files")]
+    #[error("failed to start the log: {0}; the host is out of processes, memory or files")]
     Start(#[from] io::Error),
     /// A process has one log.
-    #[error("failed to start the log: there is one already")]
+    #[error("failed to start the log: another one is already running")]
     Twice,
 }
 

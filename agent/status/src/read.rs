@@ -13,11 +13,14 @@ const LARGEST: u64 = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// No agent has run since boot.
-    #[error("failed to read the status {0}: there is none; is cflared-agent running? systemctl status cflared-agent")]
+    #[error(
+        "failed to read the status {0}: the file does not exist; is cflared-agent running? systemctl status \
+        cflared-agent"
+    )]
     Missing(String),
     /// It is there and cannot be read.
     #[error(
-        "failed to read the status {path}: {cause}; a running agent writes it anew within 30 s: systemctl status \
+        "failed to read the status {path}: {cause}; a running agent writes it again within 30 s: systemctl status \
          cflared-agent"
     )]
     Unreadable {

@@ -225,7 +225,7 @@ pub enum SecretRead {
     Unchanged,
     /// Another version; the agent keeps its payload until the order to install it.
     New(VersionId),
-    /// The version in use, but what is installed is not what the secret holds. Found only by a read without a known version; the
+    /// The version in use, but the installed bundle differs from the secret. Found only by a read without a known version; the
     /// agent keeps its payload until the order to install it.
     Altered(VersionId),
 }

@@ -52,7 +52,7 @@ impl Verdict {
             duty: Duty::default(),
         };
         if let Some(why) = dropped {
-            verdict.note(now, DecisionKind::Refusal, "what the agent before carried over is dropped", why);
+            verdict.note(now, DecisionKind::Refusal, "the previous agent's state is dropped", why);
         }
         verdict
     }

@@ -85,8 +85,8 @@ async fn an_endpoint_that_is_no_url_is_78_and_names_the_variable() -> anyhow::Re
 async fn status_tells_registered_from_not_registered_from_not_known() -> anyhow::Result<()> {
     let (world, host) = World::with_host().await?;
     let none = host.run(["status"]).await?;
-    assert_ended(&none, 2, &["there is none; is cflared-agent running?", "systemctl status cflared-agent"]);
-    assert_ended(&host.run(["status", "--json"]).await?, 2, &["there is none"]);
+    assert_ended(&none, 2, &["the file does not exist; is cflared-agent running?", "systemctl status cflared-agent"]);
+    assert_ended(&host.run(["status", "--json"]).await?, 2, &["the file does not exist"]);
 
     world.edge.set(cflared_tests::edge::Conduct::Refuse).await?;
     let mut agent = host.start()?;

@@ -224,7 +224,7 @@ async fn never_registered_is_broken_whatever_ha_connections_says() -> anyhow::Re
     assert_eq!(status["connectors"][0]["ha_connections"], 1, "{status:#}");
     assert_eq!(status["connectors"][0]["state"], "unregistered");
     let why = status["health"]["why"].to_string();
-    assert!(why.contains("ha_connections says 1; it counts attempts"), "{why}");
+    assert!(why.contains("ha_connections shows 1; it counts attempts"), "{why}");
     let shown = host.run(["status"]).await?;
     assert_eq!(shown.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&shown.stdout).starts_with("broken for "));

@@ -107,7 +107,8 @@ fn pages() -> Vec<(&'static str, Value)> {
     const NOBODY: &str = "TCP 7844: no answer within 3s; no other connector of the tunnel is registered";
     const RULE: &str =
         "secret version 9a3e was refused: the last ingress rule is no catch-all; add `- service: http_status:404`";
-    let guard = "nobody in the tunnel is registered; the instance with the lowest id tries a replacement, not this";
+    let guard = "nobody in the tunnel is registered; the instance with the lowest id tries a replacement, not this \
+        one";
     let network = blamed("host_network", "likely", BLOCKED);
     vec![
         ("registered", status("registered", "/ready: 4 connections", json!({}))),

@@ -45,7 +45,7 @@ async fn a_hold_is_set_shown_first_and_ended() -> anyhow::Result<()> {
     let (world, host) = World::with_host().await?;
     let mut agent = host.start()?;
     registered_pid(&mut agent, None).await?;
-    assert_ended(&host.run(["hold"]).await?, 0, &["nothing holds"]);
+    assert_ended(&host.run(["hold"]).await?, 0, &["no hold is active"]);
     assert!(!operator_in_metrics(&world.aws));
 
     let set = host.run(["hold", "1h", "--reason", "the database is moved"]).await?;
@@ -65,7 +65,7 @@ async fn a_hold_is_set_shown_first_and_ended() -> anyhow::Result<()> {
     assert_ended(&host.run(["hold", "2h"]).await?, 0, &["(1h 59m left)"]);
     assert_ended(&host.run(["hold", "off"]).await?, 0, &["no hold of an operator is in force"]);
     assert_eq!(holders(&agent.status()), [""; 0]);
-    assert_ended(&host.run(["hold"]).await?, 0, &["nothing holds"]);
+    assert_ended(&host.run(["hold"]).await?, 0, &["no hold is active"]);
     assert_ended(&host.run(["hold", "off"]).await?, 0, &["no hold of an operator is in force"]);
     let left: Vec<_> = fs::read_dir(host.runtime_dir())?.map(|entry| entry.unwrap().file_name()).collect();
     assert!(
@@ -82,7 +82,7 @@ async fn what_is_no_duration_holds_nothing() -> anyhow::Result<()> {
         assert_ended(&host.run(["hold", wrong]).await?, 64, &["allowed: 1s to 7d"]);
     }
     assert_ended(&host.run(["hold", "--reason", "why"]).await?, 64, &["required"]);
-    assert_ended(&host.run(["hold", "off", "--reason", "why"]).await?, 64, &["--reason belongs to a hold"]);
+    assert_ended(&host.run(["hold", "off", "--reason", "why"]).await?, 64, &["--reason is for a new hold"]);
     assert_eq!(fs::read_dir(host.runtime_dir())?.count(), 0);
     Ok(())
 }
@@ -93,9 +93,9 @@ async fn a_hold_is_there_before_the_agent_and_outlives_it_and_runs_out_whatever_
     let (_world, mut host) = World::with_host().await?;
     let clock = Clock::of(&mut host)?;
     fs::remove_dir(host.runtime_dir())?;
-    assert_ended(&host.run(["hold"]).await?, 0, &["no agent runs", "nothing holds"]);
+    assert_ended(&host.run(["hold"]).await?, 0, &["no agent runs", "no hold is active"]);
     let early = host.run(["hold", "1h", "--reason", "before anything"]).await?;
-    assert_ended(&early, 0, &["no agent runs; from its next start on: on hold by the operator"]);
+    assert_ended(&early, 0, &["no agent runs; these holds apply from its next start: on hold by the operator"]);
     assert_ended(&host.run(["hold"]).await?, 1, &["no agent runs", "before anything"]);
 
     let mut agent = host.start()?;
@@ -119,7 +119,7 @@ async fn a_hold_is_there_before_the_agent_and_outlives_it_and_runs_out_whatever_
     clock.set_ahead(Duration::from_secs(3601))?;
     wait_holders(&mut agent, &[]).await?;
     agent.wait_log("the hold has run out").await?;
-    assert_ended(&host.run(["hold"]).await?, 0, &["nothing holds"]);
+    assert_ended(&host.run(["hold"]).await?, 0, &["no hold is active"]);
     Ok(())
 }
 
@@ -158,7 +158,7 @@ async fn only_root_and_the_agents_user_may_hold() -> anyhow::Result<()> {
         assert_ended(&host.run(["hold", wish]).await?, 75, &["only root and the agent's user may", "sudo"]);
     }
     assert!(!file.exists());
-    assert_ended(&host.run(["hold"]).await?, 0, &["nothing holds"]);
+    assert_ended(&host.run(["hold"]).await?, 0, &["no hold is active"]);
 
     // The agent's user itself, and root in its place.
     chown(host.runtime_dir(), Some(SOMEBODY), Some(SOMEBODY))?;
@@ -215,7 +215,7 @@ async fn a_dry_run_says_what_it_would_do_and_marks_nothing() -> anyhow::Result<(
     }
     host.script("exec sleep 1000")?;
     let mut agent = host.start()?;
-    agent.wait_log("dry run: this instance is never marked unhealthy").await?;
+    agent.wait_log("dry run: the agent never marks this instance unhealthy").await?;
     agent.wait_log("dry run: the instance would be marked now").await?;
     let status = agent.wait_health("held").await?;
     assert_eq!(status["dry_run"], true);

@@ -141,7 +141,7 @@ async fn a_metadata_service_that_fails_ten_times_and_then_refuses_is_asked_again
     let (_world, host) = world().await?;
     host.imds.plant(Trouble::Status(500).on("/latest/"));
     let mut agent = host.start()?;
-    wait_told(&mut agent, &["HTTP 500", "is asked again"]).await?;
+    wait_told(&mut agent, &["HTTP 500", "the agent will ask again"]).await?;
     eventually("ten tries", async || (host.imds.requests().all().len() >= 10).then_some(())).await?;
     host.imds.clear_faults();
     host.imds.plant(Trouble::Denied.on("/latest/"));
@@ -224,7 +224,7 @@ async fn an_installed_bundle_starts_without_its_tag_and_without_aws() -> anyhow:
         ),
         starts_all_the_same(
             |world, _| world.aws.plant(expired.clone().everywhere()),
-            ["does not accept the role's", "see that"],
+            ["does not accept the role's", "check that"],
         ),
     )
     .map(drop)
@@ -279,11 +279,11 @@ async fn a_tag_that_turns_bad_in_mid_life_costs_nothing_and_another_environment_
 async fn keys_that_aws_does_not_know_are_told_apart_from_a_missing_permission() -> anyhow::Result<()> {
     let (_world, host) = world().await?;
     host.imds.edit(|instance| instance.credentials = Credentials::made_up("stranger"));
-    let told = ["does not accept the role's credentials", "see that the role still exists"];
+    let told = ["does not accept the role's credentials", "check that the role still exists"];
     assert_ended(&bootstrap(&host, "300ms").await?, 75, &told);
     host.imds
         .plant(Trouble::bad_body("{\"Code\": \"Failed\"}").on("/latest/meta-data/iam/security-credentials/cflared"));
-    let told = ["failed to read credentials of the role cflared", "see that the role exists"];
+    let told = ["failed to read credentials of the role cflared", "check that the role exists"];
     assert_ended(&bootstrap(&host, "300ms").await?, 75, &told);
     Ok(())
 }

@@ -163,7 +163,7 @@ async fn an_agent_that_is_killed_on_the_way_does_not_do_it_twice() -> anyhow::Re
 
 #[tokio::test]
 async fn a_hook_that_is_denied_or_throttled_is_tried_again_and_said() -> anyhow::Result<()> {
-    for (trouble, says) in [(Trouble::Denied, "CompleteLifecycleAction"), (Trouble::Throttled, "tried again")] {
+    for (trouble, says) in [(Trouble::Denied, "CompleteLifecycleAction"), (Trouble::Throttled, "try again")] {
         let (world, host) = with_hooks(LONG).await?;
         moved(&world, &host, Move::Launch);
         world.aws.plant(trouble.on("CompleteLifecycleAction"));

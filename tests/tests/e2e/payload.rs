@@ -52,7 +52,7 @@ fn bad_payloads() -> Vec<Bad> {
             "my-tunnel",
         ),
         config("no tunnel", ["config_yaml has no `tunnel:`", "add `tunnel: 6ff42ae2"], "tunnel: ", "# "),
-        config("no catch-all", ["so it is no catch-all", "add a last rule"], "  - service: http_status:404\n", ""),
+        config("no catch-all", ["so it is not a catch-all", "add a last rule"], "  - service: http_status:404\n", ""),
         config("tabs", ["indented with a tab at line 4", "indent with spaces"], "  - hostname", "\t- hostname"),
         config(
             "a bad service",
@@ -67,7 +67,7 @@ fn bad_payloads() -> Vec<Bad> {
             "credentials-file: /tmp/x.json\ningress:",
         ),
         bad("an alias bomb", ["too large once its aliases", "write fewer aliases"], |payload| payload.config = bomb()),
-        bad("brackets in the config", ["nested deeper than", "take the nesting out"], |payload| {
+        bad("brackets in the config", ["nested deeper than", "remove the nesting"], |payload| {
             payload.config = brackets.clone()
         }),
         bad("brackets in the credentials", ["it is not a JSON object", unchanged], |payload| {

@@ -82,8 +82,8 @@ async fn each_conduct_of_the_edge_is_told() -> anyhow::Result<()> {
         (Conduct::Refuse, Reach::Failed, Reach::Failed, "connection refused"),
         (Conduct::Eof, Reach::Failed, Reach::Silent, "connected, then closed without an answer"),
         (Conduct::Reset, Reach::Failed, Reach::Silent, "connected, then connection reset by peer"),
-        (Conduct::BlackHole, Reach::Silent, Reach::Silent, "connected, and no TLS answer"),
-        (Conduct::Garbage, Reach::Failed, Reach::Failed, "connected, and the answer is not TLS"),
+        (Conduct::BlackHole, Reach::Silent, Reach::Silent, "connected, but got no TLS answer"),
+        (Conduct::Garbage, Reach::Failed, Reach::Failed, "connected, but the answer is not TLS"),
         // These refuse who registers, and the edge is there all the same.
         (Conduct::Unauthorized, Reach::Answered, Reach::Answered, "TLS answered"),
         (Conduct::Hang, Reach::Answered, Reach::Answered, "TLS answered"),

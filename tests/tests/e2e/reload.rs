@@ -38,7 +38,7 @@ async fn alone(agent: &mut Agent) -> anyhow::Result<Value> {
 #[tokio::test]
 async fn without_an_agent_it_says_so_and_whatever_was_left_gives_way_to_the_next() -> anyhow::Result<()> {
     let (_world, host) = World::with_host().await?;
-    let none = ["nobody listens on", "control.sock", "no agent runs", "systemctl status cflared-agent"];
+    let none = ["no process listens on", "control.sock", "no agent runs", "systemctl status cflared-agent"];
     assert_ended(&host.run(["reload"]).await?, 2, &none);
     drop(UnixListener::bind(socket(&host))?);
     assert_ended(&host.run(["reload"]).await?, 2, &none);
@@ -71,7 +71,11 @@ async fn an_agent_that_cannot_listen_runs_on_and_is_told_of() -> anyhow::Result<
     agent.wait_log("another process does").await?;
     fs::remove_file(socket(&host))?;
     drop(other);
-    assert_ended(&host.run(["reload"]).await?, 2, &["nobody listens", "an agent runs (pid", "restart cflared-agent"]);
+    assert_ended(
+        &host.run(["reload"]).await?,
+        2,
+        &["no process listens", "an agent runs (pid", "restart cflared-agent"],
+    );
     assert!(agent.stop().await?.success());
     Ok(())
 }
@@ -87,8 +91,12 @@ async fn only_root_and_the_agents_user_may_ask() -> anyhow::Result<()> {
     assert_ended(&host.run(["reload"]).await?, 75, &["only root and the agent's user may", "sudo"]);
     // Who he is counts, not only the file's mode.
     fs::set_permissions(socket(&host), fs::Permissions::from_mode(0o666))?;
-    assert_ended(&host.run(["reload"]).await?, 1, &["refused: only root and the agent's user may ask", "sudo"]);
-    agent.wait_log("a user who may not ask was turned away").await?;
+    assert_ended(
+        &host.run(["reload"]).await?,
+        1,
+        &["refused: only root and the agent's user may send commands", "sudo"],
+    );
+    agent.wait_log("rejected a client of another user").await?;
     assert_eq!(alone(&mut agent).await?["pid"], pid);
     Ok(())
 }
@@ -223,7 +231,7 @@ async fn an_agent_that_stops_tells_who_waits() -> anyhow::Result<()> {
     let (world, host, mut agent, _) = registered().await?;
     world.edge.set(Conduct::BlackHole).await?;
     let waiting = host.command()?.arg("reload").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    agent.wait_log("asked for").await?;
+    agent.wait_log("command received").await?;
     assert!(agent.stop().await?.success());
     let output = waiting.wait_with_output().await?;
     assert_ended(&output, 75, &["failed: ", "stop"]);

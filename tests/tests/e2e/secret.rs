@@ -46,7 +46,7 @@ fn cases() -> Vec<Case> {
             w.aws.plant(Trouble::Denied.on(READ));
             None
         }),
-        case("throttled", true, &["Rate exceeded", "it is tried again", NAME], |world| {
+        case("throttled", true, &["Rate exceeded", "the agent will try again", NAME], |world| {
             world.aws.plant(Trouble::Throttled.on(READ));
             None
         }),
@@ -110,7 +110,7 @@ async fn run_says_what_is_wrong_with_the_secret_and_takes_up_the_repair() -> any
 async fn from_nothing(cases: impl Iterator<Item = Case>) -> anyhow::Result<()> {
     let (world, host) = world().await?;
     let mut agent = host.start()?;
-    wait_told(&mut agent, &["there is none of that name", NAME, "us-east-1", "create it"]).await?;
+    wait_told(&mut agent, &["no secret of that name", NAME, "us-east-1", "create it"]).await?;
     world.aws.put_secret(NAME, "{}");
     for case in cases {
         mend(&world);
@@ -185,7 +185,7 @@ async fn after_a_good_one(cases: impl Iterator<Item = Case>) -> anyhow::Result<(
 #[tokio::test]
 async fn bootstrap_gives_up_at_once_only_on_what_a_wait_does_not_mend() -> anyhow::Result<()> {
     let (world, host) = world().await?;
-    assert_ended(&bootstrap(&host, "300ms").await?, 75, &["there is none of that name", NAME, "create it"]);
+    assert_ended(&bootstrap(&host, "300ms").await?, 75, &["no secret of that name", NAME, "create it"]);
     world.aws.put_secret(NAME, "{}");
     for case in cases() {
         mend(&world);

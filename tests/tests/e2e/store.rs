@@ -288,7 +288,7 @@ async fn a_state_that_cannot_be_read_is_left_behind() -> anyhow::Result<()> {
         fs::write(host.runtime_dir().join("status.json"), garbage)?;
         let mut agent = host.start()?;
         agent.wait_health("registered").await?;
-        agent.wait_log("state not taken up").await?;
+        agent.wait_log("saved state not used").await?;
         assert!(agent.stop().await?.success());
     }
     Ok(())
@@ -361,7 +361,7 @@ async fn a_second_agent_leaves_at_once_and_touches_nothing_of_the_first() -> any
     let holder = format!("process {} holds it", agent.pid());
     let state: Value = serde_json::from_slice(&fs::read(host.runtime_dir().join("state.json"))?)?;
 
-    assert_ended(&host.run(["run"]).await?, 75, &[&holder, "a running agent takes up a new version by itself"]);
+    assert_ended(&host.run(["run"]).await?, 75, &[&holder, "a running agent installs a new version by itself"]);
     assert_eq!(agent.status()["agent"]["pid"], agent.pid());
     let after: Value = serde_json::from_slice(&fs::read(host.runtime_dir().join("state.json"))?)?;
     assert_eq!(after["restarts"], state["restarts"]);

@@ -180,7 +180,7 @@ fn a_whole_image_is_fit() {
 fine: the image DIR fails none of 26 checks
 
 SKIP agent-runs: nothing of an unpacked image is executed
-SKIP units-verified: the systemd of the image must judge; run this in the image as well
+SKIP units-verified: only the image's own systemd can judge; run this in the image, too
 PASS 24 checks
 ";
     assert_eq!(tree.text(&[]), wanted);
@@ -223,7 +223,7 @@ fn each_thing_that_is_wrong_is_found_by_its_own_check() {
             "agent-static",
             "fail",
             |t| t.file("usr/bin/cflared-agent", program(Some("/lib64/ld.so")), 0o755),
-            "asks for the interpreter /lib64/ld.so",
+            "needs the interpreter /lib64/ld.so",
         ),
         ("agent-static", "fail", |t| t.file("usr/bin/cflared-agent", "#!/bin/sh\n", 0o755), "is not a 64-bit program"),
         (
@@ -279,7 +279,7 @@ fn each_thing_that_is_wrong_is_found_by_its_own_check() {
             |t| t.file("etc/passwd", "root:x:0:0:root:/root:/bin/bash\n", 0o644),
             "no user cflared-agent",
         ),
-        ("agent-user", "fail", |t| t.file("etc/passwd", "cflared-agent:x:0:0::/:/bin/sh\n", 0o644), "the number `0`"),
+        ("agent-user", "fail", |t| t.file("etc/passwd", "cflared-agent:x:0:0::/:/bin/sh\n", 0o644), "the id `0`"),
         ("directories", "fail", |t| t.directory("etc/cloudflared", 0o750), "mode 0750"),
         ("image-file", "fail", |t| t.remove("usr/lib/cflared-agent/image.json"), "is not there"),
         ("image-file", "fail", |t| t.image(|image| image["built_at"] = "yesterday".into()), "`yesterday`"),

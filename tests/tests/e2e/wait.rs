@@ -15,11 +15,11 @@ async fn it_ends_when_the_tunnel_is_up_and_has_settled() -> anyhow::Result<()> {
         host.command()?.args(["wait", "--timeout", "60s"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut agent = host.start()?;
     agent.wait_status("a look", |status| status["connectors"][0]["state"] == "unregistered").await?;
-    assert_ended(&host.run(["wait", "--timeout", "0s"]).await?, 1, &["waited 0s in vain: ", "the tunnel is"]);
+    assert_ended(&host.run(["wait", "--timeout", "0s"]).await?, 1, &["gave up after 0s: ", "the tunnel is"]);
     let began = Instant::now();
     let short = host.run(["wait", "--timeout", "600ms"]).await?;
     assert!(began.elapsed() >= Duration::from_millis(600));
-    assert_ended(&short, 1, &["waited 600ms in vain: ", "next: cflared-agent status; journalctl -u cflared-agent"]);
+    assert_ended(&short, 1, &["gave up after 600ms: ", "next: cflared-agent status; journalctl -u cflared-agent"]);
 
     let open = Instant::now();
     world.edge.set(Conduct::Accept).await?;
@@ -65,7 +65,7 @@ async fn it_waits_until_that_version_of_the_secret_serves() -> anyhow::Result<()
 async fn without_an_agent_it_cannot_tell() -> anyhow::Result<()> {
     let (_world, host) = World::with_host().await?;
     let none = host.run(["wait", "--timeout", "300ms"]).await?;
-    assert_ended(&none, 2, &["waited 300ms in vain: failed to read the status", "systemctl status cflared-agent"]);
+    assert_ended(&none, 2, &["gave up after 300ms: failed to read the status", "systemctl status cflared-agent"]);
     let mut agent = host.start()?;
     agent.wait_health("registered").await?;
     agent.crash().await?;

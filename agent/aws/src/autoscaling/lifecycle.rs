@@ -131,7 +131,7 @@ impl Lifecycle {
             None => (known.timeouts, known.trouble) = (Some(timeouts), None),
             Some(trouble) if known.trouble.as_ref() == Some(&trouble) => {}
             Some(trouble) => {
-                warn!(trouble, event = "hook_times_unknown", "the times of the lifecycle hooks are not known");
+                warn!(trouble, event = "hook_times_unknown", "the time-outs of the lifecycle hooks are not known");
                 known.trouble = Some(trouble);
             }
         }

@@ -294,7 +294,7 @@ impl Answer {
     /// It, if no part is missing.
     fn whole(self) -> Result<Self, Useless> {
         let whole = self.0.iter().flatten().all(|series| series.complete);
-        let partial = || (FailureKind::Throttled, "the answer is partial; it is asked again".to_owned());
+        let partial = || (FailureKind::Throttled, "the answer is partial; the agent will ask again".to_owned());
         whole.then_some(self).ok_or_else(partial)
     }
 
@@ -321,7 +321,12 @@ impl Series {
             Some(StatusCode::Complete) => self.complete = true,
             Some(StatusCode::PartialData) => self.complete = false,
             Some(StatusCode::InternalError) => {
-                return Err((FailureKind::Throttled, "CloudWatch reports an internal error; it is asked again".into()));
+                return Err((
+                    FailureKind::Throttled,
+                    "CloudWatch reports an internal error; the agent will ask \
+                    again"
+                        .into(),
+                ));
             }
             Some(status) if status.as_str() == "Forbidden" => {
                 return Err((FailureKind::Denied, format!("access denied: the role needs {ACTION}")));

@@ -275,7 +275,7 @@ fn a_generation_that_is_not_whole_is_not_used_and_is_replaced() {
     ];
     for (what, damage, says) in cases {
         let Found::Unusable { generation: Some(_), why } = damaged(damage) else { panic!("{what} is used") };
-        assert!(why.to_string().contains(says) && why.to_string().contains("anew"), "{what}: {why}");
+        assert!(why.to_string().contains(says) && why.to_string().contains("installed again"), "{what}: {why}");
     }
 }
 

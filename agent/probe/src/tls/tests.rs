@@ -82,8 +82,8 @@ async fn hostile_servers_are_survived_and_told_apart() {
     let (in_pieces, huge, drip, reset) =
         tokio::join!(hello(in_pieces, None), hello(huge, None), hello(drip, None), hello(reset, None));
     assert_eq!(in_pieces, Try::answered("TLS answered"));
-    assert_eq!(huge, Try::failed("connected, and the answer is not TLS"));
-    assert_eq!(drip, Try::mute("connected, and no TLS answer"));
+    assert_eq!(huge, Try::failed("connected, but the answer is not TLS"));
+    assert_eq!(drip, Try::mute("connected, but got no TLS answer"));
     assert_eq!(reset.reach, Reach::Failed, "{reset:?}");
 }
 

@@ -12,16 +12,19 @@ use tokio::net::UnixStream;
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// No agent listens.
-    #[error("failed to ask the agent: nobody listens on {}", path.display())]
+    #[error("failed to reach the agent: no process listens on {}", path.display())]
     NoAgent {
         /// The socket.
         path: PathBuf,
     },
     /// Only root and the agent's user may ask.
-    #[error("failed to ask the agent: only root and the agent's user may; run this as root: sudo cflared-agent …")]
+    #[error(
+        "failed to reach the agent: only root and the agent's user may send commands; run this as root: sudo \
+        cflared-agent …"
+    )]
     Denied,
     /// It took no client, or went away.
-    #[error("failed to ask the agent: {cause}; see: systemctl status cflared-agent; journalctl -u cflared-agent")]
+    #[error("failed to reach the agent: {cause}; see: systemctl status cflared-agent; journalctl -u cflared-agent")]
     Cut {
         /// What happened.
         cause: String,

@@ -105,14 +105,14 @@ impl Control {
                 // A socket without a name may still have clients that wait: they are answered.
                 let task = tokio::spawn(server::serve(listener, self.ask.clone(), stopped));
                 if self.listening.replace(Listening { place, stop, task }).is_some() || self.trouble.is_some() {
-                    info!(path = %self.path.display(), event = "commands_taken_again", "commands can ask again");
+                    info!(path = %self.path.display(), event = "commands_taken_again", "commands are accepted again");
                 }
                 None
             }
             Err(error) => Some(error.to_string()),
         };
         if let Some(cause) = trouble.as_ref().filter(|cause| self.trouble.as_ref() != Some(cause)) {
-            warn!(%cause, event = "commands_not_taken", "no command can ask the agent for anything");
+            warn!(%cause, event = "commands_not_taken", "commands are not accepted");
         }
         self.trouble = trouble;
     }

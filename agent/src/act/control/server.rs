@@ -29,7 +29,7 @@ pub async fn serve(listener: UnixListener, ask: mpsc::UnboundedSender<Asked>, mu
                 Ok((stream, _)) if clients.len() < CLIENTS => drop(clients.spawn(attend(stream, ask.clone()))),
                 Ok((stream, _)) => turn_away(&stream, Ended::Failed, "so many ask already that no more are heard; ask again later"),
                 Err(error) => {
-                    warn!(%error, event = "command_not_taken", "no client of the control socket taken");
+                    warn!(%error, event = "command_not_taken", "failed to accept a client of the control socket");
                     tokio::time::sleep(ACCEPT_AGAIN).await;
                 }
             },
@@ -43,8 +43,8 @@ async fn attend(mut stream: UnixStream, ask: mpsc::UnboundedSender<Asked>) {
     let uid = match stream.peer_cred() {
         Ok(peer) if [0, geteuid().as_raw()].contains(&peer.uid()) => peer.uid(),
         Ok(peer) => {
-            warn!(uid = peer.uid(), event = "command_turned_away", "a user who may not ask was turned away");
-            let why = "only root and the agent's user may ask; run this as root: sudo cflared-agent reload";
+            warn!(uid = peer.uid(), event = "command_turned_away", "rejected a client of another user");
+            let why = "only root and the agent's user may send commands; run this as root: sudo cflared-agent reload";
             return turn_away(&stream, Ended::Refused, why);
         }
         Err(error) => return debug!(%error, event = "command_cut", "a client of the control socket is gone"),
@@ -53,7 +53,7 @@ async fn attend(mut stream: UnixStream, ask: mpsc::UnboundedSender<Asked>) {
         Err(_) => return debug!(event = "command_late", "a client of the control socket did not ask in time"),
         Ok(read) => match read.and_then(|line| question(&line)) {
             Ok(command) => {
-                info!(uid, ?command, event = "command", "asked for");
+                info!(uid, ?command, event = "command", "command received");
                 match wait(&mut stream, &ask, command).await {
                     Some(answer) => answer,
                     None => {

@@ -16,8 +16,8 @@ pub type Place = (u64, u64);
 pub enum OpenError {
     /// Another process has it.
     #[error(
-        "failed to listen on {}: another process does, or it cannot be seen whether one does; end that process, or remove the \
-         file (it is tried again each minute)",
+        "failed to listen on {}: another process does, or may do so; end that process, or remove the \
+         file (the agent tries again each minute)",
         path.display()
     )]
     Taken {
@@ -27,7 +27,7 @@ pub enum OpenError {
     /// The file system, or the length of the name, is in the way.
     #[error(
         "failed to listen on {}: {cause}; the directory must belong to the agent's user and have a path of less than 90 bytes \
-         (it is tried again each minute)",
+         (the agent tries again each minute)",
         path.display()
     )]
     Host {

@@ -58,7 +58,7 @@ async fn bind(listen: SocketAddr) -> TcpListener {
             Err(error) => {
                 let error = error.to_string();
                 if failed.as_ref() != Some(&error) {
-                    warn!(%listen, error, event = "own_metrics_not_served", "metrics are not served; tried again every 5 s");
+                    warn!(%listen, error, event = "own_metrics_not_served", "metrics are not served; the agent tries again every 5 s");
                     failed = Some(error);
                 }
                 sleep(AGAIN).await;

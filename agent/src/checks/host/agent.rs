@@ -39,10 +39,11 @@ fn lives(facts: &Facts) -> Found {
     let (state, why) = (&status.health.state, &status.health.why);
     match (facts.early.agent_process, status.is_stale(facts.now)) {
         (false, _) => {
-            Found::fail(format!("the agent (process {pid}) is gone since {age}; its last words: {state}: {why}"))
+            Found::fail(format!("the agent (process {pid}) has been gone for {age}; its last status: {state}: {why}"))
         }
         (true, true) => Found::fail(format!(
-            "the agent hangs: process {pid} lives, and has not written its status for {age}; then it was {state}: {why}"
+            "the agent hangs: process {pid} runs, but has not written its status for {age}; the last one was \
+                {state}: {why}"
         )),
         (true, false) => Found::pass(format!("process {pid}, wrote its status {age} ago: {state}: {why}")),
     }
@@ -55,7 +56,7 @@ pub fn version(facts: &Facts) -> Found {
     if runs == installed {
         Found::pass(format!("both are {installed}"))
     } else {
-        Found::warn(format!("version {runs} runs, and {installed} is installed: an upgrade restarts nothing by itself"))
+        Found::warn(format!("version {runs} runs, but {installed} is installed: an upgrade restarts nothing by itself"))
     }
 }
 
@@ -64,7 +65,7 @@ pub fn hold(facts: &Facts) -> Found {
     let mut holds = facts.holds.clone();
     match holds.pop() {
         Some(first) => holds.into_iter().fold(Found::warn(first), Found::and),
-        None => Found::pass("neither the tag nor anybody on this host holds"),
+        None => Found::pass("no hold is active, by tag or on this host"),
     }
 }
 

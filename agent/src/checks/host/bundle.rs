@@ -76,9 +76,9 @@ fn exposed(dir: &Path) -> Vec<String> {
             if metadata.is_dir() && depth > 1 {
                 todo.push((path, depth - 1));
             } else if metadata.is_file() && mode & 0o077 != 0 {
-                wrong.push(format!("{} can be used by others than its owner: mode {mode:04o}", path.display()));
+                wrong.push(format!("{} is accessible to users other than its owner: mode {mode:04o}", path.display()));
             } else if metadata.is_file() && metadata.uid() != owner {
-                wrong.push(format!("{} belongs to the user number {}, not to {owner}", path.display(), metadata.uid()));
+                wrong.push(format!("{} belongs to user {}, not to {owner}", path.display(), metadata.uid()));
             }
         }
     }
@@ -104,9 +104,9 @@ pub fn directory(facts: &Facts) -> Found {
             let Ok(Some(owner)) = &facts.early.owner else { return Found::pass(format!("{path} can be used")) };
             match facts.unit_user() {
                 Some(user) if owner.name.as_deref() != Some(user) && owner.uid.to_string() != user => {
-                    Found::fail(format!("{path} is {owner}'s, and the unit runs as {user}"))
+                    Found::fail(format!("{path} belongs to {owner}, but the unit runs as {user}"))
                 }
-                _ => Found::pass(format!("{path} is {owner}'s")),
+                _ => Found::pass(format!("{path} belongs to {owner}")),
             }
         }
     }
@@ -115,7 +115,7 @@ pub fn directory(facts: &Facts) -> Found {
 /// Nobody else can read what is in it.
 pub fn credentials_private(facts: &Facts) -> Found {
     match installed(facts) {
-        Ok(installed) => Found::from_wrongs(installed.exposed.clone(), vec![], "every file is its owner's alone"),
+        Ok(installed) => Found::from_wrongs(installed.exposed.clone(), vec![], "only the owner can read the files"),
         Err(found) => found,
     }
 }
@@ -187,7 +187,7 @@ pub fn ingress(facts: &Facts) -> Found {
     match &facts.ingress {
         None => Found::needs(&checks::BUNDLE_INSTALLED),
         Some(Err(why)) => Found::not_known(why),
-        Some(Ok(Ok(()))) => Found::pass("`cloudflared tunnel ingress validate` says OK"),
+        Some(Ok(Ok(()))) => Found::pass("`cloudflared tunnel ingress validate` reports OK"),
         Some(Ok(Err(cloudflared::ValidateError::Refused { reason, .. }))) => {
             Found::fail(format!("cloudflared refuses the installed config: {reason}"))
         }
@@ -210,7 +210,7 @@ pub fn versions(facts: &Facts) -> Found {
     }
     behind.extend(runs.filter(|version| *version != current).map(|version| format!("{version} runs")));
     if behind.is_empty() {
-        return Found::pass(format!("{current} is the secret's, installed, and runs"));
+        return Found::pass(format!("version {current} is the secret's current one, is installed, and runs"));
     }
     let told = format!("the secret's current version is {current}; {}", behind.join("; "));
     let poll = facts.settings.secret.poll_interval;
@@ -222,7 +222,7 @@ pub fn versions(facts: &Facts) -> Found {
             Found::fail(told).and(format!("the agent refuses it: {}", trouble.unwrap_or("see its journal")))
         }
         // A group's instances take turns, and a successor has to settle.
-        Some(changing) => Found::warn(told).and(format!("the agent goes about it: {}", changing.what)),
+        Some(changing) => Found::warn(told).and(format!("the agent is working on it: {}", changing.what)),
         _ if trouble.is_some() => Found::fail(told).and(trouble.unwrap_or_default()),
         _ if status.connectors.iter().any(|one| one.secret_version == current) => {
             Found::warn(told).and("a hand-over is under way")

@@ -137,7 +137,7 @@ pub fn metadata(facts: &Facts) -> Found {
     let answers = matches!(&cloud.tokenless, Ok(Ok(_)));
     match &cloud.instance {
         Err(_) | Ok(Err(Error::NoAnswer { .. })) if answers => Found::fail(
-            "the metadata service answers, and gives no token: HttpPutResponseHopLimit is too low for where this runs",
+            "the metadata service answers, but gives no token: HttpPutResponseHopLimit is too low for this place",
         )
         .and(found.evidence.join("; ")),
         _ => found,
@@ -147,8 +147,8 @@ pub fn metadata(facts: &Facts) -> Found {
 /// Nothing without a token.
 pub fn version_2_only(facts: &Facts) -> Found {
     match cloud(facts).map(|cloud| &cloud.tokenless) {
-        Ok(Ok(Ok(true))) => Found::warn("it answers questions without a token (HttpTokens=optional)"),
-        Ok(Ok(Ok(false))) => Found::pass("it refuses questions without a token"),
+        Ok(Ok(Ok(true))) => Found::warn("it answers requests without a token (HttpTokens=optional)"),
+        Ok(Ok(Ok(false))) => Found::pass("it refuses requests without a token"),
         Ok(Ok(Err(error))) => Found::not_known(error.to_string()),
         Ok(Err(why)) => Found::not_known(why),
         Err(found) => found,
@@ -228,13 +228,13 @@ pub fn clock(facts: &Facts) -> Found {
         Ok(behind) => (behind, "behind"),
         Err(error) => (error.duration(), "ahead of"),
     };
-    let told = format!("this host's clock is {} {side} that of AWS", super::agent::span(off));
+    let told = format!("this host's clock is {} {side} AWS's", super::agent::span(off));
     match off {
         off if off > MOST_SKEW => {
             Found::fail(format!("{told}, which refuses signatures that are off by more than 5 minutes"))
         }
         off if off > DRIFT => Found::warn(told),
-        _ => Found::pass("within 30 s of that of AWS"),
+        _ => Found::pass("within 30 s of AWS's"),
     }
 }
 

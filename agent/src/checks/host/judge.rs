@@ -86,14 +86,11 @@ fn access(facts: &Facts) -> Found {
     for access in now {
         let Some(refusal) = access.refusal else { continue };
         let may = early.iter().any(|before| before.path == access.path && before.refusal.is_none());
-        let differs = if dropped && may {
-            format!("; {root} may, so trying it by hand as {root} misleads")
-        } else {
-            String::new()
-        };
+        let differs =
+            if dropped && may { format!("; {root} may, so a test as {root} misleads") } else { String::new() };
         wrong.push(format!("{user} may not {} {}: {refusal}{differs}", access.how, access.path.display()));
     }
-    let told = if dropped { format!("looked at as {user}, started by {root}") } else { format!("looked at as {user}") };
+    let told = if dropped { format!("checked as {user}, started by {root}") } else { format!("checked as {user}") };
     Found::from_wrongs(wrong, vec![], told)
 }
 
@@ -115,7 +112,7 @@ fn version(facts: &Facts) -> Found {
     let other = connectors.filter_map(|one| one.version.as_ref()).find(|runs| **runs != installed);
     match other {
         Some(runs) if found.outcome == Outcome::Pass => Found::warn(format!(
-            "version {runs} runs, and {installed} is installed: the agent's next restart takes it up"
+            "version {runs} runs, and {installed} is installed: the agent uses it after its next restart"
         )),
         _ => found,
     }

@@ -160,7 +160,7 @@ pub fn memory_left(facts: &Facts) -> Found {
         _ if available < SHORT => Found::warn(told),
         0 => Found::pass(told),
         kills => {
-            Found::warn(format!("the kernel killed {kills} processes for want of memory since the boot; now {told}"))
+            Found::warn(format!("the kernel killed {kills} processes for lack of memory since the boot; now {told}"))
         }
     }
 }

@@ -66,10 +66,10 @@ pub async fn connector(observer: Observer, metrics: SocketAddr, pid: Option<u32>
 pub fn configuration(facts: &Facts) -> Found {
     let mut known = facts.connectors.iter().filter_map(|connector| connector.pushed.as_ref()).peekable();
     if known.peek().is_none() {
-        return Found::not_known("no connector says which configuration it serves by");
+        return Found::not_known("no connector reports its configuration");
     }
     let Some(Pushed { version, page }) = known.flatten().next() else {
-        return Found::pass("the connector serves by what is installed");
+        return Found::pass("the connector serves the installed rules");
     };
     let told = format!("configuration {version} from Cloudflare is in force in place of the secret's");
     match (
@@ -134,21 +134,21 @@ fn in_the_way(obstacle: Option<Obstacle>, name: &str, both: bool, source: Option
     let port = format!("{one} 7844").trim_start().to_owned();
     match obstacle {
         None | Some(Obstacle::Dropped) => {
-            format!("egress {port} is blocked{two}: the security group needs TCP and UDP 7844 out")
+            format!("egress {port} is blocked{two}: allow TCP and UDP 7844 outbound in the security group")
         }
         Some(Obstacle::Refused) => format!(
             "the edge, or what stands in its place, refuses {port}{two}: packets pass, so it is no security group; see \
              what answers there"
         ),
         Some(Obstacle::NoRoute) => {
-            format!("no route leads to the edge's {port}{two}: the subnet needs a way out, by NAT or a gateway")
+            format!("there is no route to the edge's {port}{two}: the subnet needs a NAT or internet gateway")
         }
         Some(Obstacle::Forbidden) => {
             format!("this host itself forbids {port}{two}: see its own firewall (`nft list ruleset`)")
         }
         Some(Obstacle::ForeignSource) => {
             let source = source.map(|source| source.to_string()).unwrap_or_default();
-            format!("edge-bind-address {source} is no address of this host: the connector cannot start from it")
+            format!("edge-bind-address {source} is not an address of this host: the connector cannot start from it")
         }
     }
 }
@@ -189,7 +189,12 @@ pub fn origins(facts: &Facts) -> Found {
 
 /// Registered, by `/ready` of the connector itself.
 pub fn ready(facts: &Facts) -> Found {
-    let Some(status) = facts.status() else { return Found::not_known("the agent has not told where the connector is") };
+    let Some(status) = facts.status() else {
+        return Found::not_known(
+            "the agent has not reported the connector's \
+        address",
+        );
+    };
     let up: u32 = facts
         .connectors
         .iter()
@@ -208,19 +213,21 @@ pub fn ready(facts: &Facts) -> Found {
     }
     for one in &facts.connectors {
         evidence.push(match &one.ready {
-            Ready::No => format!("{}/ready says that it is not registered", one.metrics),
+            Ready::No => format!("{}/ready reports that it is not registered", one.metrics),
             Ready::Foreign { owner } => format!("{} is answered by {owner}", one.metrics),
             Ready::Unanswered { why } => why.clone(),
             Ready::Yes { .. } => continue,
         });
         if let Some(attempts) = one.page.as_ref().and_then(|page| page.ha_connections).filter(|attempts| *attempts > 0)
         {
-            evidence.push(format!("the gauge ha_connections says {attempts} all the same: it counts attempts"));
+            evidence.push(format!("the gauge ha_connections shows {attempts} nevertheless: it counts attempts"));
         }
     }
     let (state, why) = (&status.health.state, &status.health.why);
-    evidence
-        .push(format!("the agent says: {state} for {}: {why}", super::agent::span(status.health.since.age(facts.now))));
+    evidence.push(format!(
+        "the agent reports: {state} for {}: {why}",
+        super::agent::span(status.health.since.age(facts.now))
+    ));
     Found { outcome: crate::checks::Outcome::Fail, evidence }
 }
 
@@ -240,8 +247,11 @@ pub fn metro(facts: &Facts) -> Found {
     }
     let named = metros.iter().cloned().collect::<Vec<_>>().join(", ");
     match (seen, metros.len()) {
-        (0 | 1, _) => Found::not_applicable("the places of fewer than two connections are known"),
-        (seen, 1) => Found::warn(format!("all {seen} connections end in {named}: they are lost together")),
+        (0 | 1, _) => Found::not_applicable("the locations of fewer than two connections are known"),
+        (seen, 1) => Found::warn(format!(
+            "all {seen} connections end in {named}: one failure there would cut them \
+            all"
+        )),
         _ => Found::pass(format!("{seen} connections, in {named}")),
     }
 }

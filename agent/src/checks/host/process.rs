@@ -191,7 +191,7 @@ pub fn tree(facts: &Facts) -> Found {
             Some(process) => {
                 wrong.push(format!("the connector {pid} is a child of {}, not of the agent", process.parent))
             }
-            None => wrong.push(format!("the connector {pid} of the status is gone: it ended a moment ago")),
+            None => wrong.push(format!("the connector {pid} of the status has just ended")),
         }
     }
     if wrong.is_empty() {
@@ -211,7 +211,7 @@ pub fn no_secret_in_argv(facts: &Facts) -> Found {
         format!("the command line of process {} ({}) holds {}", one.pid, one.name, one.secrets.join(", "))
     };
     let wrong = processes.iter().filter(|one| !one.secrets.is_empty()).map(shown).collect();
-    Found::from_wrongs(wrong, vec![], format!("{} processes looked at", processes.len()))
+    Found::from_wrongs(wrong, vec![], format!("{} processes checked", processes.len()))
 }
 
 /// Nobody but the agent's connectors listens on the metrics addresses.
@@ -239,11 +239,10 @@ pub fn metrics_port(facts: &Facts) -> Found {
             )),
             // Whose it is shows in /ready, above.
             None if used => {}
-            None => wrong
-                .push(format!("{address} is taken by a process of the user number {uid}; as root, doctor names it")),
+            None => wrong.push(format!("{address} is taken by a process of user {uid}; as root, doctor names it")),
         }
     }
     wrong.extend(answered);
     let addresses = facts.settings.connector.metrics.map(|address| address.to_string());
-    Found::from_wrongs(wrong, vec![], format!("nobody else listens on {}", addresses.join(" or ")))
+    Found::from_wrongs(wrong, vec![], format!("no other process listens on {}", addresses.join(" or ")))
 }

@@ -178,8 +178,8 @@ fn well() -> Facts {
         }]),
         release: Ok(Some(Ok(Known {
             version: Some("2026.8.2".parse().unwrap()),
-            built: Some((now() - Duration::from_secs(86_400), "by what it says")),
-            told: "/usr/bin/cloudflared says that it is 2026.8.2".into(),
+            built: Some((now() - Duration::from_secs(86_400), "by its build time")),
+            told: "/usr/bin/cloudflared reports version 2026.8.2".into(),
         }))),
         connectors: vec![Connector {
             pushed: Some(None),
@@ -360,7 +360,7 @@ static FAULTS: &[Fault] = &[
             status(facts).cloudwatch.as_mut().unwrap().last_push_at = Some(ago(900));
         },
         &["clock"],
-        "this host's clock is 10m behind that of AWS",
+        "this host's clock is 10m behind AWS's",
         "cloudwatch",
     ),
     (
@@ -420,14 +420,14 @@ static FAULTS: &[Fault] = &[
         "config directory of another user than the unit's",
         |facts| unit(facts).user = "somebody".into(),
         &["config-dir"],
-        "/etc/cloudflared is cflared-agent's, and the unit runs as somebody",
+        "/etc/cloudflared belongs to cflared-agent, but the unit runs as somebody",
         "bundle-installed",
     ),
     (
         "credentials file world-readable",
         |facts| {
             let installed = facts.installed.as_mut().unwrap();
-            installed.exposed = vec!["x.json can be used by others than its owner: mode 0644".into()];
+            installed.exposed = vec!["x.json is accessible to users other than its owner: mode 0644".into()];
             installed.serving = Err(Unusable::File { file: "x.json".into(), why: "is open to others".into() });
         },
         &["credentials-private"],
@@ -555,14 +555,14 @@ static FAULTS: &[Fault] = &[
             facts.connectors[0].ready = Ready::No;
         },
         &["edge-tcp", "edge-udp", "ready"],
-        "egress 7844 is blocked, TCP and UDP: the security group needs TCP and UDP 7844 out",
+        "egress 7844 is blocked, TCP and UDP: allow TCP and UDP 7844 outbound in the security group",
         "edge-metro",
     ),
     (
         "UDP blocked",
         |facts| edge(facts).udp = blocked(Obstacle::Dropped),
         &["edge-udp"],
-        "egress UDP 7844 is blocked: the security group needs TCP and UDP 7844 out",
+        "egress UDP 7844 is blocked: allow TCP and UDP 7844 outbound in the security group",
         "",
     ),
     (
@@ -583,7 +583,7 @@ static FAULTS: &[Fault] = &[
         "no route",
         |facts| (edge(facts).tcp, edge(facts).udp) = (blocked(Obstacle::NoRoute), blocked(Obstacle::NoRoute)),
         &["edge-tcp", "edge-udp"],
-        "no route leads to the edge's 7844, TCP and UDP",
+        "there is no route to the edge's 7844, TCP and UDP",
         "",
     ),
     (
@@ -600,7 +600,7 @@ static FAULTS: &[Fault] = &[
             (edge(facts).tcp, edge(facts).udp) = (blocked(Obstacle::ForeignSource), blocked(Obstacle::ForeignSource));
         },
         &["edge-tcp", "edge-udp"],
-        "edge-bind-address 10.9.9.9 is no address of this host",
+        "edge-bind-address 10.9.9.9 is not an address of this host",
         "",
     ),
     (
@@ -703,7 +703,7 @@ static DOUBTS: &[Doubt] = &[
         |facts| cloud(facts).clocks = Some((now(), now() + Duration::from_secs(60))),
         "clock",
         Outcome::Warn,
-        "1m ahead of that of AWS",
+        "1m ahead of AWS's",
     ),
     ("no date", |facts| cloud(facts).clocks = None, "clock", NOT_KNOWN, "had no date"),
     (
@@ -733,7 +733,7 @@ static DOUBTS: &[Doubt] = &[
         |facts| facts.release.as_mut().unwrap().as_mut().unwrap().as_mut().unwrap().built = None,
         "cloudflared-age",
         Outcome::Warn,
-        "does not say",
+        "does not report",
     ),
     ("no systemd", |facts| facts.early.units = Ok(None), "unit-active", NOT_APPLICABLE, "systemd does not run here"),
     ("systemctl hangs", |facts| facts.early.units = Err("no end".into()), "unit-active", NOT_KNOWN, "no end"),
@@ -745,7 +745,7 @@ static DOUBTS: &[Doubt] = &[
         NOT_APPLICABLE,
         "runs without its unit",
     ),
-    ("upgraded", |facts| facts.version = "0.2.0", "agent-version", Outcome::Warn, "version 0.1.0 runs, and 0.2.0"),
+    ("upgraded", |facts| facts.version = "0.2.0", "agent-version", Outcome::Warn, "version 0.1.0 runs, but 0.2.0"),
     (
         "a new version of the secret",
         |facts| cloud(facts).secret = Some(Ok(Ok(Current { version: VersionId("v4".into()), rules: Ok(()) }))),
@@ -796,7 +796,7 @@ static DOUBTS: &[Doubt] = &[
         |facts| facts.early.listeners.as_mut().unwrap()[0].process = None,
         "metrics-port",
         Outcome::Pass,
-        "nobody else listens",
+        "no other process listens",
     ),
     (
         "UDP is not used",

@@ -164,7 +164,7 @@ pub fn restarts(facts: &Facts) -> Found {
         .collect();
     let Some(status) = facts.status() else {
         return if wrong.is_empty() {
-            Found::not_applicable("no agent has told")
+            Found::not_applicable("no agent has reported")
         } else {
             Found::warn(wrong.remove(0))
         };

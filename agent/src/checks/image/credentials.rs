@@ -136,14 +136,14 @@ impl Search {
             self.unseen.push(format!("{}: longer than {} MiB", path.display(), LONGEST >> 20));
         }
         if self.length > MOST {
-            self.unseen.push(format!("{}: more than {} MiB to look through by here", path.display(), MOST >> 20));
+            self.unseen.push(format!("{}: more than {} MiB in total", path.display(), MOST >> 20));
         }
     }
 
     fn found(self) -> Found {
         let looked_through = self.looked_through;
         let compressed = self.compressed;
-        let found = Found::from_wrongs(self.wrong, self.unseen, format!("{looked_through} files looked through"));
+        let found = Found::from_wrongs(self.wrong, self.unseen, format!("{looked_through} files checked"));
         if found.outcome == Outcome::Pass && !compressed.is_empty() {
             let first = compressed[0].as_str();
             return Found::warn(format!(
@@ -198,15 +198,15 @@ pub fn no_login(root: &Root) -> Found {
     let mut search = Search::default();
     let homes = homes(root, &mut search);
     for (home, place) in homes.all.iter().flat_map(|home| LOGIN.map(|place| (home, place))) {
-        search.none_in(root, &home.join(place), "a file of cloudflared's");
+        search.none_in(root, &home.join(place), "a file of cloudflared");
     }
     for place in LOGIN_ELSEWHERE {
-        search.none_in(root, Path::new(place), "a file of cloudflared's");
+        search.none_in(root, Path::new(place), "a file of cloudflared");
     }
     for name in ["cert.pem", ".cloudflared/cert.pem"] {
         search.none_in(root, &Path::new("/").join(name), "a certificate");
     }
-    Found::from_wrongs(search.wrong, search.unseen, format!("{} home directories looked at", homes.all.len()))
+    Found::from_wrongs(search.wrong, search.unseen, format!("{} home directories checked", homes.all.len()))
 }
 
 /// No file where tools keep AWS's and other services' credentials.
@@ -216,7 +216,7 @@ pub fn no_aws_keys(root: &Root) -> Found {
     for (home, place) in homes.all.iter().flat_map(|home| KEPT_KEYS.map(|place| (home, place))) {
         search.none_in(root, &home.join(place), "a file of credentials");
     }
-    Found::from_wrongs(search.wrong, search.unseen, format!("{} home directories looked at", homes.all.len()))
+    Found::from_wrongs(search.wrong, search.unseen, format!("{} home directories checked", homes.all.len()))
 }
 
 /// No credential in what people left, their shells' histories first of all.

@@ -59,7 +59,7 @@ impl Facts {
         ];
         for (key, said, is) in versions {
             match is {
-                Some(is) if is != said => wrong.push(format!("{key} is {said}, and {is} is installed")),
+                Some(is) if is != said => wrong.push(format!("{key} is {said}, but {is} is installed")),
                 None if said.trim().is_empty() => wrong.push(format!("{key} is empty")),
                 _ => {}
             }

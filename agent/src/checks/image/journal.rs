@@ -68,7 +68,7 @@ fn look(files: &[(PathBuf, File)]) -> io::Result<Found> {
             (vec![], compressed.map(|(path, _)| told(path)).collect())
         }
     };
-    Ok(Found::from_wrongs(wrong, unseen, format!("{} files of the journal looked through", files.len())))
+    Ok(Found::from_wrongs(wrong, unseen, format!("{} journal files checked", files.len())))
 }
 
 /// What journalctl shows of these very files, looked through; `None` if it is not installed.

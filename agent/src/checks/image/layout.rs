@@ -37,12 +37,12 @@ pub fn agent_user(root: &Root) -> Found {
     let (uid, shell) = (fields.get(2).copied().unwrap_or_default(), fields.get(6).copied().unwrap_or_default());
     let mut wrong = vec![];
     if uid.parse::<u32>().is_ok_and(|uid| uid == 0) || uid.parse::<u32>().is_err() {
-        wrong.push(format!("/etc/passwd gives the user {USER} the number `{uid}`"));
+        wrong.push(format!("/etc/passwd gives the user {USER} the id `{uid}`"));
     }
     if !["nologin", "false"].iter().any(|end| shell.ends_with(end)) {
         wrong.push(format!("/etc/passwd gives the user {USER} the shell `{shell}`"));
     }
-    Found::from_wrongs(wrong, vec![], format!("{USER} has the number {uid} and no shell"))
+    Found::from_wrongs(wrong, vec![], format!("{USER} has the id {uid} and no shell"))
 }
 
 /// The directory of the bundle is the agent's alone.
@@ -58,12 +58,12 @@ pub fn directories(root: &Root, config_dir: &Path) -> Found {
     };
     let mut wrong = vec![];
     if Some(owner) != uid {
-        wrong.push(format!("{path} belongs to the user number {owner}, not to {USER}"));
+        wrong.push(format!("{path} belongs to user {owner}, not to {USER}"));
     }
     if mode & 0o077 != 0 {
         wrong.push(format!("{path} has the mode {mode:04o}; 0700 keeps others out"));
     }
-    Found::from_wrongs(wrong, vec![], format!("{path} is {USER}'s, mode {mode:04o}"))
+    Found::from_wrongs(wrong, vec![], format!("{path} belongs to {USER}, mode {mode:04o}"))
 }
 
 /// What runs, and what says how, is root's, and nobody else may write it.
@@ -84,14 +84,14 @@ pub fn files(root: &Root, cloudflared: &Path, image_file: &Path) -> Found {
             Ok(Some(node)) => {
                 looked_at += 1;
                 if node.uid != 0 {
-                    wrong.push(format!("{} belongs to the user number {}, not to root", path.display(), node.uid));
+                    wrong.push(format!("{} belongs to user {}, not to root", path.display(), node.uid));
                 }
                 if node.mode & 0o022 != 0 {
-                    wrong.push(format!("{} has the mode {:04o}: others may write it", path.display(), node.mode));
+                    wrong.push(format!("{} has the mode {:04o}: others may write to it", path.display(), node.mode));
                 }
             }
             Err(error) => unseen.push(error.to_string()),
         }
     }
-    Found::from_wrongs(wrong, unseen, format!("{looked_at} files and directories are root's"))
+    Found::from_wrongs(wrong, unseen, format!("{looked_at} files and directories belong to root"))
 }

@@ -147,7 +147,7 @@ fn is_static(root: &Root, path: &Path) -> Found {
         Err(error) => Found::fail(format!("failed to read the headers of {path}: {error}")),
         Ok(None) => Found::fail(format!("{path} is not a 64-bit program")),
         Ok(Some(elf)) => match elf.interpreter {
-            Some(interpreter) => Found::fail(format!("{path} asks for the interpreter {interpreter}")),
+            Some(interpreter) => Found::fail(format!("{path} needs the interpreter {interpreter}")),
             None => Found::pass(format!("{path}, for {}", elf.machine)),
         },
     }
@@ -186,7 +186,7 @@ async fn connector_of(root: &Root, binary: &Path, facts: Option<&Facts>) -> Resu
         return Err(Found::not_applicable(format!("{NOT_EXECUTED}, and image.json cannot be read")));
     };
     let version: Version = facts.cloudflared_version.parse().map_err(|error| {
-        Found::fail(format!("image.json says that cloudflared is `{}`: {error}", facts.cloudflared_version))
+        Found::fail(format!("image.json gives cloudflared as `{}`: {error}", facts.cloudflared_version))
     })?;
     Ok(Known::told_by_image(version))
 }

@@ -80,7 +80,7 @@ impl Seen {
         if all.iter().any(|one| matches!(one, Replaces::Surely)) {
             self.wrong.push(format!("{job} updates cloudflared{by}"));
         } else if !all.is_empty() {
-            self.doubtful.push(format!("{job} upgrades packages, cloudflared among them{by}"));
+            self.doubtful.push(format!("{job} upgrades packages, including cloudflared{by}"));
         }
     }
 }
@@ -97,7 +97,7 @@ pub fn no_auto_update(root: &Root) -> Found {
     match (looked, doubtful.pop()) {
         (Err(error), _) if wrong.is_empty() => Found::not_known(error.to_string()),
         (_, Some(first)) if wrong.is_empty() => doubtful.into_iter().fold(Found::warn(first), Found::and),
-        _ => Found::from_wrongs(wrong, vec![], "no timer, no cron job, no package manager by itself"),
+        _ => Found::from_wrongs(wrong, vec![], "no timer, cron job or package manager replaces it"),
     }
 }
 
@@ -185,7 +185,7 @@ fn dnf(root: &Root, seen: &mut Seen) -> Result<(), Unseen> {
             applies |= settings(&text, "apply_updates").any(|value| ["yes", "true", "1", "on"].contains(&&*value));
         }
         if applies {
-            seen.wrong.push(format!("{} installs what Cloudflare's repository has", link.display()));
+            seen.wrong.push(format!("{} installs packages from Cloudflare's repository", link.display()));
         }
     }
     Ok(())

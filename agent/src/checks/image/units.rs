@@ -112,7 +112,7 @@ fn linked(root: &Root, folder: &str, unit: &str) -> Result<bool, Unseen> {
 /// systemd's own parser has nothing to say of the units. Only of this host: another's systemd knows other directives.
 pub fn verified(root: &Root) -> Found {
     if !root.is_host {
-        return Found::not_applicable("the systemd of the image must judge; run this in the image as well");
+        return Found::not_applicable("only the image's own systemd can judge; run this in the image, too");
     }
     let mut paths = vec![];
     for unit in UNITS {
@@ -164,7 +164,7 @@ pub fn none_enabled(
         if let Some(link) = is_enabled(root, unit)? {
             wrong.push(format!("{} enables {unit}", link.display()));
         } else if let Some(path) = path {
-            there.push(format!("{} is there, and not enabled", path.display()));
+            there.push(format!("{} exists, but is not enabled", path.display()));
         }
     }
     Ok(())

@@ -35,7 +35,7 @@ pub(super) fn render(status: &Status, judged: &Judged, now: SystemTime) -> Strin
         text.push_str("  dry run: this instance is never marked unhealthy\n");
     }
     if status.observing {
-        text.push_str("  mode: observe: nothing is done but starting, draining and reporting\n");
+        text.push_str("  mode: observe: the agent only starts, drains and reports\n");
     }
     text.push('\n');
     if let Some(instance) = &status.instance {
@@ -109,11 +109,11 @@ fn connector_lines(text: &mut String, connector: &Connector, read: Option<&str>)
     }
     if let Some(Remote { version, broken }) = &connector.remote {
         let broken = broken.as_deref().map(|rule| format!("; it breaks a rule: {rule}")).unwrap_or_default();
-        line(text, "", &format!("serves by configuration {version} from Cloudflare, not by the secret's{broken}"));
+        line(text, "", &format!("serves configuration {version} from Cloudflare, not the secret's{broken}"));
     }
     edge_lines(text, &connector.edges);
     if let Some(attempts @ 1..) = connector.ha_connections.filter(|_| connector.connections == 0) {
-        line(text, "", &format!("its ha_connections is {attempts}: that counts attempts and proves nothing"));
+        line(text, "", &format!("ha_connections is {attempts}, but counts attempts and proves nothing"));
     }
     if connector.restarts > 0 {
         let last = connector.last_exit.as_deref().unwrap_or("not known");

@@ -105,7 +105,7 @@ fn holds_come_before_all_and_then_whose_fault_it_is() {
     let wanted = "\
 on hold by the operator until 2026-01-01T01:02:03Z: alice: maintenance (1h 0m left)
 on hold by the tag: adv:cflared-hold is yes
-held for 1m 5s: the tunnel is down on this instance; it should be replaced, and that takes a person
+held for 1m 5s: the tunnel is down on this instance; the agent must not have it replaced, and needs a person
   the evidence
   blame: host network (likely): 7844 fails, others are registered
   guard: a refresh is under way
@@ -155,7 +155,7 @@ fn what_runs_and_what_is_installed_is_told_apart_from_what_was_read() {
     for part in [
         "installed   generation 3, from version v1\n",
         "connector   unregistered\n            runs generation 3, from version v1\n",
-        "            its ha_connections is 1: that counts attempts and proves nothing\n",
+        "            ha_connections is 1, but counts attempts and proves nothing\n",
         "connector   registered, 1 connection\n            runs generation 4, from that version\n",
     ] {
         assert!(text.contains(part), "{part}{text}");

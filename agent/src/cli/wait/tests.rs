@@ -46,7 +46,7 @@ fn one_that_has_just_come_up_has_to_settle_by_what_is_seen_here_or_by_what_the_a
         let look = told(settling.judge(look_at(seen("registered", 2, json!({})), None), SETTLE, at(now)));
         assert_eq!(look.starts_with("serving"), serves, "{now}: {look}");
         assert!(
-            serves || look.contains("registered, and not for 10s yet (handover.settle): registered for 2s"),
+            serves || look.contains("registered, but for less than 10s (handover.settle): registered for 2s"),
             "{look}"
         );
     }
@@ -109,7 +109,7 @@ fn a_version_serves_when_its_connector_is_up_and_current_names_it() {
 #[test]
 fn without_a_status_of_a_living_agent_it_is_not_known() {
     let missing = look(Err(ReadError::Missing("/run/x".into())), None, now(), |_| true);
-    assert!(told(missing).starts_with("unknown: failed to read the status /run/x: there is none"));
+    assert!(told(missing).starts_with("unknown: failed to read the status /run/x: the file does not exist"));
     let up = seen("registered", 50, json!({}));
     let gone = told(look(Ok(up.clone()), None, now(), |pid| pid != 42));
     assert!(gone.starts_with("unknown: stale: the agent that wrote this (pid 42) is gone; "), "{gone}");

@@ -64,7 +64,7 @@ pub(crate) enum Stage {
 /// How long one that asks why the edge refuses may run.
 pub(crate) const OPINION_RUNS: Duration = Duration::from_secs(20);
 /// What is known of a successor that the edge refused, if nobody said why.
-const REFUSED: &str = "the edge answered its registrations with a no, and did not say why";
+const REFUSED: &str = "the edge refused its registrations, and gave no reason";
 /// A second connector may need so much more than the first one takes now: it has yet to be used.
 const HEADROOM: u64 = 48 << 20;
 
@@ -74,15 +74,15 @@ impl Handover {
         let version = &self.installed.version;
         let what = match &self.why {
             Why::Version => format!("handing over to secret version {version}"),
-            Why::Asked => format!("handing over to secret version {version}, as was asked for"),
+            Why::Asked => format!("handing over to secret version {version}, on request"),
             Why::Binary(binary) => format!("handing over to cloudflared {binary}"),
             Why::Return => format!("going back to secret version {version}"),
         };
         let stage = match self.stage {
-            Stage::Origins => "the origins that change are tried",
-            Stage::Memory => "the memory is measured",
+            Stage::Origins => "trying the origins that change",
+            Stage::Memory => "measuring the memory",
             Stage::Trial => "the new connector is on trial beside the old one",
-            Stage::Refused { .. } | Stage::Asking { .. } => "the edge refused it, and is asked over HTTP/2 why",
+            Stage::Refused { .. } | Stage::Asking { .. } => "the edge refused it; asking for the reason over HTTP/2",
             Stage::Vacating { .. } => "there is no room for two connectors, so the old one ends first",
         };
         format!("{what}: {stage}")
@@ -270,7 +270,7 @@ impl Verdict {
             return false;
         };
         handover.stage = Stage::Refused { successor };
-        let why = "over QUIC cloudflared does not say why it is refused";
+        let why = "over QUIC cloudflared does not report why it is refused";
         self.note(now, DecisionKind::Action, "ask for a second opinion over HTTP/2", why);
         true
     }
@@ -318,10 +318,10 @@ impl Verdict {
         match (why, fault) {
             (Some(Why::Return), _) => {
                 self.return_failed(now);
-                self.note(now, DecisionKind::Refusal, "the bundle before does not register either", evidence);
+                self.note(now, DecisionKind::Refusal, "the previous bundle does not register either", evidence);
             }
             (Some(Why::Binary(binary)), _) => {
-                let what = format!("cloudflared {binary} did not register in time; the old one serves on");
+                let what = format!("cloudflared {binary} did not register in time; the old one goes on serving");
                 self.note(now, DecisionKind::Refusal, &what, &evidence);
                 self.conclude(Ended::Failed, format!("{what}: {evidence}"));
             }
@@ -385,7 +385,7 @@ impl Verdict {
             return false;
         };
         let what = format!("secret version {} changes nothing for the connector", installed.version);
-        self.note(now, DecisionKind::Action, what, "it means the same as the version before; the connector stays");
+        self.note(now, DecisionKind::Action, what, "it means the same as the previous version; the connector stays");
         let before = self.connectors.renamed(installed.clone());
         self.condemn.drop_question();
         if before.is_some() && self.change.proven == before {

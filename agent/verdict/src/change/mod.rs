@@ -195,9 +195,9 @@ impl Verdict {
         Some(match probation.registered {
             Some(_) => {
                 let until = self.probation_ends();
-                (format!("on probation: if it is lost, secret version {before} comes back"), until)
+                (format!("on probation: if it is lost, secret version {before} returns"), until)
             }
-            None => (format!("on probation: if it does not register, secret version {before} comes back"), None),
+            None => (format!("on probation: if it does not register, secret version {before} returns"), None),
         })
     }
 

@@ -122,7 +122,7 @@ impl Verdict {
         // 2, 4, 8 … times as long as a connector may take: most often the other bundle is no remedy either.
         *tries = tries.saturating_add(1);
         *next_try = now + (self.config.register_timeout * 2u32.saturating_pow(*tries)).min(LONGEST_PAUSE);
-        let what = format!("try the bundle before, secret version {}", previous.version);
+        let what = format!("try the previous bundle, secret version {}", previous.version);
         let evidence = format!("the new one was lost within its probation; {}", self.why(now));
         self.note(now, DecisionKind::Action, what, evidence);
         self.hand_over(now, previous, Why::Return);
@@ -132,7 +132,7 @@ impl Verdict {
     pub(crate) fn returned(&mut self, now: Mono, lost: &Run) {
         self.change.probation = None;
         let (version, why) = (lost.installed.version.clone(), lost.evidence());
-        let text = |why: &str| format!("it was lost within its probation, so the version before serves again: {why}");
+        let text = |why: &str| format!("it was lost within its probation, so the previous version serves again: {why}");
         match lost.fault_of_bundle() {
             Some(words) => self.refuse_version(now, version, text(&format!("cloudflared says: {words}"))),
             None => self.put_off(now, version, text(&why)),

@@ -26,11 +26,11 @@ impl Verdict {
         } else if !self.is_to_serve() {
             Some((Ended::Failed, format!("nothing is handed over: {}", self.why(now))))
         } else if !self.change.poll.identified {
-            Some((Ended::Failed, "the agent does not know yet who this instance is; try again".to_string()))
+            Some((Ended::Failed, "the agent does not know its instance yet; try again".to_string()))
         } else {
             let held = self.holds_in_force(now).next();
             held.map(|(_, hold)| {
-                (Ended::Refused, format!("nothing is handed over while a hold is in force: {}", hold.note))
+                (Ended::Refused, format!("nothing is handed over while a hold is active: {}", hold.note))
             })
         };
         match refusal {
@@ -104,7 +104,7 @@ impl Verdict {
     pub(crate) fn drop_reloads(&mut self, now: Mono) {
         let mut waiting = std::mem::take(&mut self.change.requests.waiting);
         self.change.requests.active.append(&mut waiting);
-        let text = format!("nothing is handed over any more: {}", self.why(now));
+        let text = format!("the hand-over is cancelled: {}", self.why(now));
         self.conclude(Ended::Failed, text);
     }
 

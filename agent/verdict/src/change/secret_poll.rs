@@ -202,8 +202,8 @@ impl Verdict {
         let asked = self.change.requests.is_active();
         let version = match read {
             SecretRead::Altered(version) if !asked && self.may_install_anew() => {
-                let what = format!("install secret version {version} anew");
-                self.note(now, DecisionKind::Action, what, "what is installed is not what the secret holds");
+                let what = format!("install secret version {version} again");
+                self.note(now, DecisionKind::Action, what, "the installed bundle differs from the secret");
                 self.drop_opinion(now);
                 return self.install(version);
             }

@@ -397,7 +397,7 @@ impl Verdict {
             return;
         }
         if me.healthy {
-            return self.refuse(now, "the group does not show our mark any more: somebody took it back".into());
+            return self.refuse(now, "the group no longer shows our mark: somebody took it back".into());
         }
         // One that is on its way out cannot give way any more.
         let first = |other: &&Member| goes(&other.lifecycle) || (!other.healthy && other.id < group.me);

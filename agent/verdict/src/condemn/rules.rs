@@ -51,7 +51,7 @@ pub(super) fn objection(config: &Config, group: &Group) -> Option<Objection> {
         return Some(format!("this instance is {} in its group, not InService", me.lifecycle).into());
     }
     if !me.healthy {
-        return Some("the group takes this instance for unhealthy already, not by our mark".to_owned().into());
+        return Some("the group already considers this instance unhealthy, without our mark".to_owned().into());
     }
     if let Some(process) = NEEDED.iter().find(|process| group.suspended.iter().any(|name| name == *process)) {
         let why = format!("the group's process {process} is suspended: resume it (aws autoscaling resume-processes)");
@@ -170,7 +170,7 @@ pub(super) fn canary(group: &Group, registered_ever: bool) -> Result<(), String>
     match group.rank() {
         0 => Ok(()),
         _ => {
-            Err("nobody in the tunnel is registered; the instance with the lowest id tries a replacement, not this"
+            Err("nobody in the tunnel is registered; the instance with the lowest id tries a replacement, not this one"
                 .into())
         }
     }

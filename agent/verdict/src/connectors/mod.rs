@@ -276,7 +276,7 @@ impl Run {
     pub fn evidence(&self) -> String {
         let contradiction = match self.ha_connections {
             Some(gauge) if gauge != self.connections() => {
-                format!(" (ha_connections says {gauge}; it counts attempts, not registrations)")
+                format!(" (ha_connections shows {gauge}; it counts attempts, not registrations)")
             }
             _ => String::new(),
         };
@@ -289,7 +289,7 @@ impl Run {
                 Some(how) => format!("cloudflared is not running: {how}"),
                 None => "cloudflared is being started".into(),
             },
-            (None, Some(pid)) => format!("cloudflared (pid {pid}) has not been looked at yet"),
+            (None, Some(pid)) => format!("cloudflared (pid {pid}) has not been observed yet"),
             (Some(Ready::Yes { connections: 1 }), _) => "/ready: 1 connection".into(),
             (Some(Ready::Yes { connections }), _) => format!("/ready: {connections} connections"),
             (Some(Ready::No), _) => format!("/ready: not registered with the edge{contradiction}"),

@@ -160,8 +160,8 @@ impl Verdict {
         if self.duty.holds.tag_read.is_some_and(|read| now.since(read) <= lasts) {
             return None;
         }
-        let trouble = self.duty.holds.trouble.as_deref().unwrap_or("it has not been answered");
-        Some(format!("whether the instance's tag holds is not known: {trouble}"))
+        let trouble = self.duty.holds.trouble.as_deref().unwrap_or("no answer yet");
+        Some(format!("whether the hold tag is set is not known: {trouble}"))
     }
 
     /// When the holds want to be looked at.

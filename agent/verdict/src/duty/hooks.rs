@@ -112,14 +112,14 @@ impl Verdict {
 
     pub(crate) fn noticed(&mut self, now: Mono, notices: Notices) {
         if notices.rebalance && !std::mem::replace(&mut self.duty.hooks.rebalance, notices.rebalance) {
-            let evidence = "this spot instance may be taken away; it serves on until it is";
+            let evidence = "this spot instance may be reclaimed; it serves until then";
             self.note(now, DecisionKind::Finding, "a rebalance is recommended", evidence);
         }
         if matches!(self.duty.hooks.service, Service::Leaving(_)) {
             return;
         }
         let duty = match (notices.spot, notices.target) {
-            (Some(action), _) => Service::Leaving(format!("this spot instance is being taken away ({action})")),
+            (Some(action), _) => Service::Leaving(format!("this spot instance is being reclaimed ({action})")),
             (None, Some(Target::Terminated)) => Service::Leaving("the group is terminating this instance".into()),
             (None, Some(Target::Warmed)) => Service::Away("this instance is in its group's warm pool"),
             (None, Some(Target::Standby)) => Service::Away("this instance is on standby in its group"),
@@ -255,7 +255,7 @@ impl Verdict {
             }
             Err(failure) => {
                 let text = failure.text.clone();
-                return self.hook_failed(now, hook, "where the group has this instance is not known", text);
+                return self.hook_failed(now, hook, "the instance's state in its group is not known", text);
             }
         };
         match hook.place(&place.lifecycle) {
@@ -280,7 +280,7 @@ impl Verdict {
         match self.wish(now, hook) {
             Some(result) => {
                 let what =
-                    format!("{}: {}", hook.name(), if result == HookResult::Continue { "go on" } else { "give up" });
+                    format!("{}: {}", hook.name(), if result == HookResult::Continue { "continue" } else { "abandon" });
                 let evidence = self.why(now);
                 self.note(now, DecisionKind::Action, what, evidence);
                 self.orders.give(Order::CompleteHook { hook, result });

@@ -263,7 +263,7 @@ impl Evidence<'_> {
     fn refusals(&self) -> Option<String> {
         let counted = self.run.attempts.refused().filter(|refusals| !refusals.are_superseded()).map(|refusals| {
             let times = refusals.times;
-            (refusals.last, format!("the edge answered {times} registrations of this connector with a no (/metrics)"))
+            (refusals.last, format!("the edge refused {times} registrations of this connector (/metrics)"))
         });
         let said = self.said(&[Complaint::EdgeRejected]).filter(|(at, _)| self.run.cut_off <= Some(*at));
         let said = said.map(|(at, text)| (at, format!("cloudflared says: {text}")));
@@ -296,7 +296,7 @@ impl Evidence<'_> {
         Some(self.by_others(Blame::HostNetwork, evidence))
     }
 
-    /// It lives, answers, and is not registered, though the edge answers from here, or nobody has tried yet.
+    /// It lives, answers, and is not registered, although the edge answers from here, or nobody has tried yet.
     fn unregistered(&self) -> Finding {
         let words = self.said(&[Complaint::EdgeSilent, Complaint::Other]).map(|(_, text)| text);
         let unanswered = self.run.attempts.unanswered();
@@ -305,7 +305,7 @@ impl Evidence<'_> {
             (None, _) if unanswered > 0 => {
                 format!("{unanswered} registrations of this connector were not answered (/metrics)")
             }
-            (None, Some(_)) => format!("{}, though the edge answers from here", self.run.evidence()),
+            (None, Some(_)) => format!("{}, although the edge answers from here", self.run.evidence()),
             (None, None) => self.run.evidence(),
         };
         if !self.counted {

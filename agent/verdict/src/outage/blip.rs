@@ -179,7 +179,7 @@ impl Verdict {
     fn replace_child(&mut self, now: Mono, run: RunId, reason: Reason) {
         self.outage.blips.make(now);
         let why = match reason {
-            Reason::Transport => "UDP to the edge is shut, and TCP is not: a new child falls back to HTTP/2",
+            Reason::Transport => "UDP to the edge is blocked, and TCP is not: a new child falls back to HTTP/2",
             Reason::Blip | Reason::Unregistered | Reason::EdgeBack => {
                 "all connections are lost, and the edge answers: a new child registers at once"
             }

@@ -128,7 +128,7 @@ impl Verdict {
     /// Why the health is what it is, for a person.
     pub(crate) fn why(&self, now: Mono) -> String {
         if self.is_stopping() {
-            return "the agent was told to stop".into();
+            return "the agent is stopping".into();
         }
         if let Some(why) = self.off_duty() {
             return why.into();

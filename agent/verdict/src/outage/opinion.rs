@@ -180,7 +180,7 @@ impl Verdict {
                     now,
                     DecisionKind::Action,
                     "ask for a second opinion over HTTP/2",
-                    "over QUIC cloudflared does not say why it is refused",
+                    "over QUIC cloudflared does not report why it is refused",
                 );
                 let run = self.connectors.start(&mut self.orders, now, installed, Role::Opinion);
                 self.outage.opinion.stage = Stage::Asking { run, until };
@@ -210,7 +210,7 @@ impl Verdict {
             now,
             DecisionKind::Action,
             "the connector over HTTP/2 serves",
-            "the edge took it, and refuses the one over QUIC",
+            "the edge accepted it, but refuses the one over QUIC",
         );
         self.connectors.adopt(&mut self.orders, id, Role::Serving);
         self.condemn.drop_question();

@@ -102,7 +102,7 @@ fn a_registration_clears_what_was_said() {
 #[test]
 fn a_slow_look_or_a_fresh_child_is_nobodys_fault() {
     let mut world = World::registered();
-    world.ready = Ready::Unanswered { why: "no whole answer within 2s".into() };
+    world.ready = Ready::Unanswered { why: "no complete answer within 2s".into() };
     world.run(10);
     world.ready = FOUR;
     world.run(60);

@@ -17,7 +17,8 @@ fn saved() -> (Value, u64) {
 fn dropped(saved: &Value, second: u64) -> Option<String> {
     let carried: Carried = serde_json::from_value(saved.clone()).unwrap();
     let mut verdict = Verdict::new(Config::default(), 1, carried, at(second));
-    let said = std::iter::from_fn(|| verdict.poll_decision()).find(|decision| decision.what.contains("carried over"));
+    let said = std::iter::from_fn(|| verdict.poll_decision())
+        .find(|decision| decision.what.contains("the previous agent's state"));
     // Whatever it was, it is no reason to stop.
     verdict.handle(at(second + 1), cflared_verdict::Event::Wake);
     said.map(|decision| decision.evidence)

@@ -70,7 +70,7 @@ fn each_objection_holds_and_is_told_and_the_mark_is_made_when_it_is_gone() {
         ("does not list this instance", |group| group.me = "i-0fff".into()),
         ("is Standby in its group", |group| group.members[0].lifecycle = "Standby".into()),
         ("is Pending:Wait in its group", |group| group.members[0].lifecycle = "Pending:Wait".into()),
-        ("unhealthy already, not by our mark", |group| group.members[0].healthy = false),
+        ("already considers this instance unhealthy", |group| group.members[0].healthy = false),
         ("process Launch is suspended", |group| group.suspended = vec!["Launch".into()]),
         ("process Terminate is suspended", |group| group.suspended = vec!["Terminate".into()]),
         ("process HealthCheck is suspended", |group| group.suspended = vec!["HealthCheck".into()]),

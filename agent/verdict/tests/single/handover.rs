@@ -265,7 +265,7 @@ mod probation {
         let mut world = with_new_version(|_| {});
         world.ready = Ready::No;
         world.run(3 * 3600);
-        let returns = world.decisions.iter().filter(|decision| decision.what.starts_with("try the bundle before"));
+        let returns = world.decisions.iter().filter(|decision| decision.what.starts_with("try the previous bundle"));
         let at: Vec<u64> = returns.map(|decision| decision.at.since_boot().as_secs()).collect();
         let pauses: Vec<u64> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!((6..=9).contains(&at.len()), "{at:?}");

@@ -112,7 +112,7 @@ mod boot {
             world.run(5);
         }
         assert_eq!(world.verdict.health(), Health::Broken);
-        assert!(world.verdict.view(world.now).why.contains("ha_connections says 1"));
+        assert!(world.verdict.view(world.now).why.contains("ha_connections shows 1"));
     }
 
     #[test]

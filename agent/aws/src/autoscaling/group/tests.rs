@@ -199,7 +199,7 @@ fn a_clock_that_is_off_is_the_cause_that_is_named() {
         let refused = Http::start(move |_, _| expired()).await;
         let hour = Duration::from_secs(3600);
         for url in [&fine.url, &refused.url] {
-            for (wall, off) in [(now() - hour, "1h behind that of AWS"), (now() + hour, "1h ahead of that of AWS")] {
+            for (wall, off) in [(now() - hour, "1h behind AWS's"), (now() + hour, "1h ahead of AWS's")] {
                 let failure = Failure::from(read(url, wall).await.unwrap_err());
                 assert_eq!(failure.kind, FailureKind::Host);
                 assert!(failure.text.contains(off) && failure.text.contains("chrony"), "{}", failure.text);

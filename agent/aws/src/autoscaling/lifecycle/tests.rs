@@ -196,8 +196,8 @@ fn a_group_that_does_not_wait_is_told_from_other_troubles() {
             ),
             (400, "ValidationError", "made up", FailureKind::Invalid, "made up"),
             (403, "AccessDenied", "made up", FailureKind::Denied, "the role needs autoscaling:"),
-            (400, "Throttling", "made up", FailureKind::Throttled, "tried again"),
-            (500, "ResourceContention", "made up", FailureKind::Throttled, "tried again"),
+            (400, "Throttling", "made up", FailureKind::Throttled, "try again"),
+            (500, "ResourceContention", "made up", FailureKind::Throttled, "try again"),
         ] {
             let http = Http::start(move |_, asked| match action(asked) {
                 "DescribeAutoScalingInstances" => world(asked),
