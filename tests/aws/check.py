@@ -219,7 +219,7 @@ class Alarms(Rendered):
 
     def test_metrics_are_those_that_the_agent_sends(self):
         """By name and dimensions, which the evaluation of the agent's own datapoints shows for the alarms."""
-        source = (ROOT / "agent" / "src" / "act" / "cloudwatch" / "metrics.rs").read_text()
+        source = (ROOT / "agent" / "aws" / "src" / "cloudwatch" / "metrics.rs").read_text()
         names = set(re.findall(r"\b(?:cflared|imagebuilder)_[a-z0-9_]+", json.dumps(self.documents)))
         self.assertEqual({name for name in names if f'"{name}"' not in source}, set())
 
