@@ -258,8 +258,8 @@ async fn what_hangs_is_a_sentence() -> anyhow::Result<()> {
     for (file, why) in [
         ("units.txt", "failed to ask systemctl: no end within 3s"),
         ("log-agent.txt", "failed to ask journalctl: no end within 6s"),
-        ("cloudflared-1/ready.json", "no whole answer within 4s"),
-        ("cloudflared-1/goroutines.txt", "no whole answer within 4s"),
+        ("cloudflared-1/ready.json", "no complete answer within 4s"),
+        ("cloudflared-1/goroutines.txt", "no complete answer within 4s"),
     ] {
         let said = found.file(file);
         assert!(said.starts_with("not in this report: ") && said.contains(why), "{file}: {said}");

@@ -307,7 +307,13 @@ fn each_thing_that_is_wrong_is_found_by_its_own_check() {
         (
             "no-auto-update",
             "warn",
-            |t| t.file("etc/apt/apt.conf.d/52x", "\"origin=Cloudflare\";\n", 0o644),
+            |t| {
+                t.file(
+                    "etc/apt/apt.conf.d/52x",
+                    "Unattended-Upgrade::Origins-Pattern:: \"origin=Cloudflare\";\n",
+                    0o644,
+                )
+            },
             "unattended upgrades",
         ),
         (
