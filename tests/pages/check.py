@@ -106,11 +106,11 @@ class Services:
                 raise Refused("InvalidParameters", f"not a script: {script}")
         else:
             self.account.inner.client("ssm", region=region).describe_document(Name=given["DocumentName"])
-        if given.get("InstanceIds"):
-            ids = given["InstanceIds"]
+        targets = {each["Key"]: each["Values"] for each in given.get("Targets", [])}
+        if ids := given.get("InstanceIds") or targets.pop("InstanceIds", None):
             ec2.describe_instances(InstanceIds=ids)
         else:
-            filters = [{"Name": each["Key"], "Values": each["Values"]} for each in given["Targets"]]
+            filters = [{"Name": key, "Values": values} for key, values in targets.items()]
             ids = [each["InstanceId"] for found in ec2.describe_instances(Filters=filters)["Reservations"] for each in found["Instances"]]
         name = f"{next(self.ids):08}-0000-4000-8000-000000000000"
         self.commands[name] = ids

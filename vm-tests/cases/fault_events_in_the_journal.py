@@ -5,6 +5,7 @@ import re
 import socket
 
 from harness.events import documented, fields
+from harness.evidence import read_back
 from harness.paths import ROOT
 from harness.standins import LOOPBACK, SECRET, TUNNEL, payload
 from harness.traffic import Stream
@@ -33,8 +34,8 @@ OTHERS = {"connector_spared", "credentials_not_refreshed", "datapoints_not_taken
           "metadata_notice_unknown", "place_unknown", "new_binary", "new_binary_unfit", "hook_times_unknown", "own_metrics_served",
           "own_metrics_not_served", "command_goes_on", "command_turned_away", "command_not_taken", "command_cut", "command_late",
           "commands_not_taken", "commands_taken_again",
-          # The end-to-end tests have these: targets that are forbidden, and what Cloudflare pushes.
-          "connection_forbidden", "name_forbidden", "strays_not_adopted", "fence_missing", "remote_configuration_refused",
+          # The end-to-end tests have these: a hang that cannot be seen or kept, targets that are forbidden, and what Cloudflare pushes.
+          "hang_not_seen", "hang_not_kept", "connection_forbidden", "name_forbidden", "strays_not_adopted", "fence_missing", "remote_configuration_refused",
           "remote_configuration_in_force"}
 EDGE = {"edge_refused": ("refuse", "edge_refused"), "edge_black_hole": ("black-hole", "edge_timed_out"),
         "edge_hangs": ("hang", "registration_timed_out"), "edge_rejects": ("retry", "rejected"),
@@ -85,28 +86,6 @@ def edge_faults(host, journal):
     journal.planted.add("unauthorized")
 
 
-def whole_evidence(host):
-    """The pieces of the first evidence, once all are there, as a reader of the journal gets them: one that drops what is too long (null)
-    and writes what is not printable as numbers, and sorts as packaging/aws/queries/evidence does."""
-    entries = host.journal("CFLARED_EVENT=evidence")
-    first = entries and entries[0]["CFLARED_EVIDENCE"]
-    pieces = sorted((entry for entry in entries if entry["CFLARED_EVIDENCE"] == first), key=lambda entry: entry["CFLARED_PART"])
-    if not pieces or len(pieces) < int(pieces[0]["CFLARED_PART"].split("/")[1]):
-        return None
-    expect([piece["CFLARED_PART"] for piece in pieces] == [f"{n:03}/{len(pieces):03}" for n in range(1, len(pieces) + 1)], "parts are missing")
-    for piece in pieces:
-        expect(all(isinstance(value, str) for value in piece.values()), f"a reader would lose a field: {piece}")
-    texts = {}
-    for piece in pieces:
-        texts.setdefault(piece["CFLARED_KIND"], []).append(piece["MESSAGE"].split(" evidence=")[0])
-    status = json.loads("".join(texts.pop("status")))
-    expect(status["tunnel"] == TUNNEL, f"the status is not whole: {status}")
-    decisions = [json.loads(text)["at"] for text in texts.pop("decision")]
-    expect(decisions == sorted(decisions, reverse=True) and len(decisions) > 3, f"decisions are not newest first: {decisions}")
-    expect(len(texts.pop("first line")) > 3 and any(texts.values()), f"lines are missing: {texts.keys()}")
-    return pieces
-
-
 def held_back(host, journal):
     """An outage in which a hold keeps the guard from having the instance replaced."""
     anew(host)
@@ -118,7 +97,8 @@ def held_back(host, journal):
     journal.wait("refusal", "held by the instance's tag")
     for event in ("evidence_begins", "evidence", "blame", "decision"):
         journal.wait(event)
-    eventually("the whole evidence", 30, lambda: whole_evidence(host))
+    evidence = eventually("the whole evidence", 30, lambda: read_back(host))
+    expect(len(evidence["decision"]) > 3 and len(evidence["first line"]) > 3 and evidence["lines"], f"something is missing: {evidence.keys()}")
     host.standins.conduct("accept")
     host.registered(120)
     host.standins.imds("instance", {"tags": {"adv:env": "dev"}})
@@ -146,6 +126,7 @@ def process_faults(host, journal):
     journal.wait("connector_exited")
     connector = host.registered(but=connector["pid"])
     host.sh(f"kill -STOP {connector['pid']}")
+    journal.wait("hang_kept")
     journal.wait("connector_restarting")
     connector = host.registered(120, but=connector["pid"])
     host.sh(f"kill -KILL {host.agent()}")

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// How many lines are kept for a post-mortem, and how much of each, in bytes.
-const LINES: usize = 100;
+const LINES: usize = 200;
 const LINE: usize = 1024;
 
 /// A program that knows four connections may one day know more, but not without end.
@@ -54,7 +54,7 @@ pub struct Seen {
     pub edges: BTreeMap<u64, Edge>,
     /// How many lines of the run had which meaning.
     pub symptoms: BTreeMap<Symptom, u64>,
-    /// The last 100 lines of the run, oldest first, without what may be a key.
+    /// The last 200 lines of the run, oldest first, without what may be a key.
     pub last_lines: VecDeque<String>,
     /// Bytes that were not passed on, because their line was too long.
     pub discarded_bytes: u64,
