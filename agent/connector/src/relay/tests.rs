@@ -103,16 +103,16 @@ async fn no_field_of_an_event_holds_a_key() {
 async fn what_is_kept_is_bounded_and_what_is_not_is_counted() {
     let mut output = vec![0xff; 1 << 20];
     output.extend_from_slice(b"\nGenerated Connector ID: dfbd57bc-3608-4c49-853c-a9e9f7cbcc5c\n");
-    for number in 0..200 {
+    for number in 0..400 {
         output.extend_from_slice(format!("line {number}\n").as_bytes());
     }
     let (events, seen) = relayed(&output).await;
-    assert_eq!(events.len(), 202);
+    assert_eq!(events.len(), 402);
     assert!(events[0].ends_with(" discarded_bytes=1032192"), "{}", &events[0][events[0].len() - 60..]);
     assert_eq!(seen.discarded_bytes, (1 << 20) - 16 * 1024);
     assert_eq!(seen.child.unwrap().connector_id.unwrap().to_string(), "dfbd57bc-3608-4c49-853c-a9e9f7cbcc5c");
-    assert_eq!(seen.last_lines.iter().map(String::as_str).collect::<Vec<_>>()[..2], ["line 100", "line 101"]);
-    assert_eq!(seen.last_lines.len(), 100);
+    assert_eq!(seen.last_lines.iter().map(String::as_str).collect::<Vec<_>>()[..2], ["line 200", "line 201"]);
+    assert_eq!(seen.last_lines.len(), 200);
 }
 
 /// Lines of a child, in pieces of any size, are cut, understood and passed on without what may be a key.
