@@ -1,6 +1,6 @@
 //! Hostile input for what reads something that others wrote: seeds, changed at random, and what behaves in a new way changed again.
 //!
-//! In `make test` each target gets a few thousand inputs, the same ones each time. `make fuzz` gives each [`SECONDS`] seconds, from a
+//! In `make test` each target gets a few thousand inputs, the same ones each time. `make fuzz` gives each `SECONDS` seconds, from a
 //! seed that it prints. What is found is written down whole, and becomes a test.
 
 use std::collections::BTreeSet;

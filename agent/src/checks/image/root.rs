@@ -96,8 +96,8 @@ impl Root {
                 Ok(fd) => Ok(Some(fd)),
                 // Something was renamed or mounted, anywhere, while a `..` was resolved.
                 Err(Errno::EAGAIN) if tries.next().is_some() => continue,
-                // A link that leads round, or through a file, leads nowhere.
-                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+                // A link that leads round, through a file, or out of the tree, as those of /proc do, leads nowhere.
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EXDEV) => Ok(None),
                 Err(cause) => Err(Unseen { path: path.into(), cause }),
             };
         }
@@ -200,5 +200,18 @@ impl From<FileStat> for Node {
             uid: stat.st_uid,
             size: u64::try_from(stat.st_size).unwrap_or_default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_of_the_kernel_that_leads_out_of_the_tree_leads_nowhere() {
+        let root = Root::open(Path::new("/")).unwrap();
+        assert!(root.stat("/proc/self/fd").unwrap().is_some());
+        assert!(root.stat("/proc/self/fd/0").unwrap().is_none());
+        assert!(root.file("/dev/stdin").unwrap().is_none());
     }
 }
