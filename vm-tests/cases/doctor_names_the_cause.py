@@ -27,7 +27,7 @@ def cloud(host):
         Fault("secret malformed", lambda: aws("secret", {"name": SECRET, "text": payload()[:-20]}),
               lambda: host.standins.put_secret(1), ("secret-valid", "JSON")),
         Fault("clock off by 10 min", lambda: aws("clock", {"ahead_s": 600}), lambda: aws("clock", {"ahead_s": 0}),
-              ("clock", "behind that of AWS")),
+              ("clock", "behind AWS's")),
     ]
 
 
