@@ -75,8 +75,8 @@ enum Room {
     MadeBy(Mono),
 }
 
-/// What a child said last may be read so long after its exit.
-const LATE_WORDS: Duration = Duration::from_secs(5);
+/// What a child said last may be read after its exit: this part of the time in which exits are counted, 5 s by default.
+const LATE_WORDS: u32 = 48;
 
 /// The words of a try that did not get as far as a registration.
 pub(crate) const WAY: [Complaint; 2] = [Complaint::DnsFailed, Complaint::EdgeUnreachable];
@@ -140,7 +140,7 @@ impl Run {
     pub(crate) fn is_crashing(&self, now: Mono, window: Duration, after: Mono) -> bool {
         // Words may still come that explain the last one.
         let last = self.own_exits.len().saturating_sub(1);
-        let late = |at: Mono, number| number == last && now.since(at) < LATE_WORDS;
+        let late = |at: Mono, number| number == last && now.since(at) < window / LATE_WORDS;
         let counts = |(number, (at, ending)): &(usize, &(Mono, Ending))| {
             *at > after && now.since(*at) <= window && (*ending == Ending::Crash || !late(*at, *number))
         };
