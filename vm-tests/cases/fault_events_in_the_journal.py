@@ -34,10 +34,10 @@ OTHERS = {"connector_spared", "credentials_not_refreshed", "datapoints_not_taken
           "metadata_notice_unknown", "place_unknown", "new_binary", "new_binary_unfit", "hook_times_unknown", "own_metrics_served",
           "own_metrics_not_served", "command_goes_on", "command_turned_away", "command_not_taken", "command_cut", "command_late",
           "commands_not_taken", "commands_taken_again",
-          # A kernel that does not answer, and a runtime directory that takes nothing: no test has them yet.
-          "hang_not_seen", "hang_not_kept",
-          # The end-to-end tests have these: targets that are forbidden, and what Cloudflare pushes.
-          "connection_forbidden", "name_forbidden", "strays_not_adopted", "fence_missing", "remote_configuration_refused",
+          # A kernel that does not answer: no test has it.
+          "hang_not_seen",
+          # The end-to-end tests have these: a hang that cannot be kept, targets that are forbidden, and what Cloudflare pushes.
+          "hang_not_kept", "connection_forbidden", "name_forbidden", "strays_not_adopted", "fence_missing", "remote_configuration_refused",
           "remote_configuration_in_force"}
 EDGE = {"edge_refused": ("refuse", "edge_refused"), "edge_black_hole": ("black-hole", "edge_timed_out"),
         "edge_hangs": ("hang", "registration_timed_out"), "edge_rejects": ("retry", "rejected"),

@@ -38,6 +38,11 @@ pub fn client() -> Result<Client, Error> {
         .map_err(|error| Error::Client(innermost(&error)))
 }
 
+/// Nothing but loopback is asked.
+fn url(server: SocketAddr, path: &str) -> Result<String, Error> {
+    if server.ip().is_loopback() { Ok(format!("http://{server}{path}")) } else { Err(Error::NotLoopback(server)) }
+}
+
 /// Asks `server` for `path` and reads the whole answer: at most `limit` bytes of it, and at most for `timeout`.
 pub async fn get(
     client: &Client,
@@ -46,10 +51,7 @@ pub async fn get(
     path: &str,
     limit: usize,
 ) -> Result<Answer, Error> {
-    if !server.ip().is_loopback() {
-        return Err(Error::NotLoopback(server));
-    }
-    let url = format!("http://{server}{path}");
+    let url = url(server, path)?;
     match tokio::time::timeout(timeout, read(client, &url, limit)).await {
         Ok(answer) => answer,
         Err(_) => Err(Error::TimedOut { url, within: timeout }),
@@ -65,10 +67,7 @@ pub async fn get_beginning(
     path: &str,
     limit: usize,
 ) -> Result<Answer, Error> {
-    if !server.ip().is_loopback() {
-        return Err(Error::NotLoopback(server));
-    }
-    let url = format!("http://{server}{path}");
+    let url = url(server, path)?;
     let mut answer = Answer { url: url.clone(), status: 0, body: vec![] };
     let ended = tokio::time::timeout(timeout, read_beginning(client, &mut answer, limit)).await;
     match ended {

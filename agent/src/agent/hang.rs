@@ -5,6 +5,7 @@ use cflared_verdict::RunId;
 use connector::Child;
 use input::file;
 use observe::{Observer, hang};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::{info, warn};
@@ -39,12 +40,9 @@ impl Keeper {
         );
         let shown = path.display().to_string();
         let written = tokio::task::spawn_blocking(move || file::replace(&path, 0o600, text.as_bytes())).await;
-        match written {
-            Ok(Ok(())) => {
+        match written.map_err(io::Error::from).flatten() {
+            Ok(()) => {
                 info!(%run, pid, path = shown, event = "hang_kept", "connector hangs: what it does is kept for a report")
-            }
-            Ok(Err(error)) => {
-                warn!(%run, pid, path = shown, %error, event = "hang_not_kept", "connector hangs, and what it does could not be kept")
             }
             Err(error) => {
                 warn!(%run, pid, path = shown, %error, event = "hang_not_kept", "connector hangs, and what it does could not be kept")

@@ -167,8 +167,9 @@ async fn of_a_refused_secret_it_says_that_it_is_not_this_host() -> anyhow::Resul
     Ok(())
 }
 
-/// Has a connector that serves do that, until another child has taken its place; gives what was kept, and the process id of the first.
-async fn hung(order: &Order) -> anyhow::Result<(Host, Agent, World, u32)> {
+/// Has a connector that serves do that, until another child has taken its place; `first` is given the file in which it is to be kept.
+/// Gives the process id of the child that hung, too.
+async fn hung(order: &Order, first: impl FnOnce(&Path)) -> anyhow::Result<(Host, Agent, World, u32)> {
     let (world, mut host) = World::with_host().await?;
     // A look that a busy machine cuts short would be another hang, and a child that it starts slowly another restart.
     host.set("observe.timeout", "10s");
@@ -178,6 +179,7 @@ async fn hung(order: &Order) -> anyhow::Result<(Host, Agent, World, u32)> {
     let mut agent = host.start()?;
     let pid = registered_pid(&mut agent, None).await?;
     assert!(!kept(&host).exists(), "all is well");
+    first(&kept(&host));
     // The outage that every start is ends after 30 s of good looks.
     clock.set_ahead(Duration::from_secs(31))?;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -185,7 +187,6 @@ async fn hung(order: &Order) -> anyhow::Result<(Host, Agent, World, u32)> {
     agent.wait_health("broken").await?;
     clock.set_ahead(Duration::from_secs(31 + 40))?;
     registered_pid(&mut agent, Some(pid)).await?;
-    assert_eq!(fs::metadata(kept(&host))?.permissions().mode() & 0o7777, 0o600);
     Ok((host, agent, world, pid))
 }
 
@@ -198,7 +199,8 @@ async fn of_a_connector_that_hangs_the_goroutines_are_kept_before_it_is_restarte
     if left_out("a hung `/ready` in a report", "to hang on order") {
         return Ok(());
     }
-    let (host, _agent, _world, pid) = hung(&Order::HangReady).await?;
+    let (host, _agent, _world, pid) = hung(&Order::HangReady, |_| ()).await?;
+    assert_eq!(fs::metadata(kept(&host))?.permissions().mode() & 0o7777, 0o600);
     let found = report(&host, &[]).await?;
     let hung = found.file("hung-connector.txt");
     assert!(hung.contains(&format!("pid {pid}, is alive and does not answer")), "{hung}");
@@ -210,10 +212,21 @@ async fn of_a_connector_that_hangs_the_goroutines_are_kept_before_it_is_restarte
 /// One that is stopped cannot say where it is; the kernel can.
 #[tokio::test]
 async fn of_a_connector_that_is_stopped_its_threads_are_kept() -> anyhow::Result<()> {
-    let (host, _agent, _world, pid) = hung(&Order::Freeze).await?;
+    let (host, _agent, _world, pid) = hung(&Order::Freeze, |_| ()).await?;
     let hung = fs::read_to_string(kept(&host))?;
     assert!(hung.contains(&format!("pid {pid}, is alive")) && hung.contains("\nState:\tT (stopped)\n"), "{hung}");
     assert!(hung.contains("== goroutines\nnot known: "), "{hung}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_of_a_hang_is_logged_and_stops_no_restart() -> anyhow::Result<()> {
+    let in_its_place = |kept: &Path| fs::create_dir_all(kept.join("full")).unwrap();
+    let (host, agent, _world, pid) = hung(&Order::Freeze, in_its_place).await?;
+    let logged = agent.log().into_iter().find(|line| line.json["fields"]["event"] == "hang_not_kept");
+    let fields = logged.expect("it is logged").json["fields"].clone();
+    assert_eq!(fields["pid"], pid);
+    assert_eq!(fields["path"], kept(&host).display().to_string());
     Ok(())
 }
 
