@@ -11,7 +11,16 @@ fn two() -> ([SocketAddr; 2], [Refusing; 2]) {
 }
 
 fn give(ports: &Ports, run: RunId, slot: usize) -> Given {
-    ports.give(run, slot, &Sockets::default()).unwrap()
+    let given = ports.give(run, slot, &Sockets::default()).unwrap();
+    wait_until_free(given.address);
+    given
+}
+
+/// A child that another test is just spawning holds every socket of this process, a closed one too, until it executes its program.
+fn wait_until_free(address: SocketAddr) {
+    testing::run(testing::until("nobody listens there", || {
+        Sockets::default().listener(address, None) == Listener::Nobody
+    }));
 }
 
 #[test]
@@ -41,6 +50,7 @@ fn a_stranger_on_one_address_is_named_and_the_other_is_used() {
 
     // The stranger goes, and the next child is where it was meant to be.
     drop(stranger);
+    wait_until_free(addresses[0]);
     assert_eq!(give(&ports, SECOND, 0), Given { address: addresses[0], taken: vec![] });
 }
 
